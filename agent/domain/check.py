@@ -1,0 +1,121 @@
+"""A Check states a fact about a proposal: passed, failed, or could not tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from agent.domain import Frozen
+from agent.domain.proposal import Change
+from agent.domain.skill import Case, Manifest, SkillName
+
+
+class Outcome(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    COULD_NOT_TELL = "could_not_tell"
+
+
+class Finding(Frozen):
+    """One thing found. `path` is relative to the repository's root, `line` counts from 1; a note blocks nothing."""
+
+    message: str
+    rule: str = ""
+    path: str | None = None
+    line: int | None = None
+    level: Literal["error", "note"] = "error"
+
+
+class CheckResult(Frozen):
+    """What one check found at `head`. `seconds` is wall time."""
+
+    name: str
+    outcome: Outcome
+    head: str
+    summary: str
+    seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()
+
+
+class CheckReport(Frozen):
+    """The results of one head."""
+
+    head: str
+    results: tuple[CheckResult, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """Failed beats could-not-tell beats passed; a report without results could not tell."""
+        found = {result.outcome for result in self.results}
+        for outcome in (Outcome.FAILED, Outcome.COULD_NOT_TELL):
+            if outcome in found:
+                return outcome
+        return Outcome.PASSED if self.results else Outcome.COULD_NOT_TELL
+
+    def of(self, outcome: Outcome) -> tuple[CheckResult, ...]:
+        return tuple(result for result in self.results if result.outcome is outcome)
+
+    def covers(self, names: Iterable[str]) -> bool:
+        return {result.name for result in self.results}.issuperset(names)
+
+
+class Subject(Frozen):
+    """What the checks look at: one skill at one commit, as read from git objects.
+
+    `files` and `base_files` map paths relative to `skills/<name>/` to their bytes (blobs over 1 MiB are left out;
+    `changes` still names them). `root` is a snapshot of `files` on disk, read-only to checks, in which the witness
+    cases are absent. `witness_digest` is what the ledger recorded before drafting; None where there is no witness.
+    `manifest` is None where skill.yaml is missing or invalid; `manifest_error` then says why.
+    """
+
+    skill: SkillName
+    head: str
+    base: str | None = None
+    files: Mapping[str, bytes]
+    base_files: Mapping[str, bytes] = {}
+    changes: tuple[Change, ...] = ()
+    root: Path
+    manifest: Manifest | None = None
+    manifest_error: Finding | None = None
+    base_manifest: Manifest | None = None
+    witness: tuple[Case, ...] = ()
+    witness_digest: str | None = None
+    kind: str = "person"
+
+
+class TestRun(Frozen):
+    """One test of the author's: `id` is the language's own (pytest: file::name)."""
+
+    id: str
+    outcome: Literal["passed", "failed", "error", "skipped"]
+    message: str = ""
+    path: str | None = None
+    line: int | None = None
+
+
+class Mutant(Frozen):
+    """One small change to the skill's own code. A mutant that no test notices has survived."""
+
+    path: str
+    line: int
+    change: str
+    killed: bool
+
+
+class TestReport(Frozen):
+    """What running the author's tests in the sandbox showed.
+
+    `coverage` is the share of the skill's own lines that ran, 0 to 1, None where it was not measured. `gutted_passes`
+    tells whether the tests still passed with a gutted implementation (they must not). `problem` is set where the run
+    as a whole went wrong (a crash, a timeout, no tests), with the outcome that this means.
+    """
+
+    tests: tuple[TestRun, ...] = ()
+    coverage: float | None = None
+    missed: tuple[tuple[str, int], ...] = ()
+    gutted_passes: bool | None = None
+    mutants: tuple[Mutant, ...] = ()
+    problem: str | None = None
+    outcome: Outcome = Outcome.PASSED

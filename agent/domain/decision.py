@@ -1,0 +1,128 @@
+"""A Decision, and the Policy that it is computed from (`reviewers/policy.yaml` of the base branch)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from agent.domain import Frozen
+from agent.domain.check import Finding
+from agent.domain.review import Remark
+
+Risk = Literal["low", "medium", "high"]
+RISKS: tuple[Risk, ...] = ("low", "medium", "high")
+
+
+class Action(StrEnum):
+    MERGE = "merge"
+    WAIT = "wait"
+    REVISE = "revise"
+    REJECT = "reject"
+
+
+class PerRisk(Frozen):
+    """A count for each risk."""
+
+    low: int = Field(ge=0)
+    medium: int = Field(ge=0)
+    high: int = Field(ge=0)
+
+    def at(self, risk: Risk) -> int:
+        return int(getattr(self, risk))
+
+
+class RiskRules(Frozen):
+    """The risk that each trait of a manifest brings; a proposal has the highest of its traits, `low` with none."""
+
+    network: Risk = "medium"
+    secrets: Risk = "high"
+    storage: Risk = "medium"
+    dependencies: Risk = "medium"
+    destructive: Risk = "high"
+    container: Risk = "high"
+    widening: Risk = "high"
+
+
+class BudgetLimits(Frozen):
+    """What one request may cost before its work is pushed as a draft. `cost` in US dollars, `minutes` of wall time."""
+
+    attempts: int = Field(default=6, ge=1, le=50)
+    tokens: int = Field(default=400_000, ge=1000)
+    cost: float = Field(default=5.0, gt=0)
+    minutes: float = Field(default=30.0, gt=0)
+
+
+class Policy(Frozen):
+    """Who and what must agree before a merge.
+
+    `autonomy` says where a person is always asked: manual at every risk, balanced from medium, automatic from high.
+    `quorum` is how many model reviewers must approve. `approvers` are logins, or `*` for anyone. `self_approval` lets
+    a person approve a proposal that they authored (for a repository of one person). `protected` are path prefixes
+    whose change always waits for a person.
+    """
+
+    apiVersion: Literal["skillops/v1"] = "skillops/v1"
+    autonomy: Literal["manual", "balanced", "automatic"] = "balanced"
+    reviewers: tuple[str, ...] = ("correctness", "security", "fit")
+    quorum: PerRisk = PerRisk(low=2, medium=3, high=3)
+    approvers: tuple[str, ...] = ("*",)
+    approvals: PerRisk = PerRisk(low=1, medium=1, high=1)
+    self_approval: bool = False
+    protected: tuple[str, ...] = ()
+    risk: RiskRules = RiskRules()
+    budget: BudgetLimits = BudgetLimits()
+
+    def asks_person(self, risk: Risk) -> bool:
+        first: dict[str, Risk] = {"manual": "low", "balanced": "medium", "automatic": "high"}
+        return RISKS.index(risk) >= RISKS.index(first[self.autonomy])
+
+    def may_approve(self, person: str) -> bool:
+        return "*" in self.approvers or person in self.approvers
+
+
+class Spent(Frozen):
+    """What a request has used so far, summed from the ledger."""
+
+    attempts: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    minutes: float = 0.0
+
+    def over(self, limits: BudgetLimits) -> str | None:
+        """The first limit that is reached, in words, or None."""
+        for name in ("attempts", "tokens", "cost", "minutes"):
+            if getattr(self, name) >= getattr(limits, name):
+                return f"{name}: {getattr(self, name):g} of {getattr(limits, name):g} used"
+        return None
+
+
+class Problem(Frozen):
+    """One thing that the author must mend, carried from attempt to attempt instead of a transcript."""
+
+    source: str
+    message: str
+    path: str | None = None
+    line: int | None = None
+
+    @classmethod
+    def of_finding(cls, source: str, finding: Finding) -> Problem:
+        return cls(source=source, message=finding.message, path=finding.path, line=finding.line)
+
+    @classmethod
+    def of_remark(cls, reviewer: str, remark: Remark) -> Problem:
+        shown = f" Inputs that show it: {remark.reproducer.model_dump_json(exclude={'name'}, exclude_none=True)}" if remark.reproducer else ""
+        return cls(source=f"review by {reviewer}", message=remark.message + shown, path=remark.path, line=remark.line)
+
+
+class Decision(Frozen):
+    """What happens to a proposal at `head`, and why. `rule` names the row of the table that decided."""
+
+    action: Action
+    head: str
+    rule: str
+    why: str
+    risk: Risk = "low"
+    waiting_for: Literal["", "person", "author", "machine"] = ""
+    problems: tuple[Problem, ...] = ()

@@ -1,0 +1,70 @@
+"""An Invocation: a call of a skill, its reply, and the receipt. The wire format is the design's `/execute`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from agent.domain import Frozen
+from agent.domain.schema import Json
+from agent.domain.skill import SkillName
+
+MAX_BODY = 8 * 2**20  # bytes of inputs or outputs, either way
+
+
+class Receipt(Frozen):
+    """What answered: enough to find the pull request behind an answer."""
+
+    skill: SkillName
+    version: str
+    digest: str
+    proposal: int | None = None
+    approvers: tuple[str, ...] = ()
+    request_id: str = ""
+    seconds: float = 0.0
+
+
+class Invocation(Frozen):
+    """One call. `deadline_seconds` is how long the skill may take."""
+
+    skill: SkillName
+    inputs: dict[str, Json]
+    request_id: str
+    caller: str
+    deadline_seconds: float = 30.0
+    traceparent: str = ""
+
+    def body(self) -> bytes:
+        context = {"request_id": self.request_id, "deadline": self.deadline_seconds, "traceparent": self.traceparent, "caller": self.caller}
+        return json.dumps({"inputs": self.inputs, "context": context}).encode()
+
+
+class Reply(Frozen):
+    """What came back over `/execute`, before it is held against the schema. `error_code` is set where not `success`."""
+
+    success: bool
+    outputs: Json = None
+    error_code: str | None = None
+    error_message: str = ""
+    seconds: float = 0.0
+
+    @classmethod
+    def parse(cls, body: bytes, seconds: float = 0.0) -> Reply:
+        """Reads a response body; anything that is not the contract's form becomes the error `bad-reply`."""
+        try:
+            raw: Any = json.loads(body)
+            if raw["success"] is True:
+                return cls(success=True, outputs=raw["outputs"], seconds=seconds)
+            error = raw["error"]
+            return cls(success=False, error_code=str(error["code"])[:80], error_message=str(error["message"])[:2000], seconds=seconds)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return cls(
+                success=False, error_code="bad-reply", seconds=seconds, error_message=f"the reply is not of the form of /execute: {body[:120]!r}"
+            )
+
+
+class InvocationResult(Frozen):
+    """Outputs that fit the schema, with the receipt."""
+
+    outputs: dict[str, Json]
+    receipt: Receipt

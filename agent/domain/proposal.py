@@ -1,0 +1,65 @@
+"""A Proposal: a branch with its pull request, and what it changes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from agent.domain import Frozen
+from agent.domain.skill import SkillName
+
+Kind = Literal["new", "extend", "person", "rollback", "retire", "revert"]
+
+# Identities that write. Nobody approves what they wrote, and the author is not the examiner.
+AUTHOR, WITNESS, DEPLOYER = "skillops-author", "skillops-witness", "skillops-deployer"
+
+HOLD, DEPLOY_FAILED, OUT_OF_BUDGET = "hold", "deploy-failed", "out-of-budget"
+
+
+class ProposalDraft(Frozen):
+    """A proposal that is to be opened for a branch that exists. One branch has at most one open proposal."""
+
+    branch: str
+    skill: SkillName
+    kind: Kind
+    title: str
+    body: str
+    author: str
+    request: int | None = None
+    draft: bool = False
+
+
+class Proposal(Frozen):
+    """`head` is the branch's commit now and `base` the commit of the main branch that it would merge into.
+
+    `merged_commit` is set once merged. `judged_like` is a proposal whose verdicts a rollback reuses.
+    """
+
+    number: int
+    branch: str
+    skill: SkillName
+    kind: Kind
+    title: str
+    body: str
+    author: str
+    head: str
+    base: str
+    request: int | None = None
+    draft: bool = False
+    state: Literal["open", "merged", "closed"] = "open"
+    merged_commit: str | None = None
+    labels: tuple[str, ...] = ()
+    url: str = ""
+
+    @property
+    def by_agent(self) -> bool:
+        return self.author == AUTHOR
+
+
+class Change(Frozen):
+    """One path that a proposal changes. `mode` is git's (100644, 100755, 120000, 160000, 000000 for deleted)."""
+
+    path: str
+    status: Literal["added", "modified", "deleted"]
+    mode: str
+    size: int = 0
+    binary: bool = False

@@ -1,0 +1,45 @@
+"""A Request: somebody asks for an ability. It is an issue on the forge."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from agent.domain import Frozen
+
+Source = Literal["cli", "chat", "issue", "gateway", "pipeline"]
+
+
+class RequestDraft(Frozen):
+    """A request that is to be raised. `key` makes raising idempotent: the same key never opens a second one."""
+
+    key: str
+    title: str
+    text: str
+    requester: str
+    source: Source
+    conversation: str | None = None
+
+
+class Request(Frozen):
+    """An open or closed request. `closed_as` says how it ended; `number` is shared with proposals, as on GitHub."""
+
+    number: int
+    title: str
+    text: str
+    requester: str
+    source: Source
+    conversation: str | None = None
+    state: Literal["open", "closed"] = "open"
+    closed_as: Literal["", "done", "covered", "refused", "withdrawn"] = ""
+    labels: tuple[str, ...] = ()
+    url: str = ""
+
+
+class Comment(Frozen):
+    """Something said on a request or proposal. `marker` identifies one of ours, which is edited rather than repeated."""
+
+    id: int
+    number: int
+    author: str
+    text: str
+    marker: str | None = None

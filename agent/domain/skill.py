@@ -1,0 +1,224 @@
+"""A Skill: its manifest (`skill.yaml`), its versions, its examples, and the cases that test it from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from functools import total_ordering
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from agent.domain import Frozen
+from agent.domain.schema import Json, Schema, schema_error, violations
+
+NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+NAME_LENGTH = 63
+API_VERSION = "skillops/v1"
+WITNESS_PATH = "tests/witness.yaml"
+
+Runtime = Literal["python", "node", "go", "bash", "container"]
+Status = Literal["active", "deprecated", "retired"]
+SkillName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
+
+
+def digest_of(value: Json) -> str:
+    """`sha256:` and the hexadecimal SHA-256 of `value` as canonical JSON."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _object_schema(schema: Schema) -> Schema:
+    if problem := schema_error(schema):
+        raise ValueError(problem)
+    return schema
+
+
+ObjectSchema = Annotated[Schema, AfterValidator(_object_schema)]
+
+
+@total_ordering
+class Version(Frozen):
+    """A SemVer 2.0 version without pre-release or build parts (semver.org)."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        match = re.fullmatch(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})", text)
+        if not match:
+            raise ValueError(f"{text!r} is not a version of the form 1.2.3")
+        return cls(major=int(match[1]), minor=int(match[2]), patch=int(match[3]))
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+    def __lt__(self, other: Version) -> bool:
+        return (self.major, self.minor, self.patch) < (other.major, other.minor, other.patch)
+
+    def next_minor(self) -> Version:
+        return Version(major=self.major, minor=self.minor + 1, patch=0)
+
+    def next_patch(self) -> Version:
+        return Version(major=self.major, minor=self.minor, patch=self.patch + 1)
+
+
+class Example(Frozen):
+    """Inputs with the exact outputs that they give. Each runs against the built skill."""
+
+    inputs: dict[str, Json]
+    outputs: dict[str, Json]
+
+
+class Expectation(Frozen):
+    """What a case expects; exactly one of the three is set.
+
+    `outputs`: exactly these. `properties`: a JSON Schema that the outputs fit. `error`: the skill answers
+    `success: false` with this code, or with any code where it is `*`.
+    """
+
+    outputs: dict[str, Json] | None = None
+    properties: Schema | None = None
+    error: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Expectation:
+        if sum(part is not None for part in (self.outputs, self.properties, self.error)) != 1:
+            raise ValueError("exactly one of outputs, properties and error is expected")
+        return self
+
+    def unmet(self, success: bool, outputs: Json, error_code: str | None) -> str | None:
+        """Why a reply does not meet this, in one sentence that quotes the reply, or None where it does."""
+        if self.error is not None:
+            if success:
+                return f"expected the error {self.error!r}, got outputs"
+            return None if self.error in ("*", error_code) else f"expected the error {self.error!r}, got {error_code!r}"
+        if not success:
+            return f"expected outputs, got the error {error_code!r}"
+        if self.outputs is not None:
+            return None if same_json(self.outputs, outputs) else f"expected {_short(self.outputs)}, got {_short(outputs)}"
+        broken = violations(self.properties or {}, outputs, limit=1)
+        return broken[0] if broken else None
+
+
+class Case(Frozen):
+    """One test from outside, as data: a witness case or a reviewer's reproducer, run through `/execute`.
+
+    `clause` is the clause of the request that it tests, in words; it is all that the author is told when it fails.
+    """
+
+    name: str = Field(max_length=120)
+    clause: str = Field(max_length=400)
+    inputs: dict[str, Json]
+    expect: Expectation
+
+
+class Permissions(Frozen):
+    """What a skill may reach. `network` holds `host:port`; `secrets` names in the vault."""
+
+    network: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$")], ...] = ()
+    secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")], ...] = ()
+    storage: Literal["none", "persistent"] = "none"
+
+    def wider_than(self, other: Permissions) -> tuple[str, ...]:
+        """What this asks for that `other` did not have, in words."""
+        hosts = [f"network {host}" for host in self.network if host not in other.network]
+        secrets = [f"secret {name}" for name in self.secrets if name not in other.secrets]
+        storage = ["persistent storage"] if self.storage != "none" and other.storage == "none" else []
+        return tuple(hosts + secrets + storage)
+
+
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+class Resources(Frozen):
+    """Limits: `memory` like 256Mi, `cpu` in cores, `timeout` of one call like 30s (at most 15 minutes)."""
+
+    memory: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}(Ki|Mi|Gi)$")] = "256Mi"
+    cpu: Annotated[float, Field(gt=0, le=16)] = 0.5
+    timeout: Annotated[str, Field(pattern=r"^[1-9]\d{0,2}s$")] = "30s"
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self.memory[:-2]) * _UNITS[self.memory[-2:]]
+
+    @property
+    def timeout_seconds(self) -> float:
+        return float(self.timeout[:-1])
+
+
+class Health(Frozen):
+    """How the skill is probed; durations like 30s."""
+
+    interval: Annotated[str, Field(pattern=r"^[1-9]\d{0,3}s$")] = "30s"
+    timeout: Annotated[str, Field(pattern=r"^[1-9]\d{0,2}s$")] = "10s"
+    retries: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class Annotations(Frozen):
+    """What a caller may assume; the words of MCP's tool annotations."""
+
+    readOnly: bool = True
+    idempotent: bool = True
+    destructive: bool = False
+
+
+class Manifest(Frozen):
+    """`skill.yaml`, as the design lays it down. Examples must fit the schemas."""
+
+    apiVersion: Literal["skillops/v1"]
+    name: SkillName
+    version: str
+    description: str = Field(min_length=10, max_length=1024)
+    status: Status = "active"
+    runtime: Runtime = "python"
+    entrypoint: str = "skill.py"
+    inputs: ObjectSchema
+    outputs: ObjectSchema
+    examples: tuple[Example, ...] = Field(min_length=1, max_length=50)
+    permissions: Permissions = Permissions()
+    environment: dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str] = {}
+    dependencies: tuple[str, ...] = ()
+    resources: Resources = Resources()
+    health: Health = Health()
+    annotations: Annotations = Annotations()
+    aliases: tuple[Annotated[str, Field(max_length=80)], ...] = ()
+    requires: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Manifest:
+        Version.parse(self.version)
+        for number, example in enumerate(self.examples, 1):
+            for what, schema in (("inputs", self.inputs), ("outputs", self.outputs)):
+                if broken := violations(schema, getattr(example, what), limit=1):
+                    raise ValueError(f"example {number}: its {what} do not fit the schema: {broken[0]}")
+        return self
+
+    @property
+    def semver(self) -> Version:
+        return Version.parse(self.version)
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """What a caller relies on: name, schemas, examples."""
+        return {"name": self.name, "inputs": self.inputs, "outputs": self.outputs, "examples": [example.model_dump() for example in self.examples]}
+
+
+def same_json(left: Json, right: Json) -> bool:
+    """Equality of JSON values: true is not 1, and 1.0 is 1 (RFC 8259 knows one number type)."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same_json(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(same_json, left, right))
+    return bool(left == right)
+
+
+def _short(value: Json, limit: int = 200) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,120 @@
+"""What stops us from knowing or doing, as types that carry an exit code and advice.
+
+A failed check is a value (`domain.check.CheckResult`), never an exception. An exception means that the question
+could not be answered, or was wrongly put. Each says what happened, why, and the next step; `agent/cli.py` is the one
+place that prints them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SkillOpsError(Exception):
+    """Base of everything that a person is told about.
+
+    `what` is one sentence; `why` and `next_step` may be empty. `code` is a stable kebab-case word for machines.
+    """
+
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "error"
+
+    def __init__(self, what: str, *, why: str = "", next_step: str = "") -> None:
+        super().__init__(what)
+        self.what, self.why, self.next_step = what, why, next_step
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.what, self.why, self.next_step) if part)
+
+
+class Refused(SkillOpsError):
+    """A gate, a reviewer or a rule said no."""
+
+    exit_code, code = 1, "refused"
+
+
+class UsageError(SkillOpsError):
+    """The call was wrongly put: a bad argument, inputs that do not fit the schema, a name that is not there."""
+
+    exit_code, code = 2, "usage"
+
+
+class NotFound(UsageError):
+    """A skill, request, proposal or version that does not exist; `next_step` names the nearest."""
+
+    code = "not-found"
+
+
+class InvalidInputs(UsageError):
+    """Inputs that the skill's schema refuses."""
+
+    code = "invalid-inputs"
+
+
+class WaitsForPerson(SkillOpsError):
+    """Nothing can move until a person says something; `next_step` says what and with which command."""
+
+    exit_code, code = 3, "waits-for-person"
+
+
+class CouldNotTell(SkillOpsError):
+    """The third outcome: we could not find out. It never merges and never blames the author."""
+
+    exit_code, code = 4, "could-not-tell"
+
+
+class SandboxUnavailable(CouldNotTell):
+    """No sandbox can run here. Code is never run bare instead."""
+
+    code = "sandbox-unavailable"
+
+
+class ModelUnavailable(CouldNotTell):
+    """The model could not be reached, timed out, refused, or answered nothing that fits the type asked for."""
+
+    code = "model-unavailable"
+
+
+class NoRecording(ModelUnavailable):
+    """The recorded model was asked a question that its session does not hold."""
+
+    code = "no-recording"
+
+
+class BudgetSpent(CouldNotTell):
+    """Attempts, tokens, money or minutes ran out."""
+
+    code = "budget-spent"
+
+
+class HeadMoved(CouldNotTell):
+    """A branch is no longer where the verdict left it (compare-and-swap lost); looking again heals it."""
+
+    code = "head-moved"
+
+
+class InvocationFailed(SkillOpsError):
+    """A skill was called and did not answer with outputs; `code_` is the skill's or the caller's error code."""
+
+    exit_code, code = 1, "invocation-failed"
+
+    def __init__(self, code_: str, what: str, *, why: str = "", next_step: str = "") -> None:
+        super().__init__(what, why=why, next_step=next_step)
+        self.code_ = code_
+
+
+class ConfigurationError(SkillOpsError):
+    """Something on this machine or in this repository is set up wrongly."""
+
+    exit_code, code = 5, "configuration"
+
+
+class InvalidFile(ConfigurationError):
+    """A file that cannot be understood, with the place and what was expected there."""
+
+    code = "invalid-file"
+
+    def __init__(self, path: str, expected: str, *, line: int | None = None, next_step: str = "") -> None:
+        place = path if line is None else f"{path}:{line}"
+        super().__init__(f"{place}: {expected}", next_step=next_step or f"Correct {path} and try again.")
+        self.path, self.line, self.expected = path, line, expected

@@ -1,0 +1,399 @@
+"""The sockets that concrete parts plug into. Each has one contract suite in `tests/contracts`, run on every adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from agent.domain import Frozen
+from agent.domain.check import CheckReport, CheckResult, Finding, Subject, TestReport
+from agent.domain.decision import Spent
+from agent.domain.event import Entered, Event
+from agent.domain.proposal import Change, Proposal, ProposalDraft
+from agent.domain.release import Artifact, Endpoint, Service
+from agent.domain.request import Comment, Request, RequestDraft
+from agent.domain.review import Review
+from agent.domain.skill import Health, Manifest, Resources
+
+# ---- the forge: three narrow ports; one adapter is all three ------------------------------------------------------
+
+
+class Repository(Protocol):
+    """Git content, by object and never by work tree. `ref` is a branch name or a commit id."""
+
+    main: str
+
+    def head(self, ref: str) -> str | None:
+        """The commit that `ref` names, or None."""
+        ...
+
+    def read(self, ref: str, path: str) -> bytes | None:
+        """One blob, or None."""
+        ...
+
+    def files(self, ref: str, folder: str) -> dict[str, bytes]:
+        """All regular blobs of at most 1 MiB below `folder`, by path relative to it. Links and submodules are left out."""
+        ...
+
+    def object_id(self, ref: str, path: str) -> str | None:
+        """The git object id of the blob or tree at `path`, or None."""
+        ...
+
+    def children(self, ref: str, folder: str) -> dict[str, str]:
+        """Name to git object id of what lies directly in `folder`."""
+        ...
+
+    def changes(self, base: str, head: str) -> tuple[Change, ...]:
+        """What `head` changes against the merge base of the two."""
+        ...
+
+    def diff(self, base: str, head: str, folder: str = "") -> str:
+        """A unified diff against the merge base, without binary content."""
+        ...
+
+    def commit(self, branch: str, files: Mapping[str, bytes | None], *, parent: str | None, message: str, author: str) -> str:
+        """Commits `files` (None deletes) on top of `parent` and moves `branch` there; returns the commit.
+
+        Compare-and-swap: raises HeadMoved where the branch is not at `parent` (None: the branch must not exist, and
+        starts at the head of main). Writing the same files on the same parent twice gives the head, not a new commit.
+        """
+        ...
+
+    def history(self, path: str, limit: int = 50) -> Sequence[CommitLine]:
+        """The commits of main that changed `path`, newest first."""
+        ...
+
+
+class CommitLine(Frozen):
+    """One line of history; `at` is ISO 8601."""
+
+    commit: str
+    author: str
+    at: str
+    message: str
+
+
+class Requests(Protocol):
+    """Issues and what is said on them (and on proposals: they share their numbers)."""
+
+    def open_request(self, draft: RequestDraft) -> Request: ...
+    def request(self, number: int) -> Request:
+        """Raises NotFound."""
+        ...
+
+    def requests(self, state: Literal["open", "closed", "all"] = "open") -> Sequence[Request]: ...
+    def close_request(self, number: int, closed_as: str) -> None: ...
+    def label(self, number: int, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        """Labels of a request or a proposal."""
+        ...
+
+    def say(self, number: int, text: str, *, author: str, marker: str | None = None) -> None:
+        """Comments. With a marker, the comment with that marker is edited where there is one."""
+        ...
+
+    def comments(self, number: int) -> Sequence[Comment]: ...
+
+
+class Proposals(Protocol):
+    """Pull requests with their checks and reviews. Verdicts are kept by commit."""
+
+    def open_proposal(self, draft: ProposalDraft) -> Proposal:
+        """Opens the proposal of `draft.branch`; where an open one exists, updates its title, body and draft state."""
+        ...
+
+    def proposal(self, number: int) -> Proposal:
+        """Raises NotFound."""
+        ...
+
+    def proposals(self, state: Literal["open", "merged", "closed", "all"] = "open") -> Sequence[Proposal]: ...
+    def close_proposal(self, number: int) -> None: ...
+    def post_check(self, number: int, result: CheckResult) -> None:
+        """One result a head and name; posting again replaces it."""
+        ...
+
+    def checks(self, number: int, head: str) -> CheckReport: ...
+    def post_review(self, number: int, review: Review) -> None:
+        """One review a head and reviewer; posting again replaces it."""
+        ...
+
+    def reviews(self, number: int, head: str) -> tuple[Review, ...]: ...
+    def forget_verdicts(self, number: int, head: str) -> None:
+        """Drops the could-not-tell results of a head, so that they are looked for again."""
+        ...
+
+    def merge(self, number: int, *, expected_head: str, message: str, author: str) -> str:
+        """Merges and returns the commit on main; merging twice returns the first. HeadMoved where the head differs,
+        Refused where it conflicts."""
+        ...
+
+
+class Forge(Repository, Requests, Proposals, Protocol):
+    """Where all state lives. The local forge is the reference."""
+
+
+# ---- running untrusted code ---------------------------------------------------------------------------------------
+
+
+class Mount(Frozen):
+    """`source` of this machine shown at `target` inside, read-only unless `writable`."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+class Limits(Frozen):
+    """`seconds` of wall time; `memory`, `output` (each stream) and `disk` in bytes; `processes` at once."""
+
+    seconds: float = 60.0
+    memory: int = 512 * 2**20
+    processes: int = 64
+    output: int = 2**20
+    disk: int = 64 * 2**20
+
+
+class SandboxSpec(Frozen):
+    """What to run, on a system root that is read-only, with loopback alone and an empty writable /tmp.
+
+    `argv[0]` is a path inside. `result_fd`: where true, descriptor 3 is open for a result of at most `limits.output`
+    bytes, apart from what the program prints.
+    """
+
+    argv: tuple[str, ...]
+    mounts: tuple[Mount, ...] = ()
+    env: dict[str, str] = {}
+    cwd: str = "/tmp"
+    stdin: bytes = b""
+    limits: Limits = Limits()
+    result_fd: bool = False
+
+
+Ending = Literal["ok", "nonzero", "timeout", "out_of_memory", "pids", "output_limit", "could_not_tell"]
+
+
+class SandboxResult(Frozen):
+    """How a run ended. `stdout` and `stderr` are cut at the output limit; `result` came over descriptor 3."""
+
+    ending: Ending
+    exit_code: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    result: bytes = b""
+    seconds: float = 0.0
+
+
+class Availability(Frozen):
+    """Whether a part can work here; `why` and `fix` where not."""
+
+    ok: bool
+    why: str = ""
+    fix: str = ""
+
+
+class SandboxProcess(Protocol):
+    """A service in the sandbox. `pid` is that of its outermost process on this machine."""
+
+    pid: int
+
+    def running(self) -> bool: ...
+    def stop(self, grace_seconds: float = 2.0) -> None: ...
+
+
+class Sandbox(Protocol):
+    """Runs code that nobody has judged yet. Never falls back to running it bare."""
+
+    name: str
+
+    def available(self) -> Availability: ...
+    def run(self, spec: SandboxSpec) -> SandboxResult:
+        """Runs to the end and dies with its starter. Raises SandboxUnavailable."""
+        ...
+
+    def start(self, spec: SandboxSpec, *, log: Path, outlive: bool = False) -> SandboxProcess:
+        """Starts a service that prints to `log`; unless `outlive`, it dies with its starter."""
+        ...
+
+
+class Language(Protocol):
+    """One language of the shelf. Static analysis reads; everything that runs code does so in the sandbox."""
+
+    name: str
+
+    def template(self, manifest: Manifest) -> dict[str, bytes]:
+        """The files of a skill that passes its own checks, by path in the skill's folder (skill.yaml not among them)."""
+        ...
+
+    def digest(self) -> str:
+        """Identifies the toolchain and the server shim: a part of every artifact's digest."""
+        ...
+
+    def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
+        """Fills `target` with what runs: code, locked dependencies, server shim. No code of the skill is executed.
+        Raises Refused for a broken lock file, CouldNotTell where the index is out of reach."""
+        ...
+
+    def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
+        """How to start the built skill; it listens on `skill.sock` in `socket_folder` (mounted writable)."""
+        ...
+
+    def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        """The author's tests with coverage; where asked, with a gutted implementation and with mutants."""
+        ...
+
+    def tidy(self, root: Path) -> None:
+        """Formats in place what the language's formatter can, so that a model need not be asked for white space."""
+        ...
+
+    def style(self, root: Path) -> tuple[Finding, ...]: ...
+    def security(self, root: Path) -> tuple[Finding, ...]: ...
+    def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]: ...
+    def lock(self, manifest: Manifest) -> dict[str, bytes]:
+        """The lock file, with hashes, of the manifest's dependencies; empty where it has none."""
+        ...
+
+
+class Builder(Protocol):
+    def digest(self, files: Mapping[str, bytes], manifest: Manifest) -> str:
+        """The digest that building would give, without building."""
+        ...
+
+    def build(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> Artifact:
+        """Builds, or finds what was built from the same inputs. Raises Refused or CouldNotTell."""
+        ...
+
+    def find(self, digest: str) -> Artifact | None: ...
+
+
+class Deployment(Frozen):
+    """What should serve: one version of one skill."""
+
+    skill: str
+    version: str
+    digest: str
+    runtime: str
+    location: str
+    resources: Resources = Resources()
+    health: Health = Health()
+    manifest: Manifest
+
+
+class Runtime(Protocol):
+    """Owns running skills and hands out endpoints; it does not call them."""
+
+    name: str
+
+    def available(self) -> Availability: ...
+    def deploy(self, deployment: Deployment) -> Service:
+        """Starts the new version beside the old, probes it, and switches. Raises Refused with the reason where it
+        does not become healthy; then the old version stays in service. Deploying what already serves does nothing."""
+        ...
+
+    def remove(self, skill: str) -> None: ...
+    def services(self) -> Sequence[Service]: ...
+    def endpoint(self, skill: str) -> Endpoint:
+        """Where it answers; starts it where it rests. Raises NotFound where it is not deployed."""
+        ...
+
+    def logs(self, skill: str, lines: int = 200) -> str: ...
+    def trial(self, artifact: Artifact, manifest: Manifest) -> AbstractContextManager[Endpoint]:
+        """A throw-away instance that is healthy when handed out and dies with its starter. Raises Refused with the
+        reason (and the end of its log) where it does not become healthy."""
+        ...
+
+
+# ---- models, checks, reviewers, the trail -------------------------------------------------------------------------
+
+
+class Message(Frozen):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Question(Frozen):
+    """What is put to a model. `purpose` and `variables` identify it for a recorded session; `answer_schema` is the
+    JSON Schema of the answer wanted."""
+
+    purpose: str
+    variables: dict[str, Any]
+    messages: tuple[Message, ...]
+    answer_schema: dict[str, Any]
+
+
+class Completion(Frozen):
+    """What a model said. `cost` in US dollars (0 where unknown)."""
+
+    text: str
+    model: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return self.tokens_in + self.tokens_out
+
+
+class LanguageModel(Protocol):
+    name: str
+
+    def available(self) -> Availability: ...
+    def complete(self, question: Question) -> Completion:
+        """Raises ModelUnavailable (could not tell) where there is no answer."""
+        ...
+
+
+class Workbench(Protocol):
+    """What the checks and reproducers of one subject share, so that nothing is built or started twice."""
+
+    def artifact(self) -> Artifact: ...
+    def trial(self) -> Endpoint: ...
+
+
+class Check(Protocol):
+    name: str
+
+    def run(self, subject: Subject, bench: Workbench) -> CheckResult:
+        """States a fact. An exception means that it could not tell; the stage turns it into that outcome."""
+        ...
+
+
+class Reviewed(Frozen):
+    """What a reviewer reads: everything here is data, nothing is an instruction."""
+
+    skill: str
+    head: str
+    files: dict[str, str]
+    base_files: dict[str, str]
+    request: str
+    contract: str
+    registry_neighbours: tuple[str, ...] = ()
+
+
+class Reviewer(Protocol):
+    name: str
+
+    def review(self, reviewed: Reviewed) -> Review:
+        """A verdict bound to `reviewed.head`; `could_not_tell` where the model gave none."""
+        ...
+
+
+class Ledger(Protocol):
+    """The audit trail: append-only and hash-chained."""
+
+    def record(self, event: Event) -> Entered: ...
+    def entries(self, *, request: int | None = None, proposal: int | None = None) -> Sequence[Entered]: ...
+    def tampered(self) -> int | None:
+        """The number of the first entry that does not fit the chain, or None."""
+        ...
+
+    def spent(self, request: int) -> Spent:
+        """What a request has used since a person last said `retry` (event `retried`): attempts are the events
+        `attempt`; tokens, cost and minutes are summed over all of its events."""
+        ...
+
+
+Tell = Callable[[Event], None]
+"""Who watches: the command's live display, the gateway's pages. Called for every event after it is recorded."""
