@@ -70,9 +70,20 @@ class SandboxUnavailable(CouldNotTell):
 
 
 class ModelUnavailable(CouldNotTell):
-    """The model could not be reached, timed out, refused, or answered nothing that fits the type asked for."""
+    """The model could not be reached, timed out, refused, or answered nothing that fits the type asked for.
+
+    `tokens` and `cost` (US dollars) were spent all the same.
+    """
 
     code = "model-unavailable"
+    tokens: int = 0
+    cost: float = 0.0
+
+
+class UnusableAnswer(ModelUnavailable):
+    """The model is there, but what it said twice over does not fit the type asked for; `why` says what was wrong."""
+
+    code = "unusable-answer"
 
 
 class NoRecording(ModelUnavailable):

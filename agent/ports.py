@@ -216,6 +216,18 @@ class Sandbox(Protocol):
         ...
 
 
+class AdoptingSandbox(Sandbox, Protocol):
+    """A sandbox whose services another process than their starter can take over."""
+
+    def started_at(self, pid: int) -> float | None:
+        """When the process started; with `pid` it names one process for good. None where there is none."""
+        ...
+
+    def attach(self, pid: int, started: float) -> SandboxProcess | None:
+        """The service that runs as `pid`, where `started_at` still says `started`; else None."""
+        ...
+
+
 class Language(Protocol):
     """One language of the shelf. Static analysis reads; everything that runs code does so in the sandbox."""
 

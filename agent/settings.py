@@ -6,6 +6,7 @@ Read in this order, the later winning: the defaults here, `skillops.toml` in the
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SKILLOPS_", frozen=True, extra="forbid")
 
     repository: Path = Field(default=Path(), description="The working clone of the skills repository.")
-    user: str = Field(default="", description="Your login: who requests, approves and rejects. Empty: git's user.email, or the system's login.")
+    user: str = Field(default="", description="Your login: who requests, approves and rejects. Empty: the system's login.")
 
     model: str = Field(
         default="", description="The model as LiteLLM names it: openai/gpt-5, anthropic/claude-sonnet-4-5, ollama/qwen3. Empty: none is set."
@@ -53,6 +54,17 @@ class Settings(BaseSettings):
         """Caches and running services of this clone: `.skillops`, never committed, safe to delete."""
         return self.repository / ".skillops"
 
+    def explained(self) -> list[dict[str, str]]:
+        """Every setting with its value, where that came from (default, file, environment or option) and what it is for."""
+        in_file = _FileSource(type(self), self.repository)()
+        rows = []
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            variable = f"SKILLOPS_{name.upper()}"
+            source = variable if variable in os.environ else FILE if name in in_file else "option" if name in self.model_fields_set else "default"
+            rows.append({"name": name, "value": str(value), "source": source, "description": field.description or ""})
+        return rows
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -62,7 +74,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _FileSource(settings_cls, init_settings)
+        return init_settings, env_settings, _FileSource(settings_cls, Path(init_settings().get("repository", ".")))
 
     @classmethod
     def load(cls, repository: Path, **options: Any) -> Settings:
@@ -82,18 +94,17 @@ class Settings(BaseSettings):
 class _FileSource(PydanticBaseSettingsSource):
     """`skillops.toml` of the repository given to `load`."""
 
-    def __init__(self, settings_cls: type[BaseSettings], init: PydanticBaseSettingsSource) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], repository: Path) -> None:
         super().__init__(settings_cls)
-        self._init = init
+        self._path = repository / FILE
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        path = Path(self._init().get("repository", ".")) / FILE
-        if not path.is_file():
+        if not self._path.is_file():
             return {}
         try:
-            return tomllib.loads(path.read_text())
+            return tomllib.loads(self._path.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InvalidFile(str(path), f"this is not TOML: {error}") from None
+            raise InvalidFile(str(self._path), f"this is not TOML: {error}") from None

@@ -88,6 +88,8 @@ class Subject(Frozen):
 class TestRun(Frozen):
     """One test of the author's: `id` is the language's own (pytest: file::name)."""
 
+    __test__ = False  # no test case of pytest's, for all its name
+
     id: str
     outcome: Literal["passed", "failed", "error", "skipped"]
     message: str = ""
@@ -111,6 +113,8 @@ class TestReport(Frozen):
     tells whether the tests still passed with a gutted implementation (they must not). `problem` is set where the run
     as a whole went wrong (a crash, a timeout, no tests), with the outcome that this means.
     """
+
+    __test__ = False
 
     tests: tuple[TestRun, ...] = ()
     coverage: float | None = None

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from agent.domain import Frozen
-from agent.domain.check import Finding
+from agent.domain.check import CheckReport, Finding, Outcome
 from agent.domain.review import Remark
 
 Risk = Literal["low", "medium", "high"]
@@ -109,6 +109,15 @@ class Problem(Frozen):
     @classmethod
     def of_finding(cls, source: str, finding: Finding) -> Problem:
         return cls(source=source, message=finding.message, path=finding.path, line=finding.line)
+
+    @classmethod
+    def of_report(cls, report: CheckReport) -> tuple[Problem, ...]:
+        """What the failed checks of a report found; a check that failed without an error is told by its summary."""
+        problems: list[Problem] = []
+        for result in report.of(Outcome.FAILED):
+            errors = [cls.of_finding(result.name, finding) for finding in result.findings if finding.level == "error"]
+            problems += errors or [cls(source=result.name, message=result.summary)]
+        return tuple(problems)
 
     @classmethod
     def of_remark(cls, reviewer: str, remark: Remark) -> Problem:

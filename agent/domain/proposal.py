@@ -9,8 +9,8 @@ from agent.domain.skill import SkillName
 
 Kind = Literal["new", "extend", "person", "rollback", "retire", "revert"]
 
-# Identities that write. Nobody approves what they wrote, and the author is not the examiner.
-AUTHOR, WITNESS, DEPLOYER = "skillops-author", "skillops-witness", "skillops-deployer"
+# Identities that write (AGENT speaks on requests). Nobody approves what they wrote, and the author is not the examiner.
+AGENT, AUTHOR, WITNESS, DEPLOYER = "skillops", "skillops-author", "skillops-witness", "skillops-deployer"
 
 HOLD, DEPLOY_FAILED, OUT_OF_BUDGET = "hold", "deploy-failed", "out-of-budget"
 

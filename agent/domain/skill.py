@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from functools import total_ordering
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from agent.domain import Frozen
 from agent.domain.schema import Json, Schema, schema_error, violations
@@ -27,6 +28,14 @@ def digest_of(value: Json) -> str:
     """`sha256:` and the hexadecimal SHA-256 of `value` as canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def tree_digest(files: Mapping[str, bytes]) -> str:
+    """Identifies the content of a skill's files, the witness cases apart: `sha256:` and the hexadecimal hash."""
+    hashed = hashlib.sha256()
+    for path in sorted(files.keys() - {WITNESS_PATH}):
+        hashed.update(f"{path}\0{len(files[path])}\0".encode(errors="surrogateescape") + files[path])
+    return "sha256:" + hashed.hexdigest()
 
 
 def _object_schema(schema: Schema) -> Schema:
@@ -115,6 +124,22 @@ class Case(Frozen):
     inputs: dict[str, Json]
     expect: Expectation
 
+    def misfit(self, inputs: Schema, outputs: Schema, examples: Iterable[Example] = ()) -> str | None:
+        """Why nothing that keeps this contract (two schemas, exact examples) could meet the case, or None."""
+        if self.expect.error is not None:
+            known = next((example for example in examples if same_json(example.inputs, self.inputs)), None)
+            return "it expects an error where the contract has an example" if known else None
+        if broken := violations(inputs, self.inputs, limit=1):
+            return f"its inputs do not fit the schema, so only an error can be expected: {broken[0]}"
+        if self.expect.properties is not None and (problem := schema_error(self.expect.properties)):
+            return f"its properties are no schema of an object: {problem}"
+        if self.expect.outputs is not None and (broken := violations(outputs, self.expect.outputs, limit=1)):
+            return f"its outputs do not fit the schema: {broken[0]}"
+        for example in examples:
+            if same_json(example.inputs, self.inputs) and (unmet := self.expect.unmet(True, example.outputs, None)):
+                return f"it contradicts an example of the contract: {unmet}"
+        return None
+
 
 class Permissions(Frozen):
     """What a skill may reach. `network` holds `host:port`; `secrets` names in the vault."""
@@ -189,14 +214,20 @@ class Manifest(Frozen):
     requires: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
 
-    @model_validator(mode="after")
-    def _fits(self) -> Manifest:
-        Version.parse(self.version)
-        for number, example in enumerate(self.examples, 1):
-            for what, schema in (("inputs", self.inputs), ("outputs", self.outputs)):
-                if broken := violations(schema, getattr(example, what), limit=1):
+    @field_validator("version")
+    @classmethod
+    def _is_version(cls, version: str) -> str:
+        return str(Version.parse(version))
+
+    @field_validator("examples")
+    @classmethod
+    def _fit(cls, examples: tuple[Example, ...], info: ValidationInfo) -> tuple[Example, ...]:
+        for number, example in enumerate(examples, 1):
+            for what in ("inputs", "outputs"):
+                # A schema that is not one is missing here: pydantic tells of it by itself.
+                if what in info.data and (broken := violations(info.data[what], getattr(example, what), limit=1)):
                     raise ValueError(f"example {number}: its {what} do not fit the schema: {broken[0]}")
-        return self
+        return examples
 
     @property
     def semver(self) -> Version:

@@ -1,0 +1,1 @@
+"""The shelf of sandboxes: what untrusted code runs in."""

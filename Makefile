@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all the set-up that they need; the rest is for developers.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench clean
+
+help:
+	@echo "make demo    tell the whole story on a throw-away repository (no Docker, no key, no network beyond the package index)"
+	@echo "make test    run the tests, the linter, the types and the import rules"
+	@echo "make bench   measure, as ratios in one run; prints a table and writes bench.json"
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install Python 3.11 or newer (apt-get install python3 python3-venv)"; exit 5; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=python3.12 make demo names another"; exit 5; }
+	@command -v git >/dev/null || { echo "git is missing: apt-get install git"; exit 5; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "The venv module is missing: apt-get install python3-venv"; exit 5; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@command -v bwrap >/dev/null || { echo "bubblewrap is missing: apt-get install bubblewrap (dnf install bubblewrap, pacman -S bubblewrap)"; exit 5; }
+	@$(BIN)/skillops demo
+
+test: $(STAMP) lint types
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(STAMP)
+	@$(BIN)/ruff check agent reviewers tests
+	@$(BIN)/ruff format --check agent reviewers tests
+	@$(BIN)/lint-imports
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+bench: $(STAMP)
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+clean:
+	rm -rf .venv .skillops bench.json

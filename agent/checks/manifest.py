@@ -1,0 +1,136 @@
+"""Manifest: skill.yaml and SKILL.md are valid, agree with each other, and raise the version as SemVer asks."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+
+from agent.checks import concluded, language_of
+from agent.checks.skill_md import skill_md_findings
+from agent.domain.check import CheckResult, Finding, Subject
+from agent.domain.schema import violations
+from agent.domain.skill import NAME_PATTERN, Manifest, same_json
+from agent.ports import Check, Language, Workbench
+from agent.strict_yaml import locate
+
+RESTORES = frozenset(("rollback", "revert", "retire"))  # kinds that take something back, under a patch version
+_VERSION = r"\d+(\.\d+){0,2}"
+_REQUIRES = re.compile(rf"(?P<name>{NAME_PATTERN[1:-1]})( *(>=|<=|==|>|<|~=) *{_VERSION}( *, *(>=|<=|==|>|<|~=) *{_VERSION})*)?")
+_HOST = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
+# Names that never leave this machine or its network (RFC 6761, RFC 8375, and Kubernetes' own).
+_LOCAL = (".localhost", ".local", ".internal", ".home.arpa", ".localdomain")
+
+
+class ManifestCheck(Check):
+    name = "manifest"
+
+    def __init__(self, languages: Mapping[str, Language]) -> None:
+        self._languages = languages
+
+    def run(self, subject: Subject, bench: Workbench) -> CheckResult:
+        manifest = subject.manifest
+        if manifest is None:
+            findings = [subject.manifest_error] if subject.manifest_error else []
+        else:
+            language = language_of(subject, self._languages)
+            findings = [language] if isinstance(language, Finding) else []
+            findings += [_finding(subject, *found) for found in _problems(subject, manifest)]
+        findings += skill_md_findings(subject)
+        version = manifest.version if manifest else ""
+        return concluded(self.name, subject, findings, f"skill.yaml and SKILL.md of {subject.skill} {version} are valid.")
+
+
+Problem = tuple[str, str, str]
+"""Rule, message, and the JSON Pointer of its place in skill.yaml."""
+
+
+def _problems(subject: Subject, manifest: Manifest) -> Iterator[Problem]:
+    if manifest.name != subject.skill:
+        yield "name", f"the name is {manifest.name!r} and the folder {subject.skill!r}; they must be the same", "/name"
+    if subject.base_files:
+        yield from _version(subject, manifest)
+    yield from _status(subject, manifest)
+    entrypoint = "Dockerfile" if manifest.runtime == "container" else manifest.entrypoint
+    if entrypoint not in subject.files:
+        yield "entrypoint", f"the entrypoint {entrypoint!r} is not among the files", "/entrypoint"
+    yield from _requires(manifest)
+    yield from _hosts(manifest)
+
+
+def _version(subject: Subject, manifest: Manifest) -> Iterator[Problem]:
+    """A change raises the version; unless it raises the major part, what held for callers still holds (semver.org, 8)."""
+    base = subject.base_manifest
+    if base is None:  # what is on the base cannot be read; anything valid mends it
+        return
+    old, new = base.semver, manifest.semver
+    if subject.files == subject.base_files:
+        yield "version", "the proposal changes nothing in the skill", ""
+    elif new <= old:
+        yield "version", f"the version {new} is not above {old}, which is on the base; raise it to {old.next_patch()} or more", "/version"
+    elif new.major == old.major and subject.kind not in RESTORES:
+        for pointer, broken in _breaks(base, manifest):
+            yield "compatibility", f"{broken}; keep what callers rely on, or raise the version to {old.major + 1}.0.0", pointer
+
+
+def _breaks(base: Manifest, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """How the new contract breaks an old example."""
+    for number, example in enumerate(base.examples, 1):
+        if broken := violations(manifest.inputs, example.inputs, limit=1):
+            yield "/inputs", f"the inputs of example {number} of {base.version} are no longer accepted ({broken[0]})"
+        known = manifest.outputs.get("properties", {}).keys()
+        if gone := sorted(example.outputs.keys() & base.outputs.get("properties", {}).keys() - known):
+            yield "/outputs", f"the output {gone[0]!r} of {base.version} is gone"
+        again = next((now for now in manifest.examples if same_json(now.inputs, example.inputs)), None)
+        if again and not all(key in again.outputs and same_json(again.outputs[key], value) for key, value in example.outputs.items()):
+            yield "/examples", f"the inputs of example {number} of {base.version} now give other outputs"
+
+
+def _status(subject: Subject, manifest: Manifest) -> Iterator[Problem]:
+    before = subject.base_manifest.status if subject.base_manifest else None
+    if subject.kind == "retire" and manifest.status != "retired":
+        yield "status", "a proposal that retires a skill sets its status to retired", "/status"
+    elif subject.kind in ("new", "extend") and manifest.status != "active":
+        yield "status", f"the status is {manifest.status!r}; a skill that is asked for is active", "/status"
+    elif before is None and manifest.status != "active":
+        yield "status", f"the status is {manifest.status!r}; a new skill starts as active", "/status"
+    elif before == "retired" and manifest.status == "deprecated":
+        yield "status", "a retired skill becomes active again or stays retired", "/status"
+
+
+def _requires(manifest: Manifest) -> Iterator[Problem]:
+    names = set()
+    for index, requirement in enumerate(manifest.requires):
+        match = _REQUIRES.fullmatch(requirement)
+        if not match:
+            yield "requires", f"{requirement!r} is not of the form `csv-to-json >=1.0,<2`", f"/requires/{index}"
+        elif match["name"] == manifest.name:
+            yield "requires", "a skill cannot require itself", f"/requires/{index}"
+        elif match["name"] in names:
+            yield "requires", f"{match['name']} is required twice", f"/requires/{index}"
+        names.add(match["name"] if match else requirement)
+
+
+def _hosts(manifest: Manifest) -> Iterator[Problem]:
+    for index, entry in enumerate(manifest.permissions.network):
+        host, _, port = entry.rpartition(":")
+        if why := _host_problem(host, int(port)):
+            yield "network", f"{entry!r} {why}", f"/permissions/network/{index}"
+
+
+def _host_problem(host: str, port: int) -> str | None:
+    if not 1 <= port <= 65535:
+        return "has no port between 1 and 65535"
+    try:
+        ipaddress.ip_address(host)
+        return "is an address; name the host"
+    except ValueError:
+        pass
+    if not _HOST.fullmatch(host):
+        return "is not a full host name in small letters, like api.example.com:443"
+    return "is a name of the machine's own network" if host.endswith(_LOCAL) else None
+
+
+def _finding(subject: Subject, rule: str, message: str, pointer: str) -> Finding:
+    line = locate(subject.files["skill.yaml"], pointer)
+    return Finding(message=message, rule=rule, path=f"skills/{subject.skill}/skill.yaml", line=line)

@@ -1,0 +1,49 @@
+"""Security: the language's analysis, and what is suspicious in any language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from agent.checks import concluded, language_of
+from agent.domain.check import CheckResult, Finding, Subject
+from agent.domain.skill import WITNESS_PATH
+from agent.ports import Check, Language, Workbench
+
+PROSE = (".md", ".txt", ".rst")
+# Longer than any hash or signature that code spells out (RSA-4096 is 684 characters in base64); shorter than any program.
+_BLOB = re.compile(r"[A-Za-z0-9+/=_-]{700,}|(?:\\x[0-9a-fA-F]{2}){100,}")
+_RULES = (
+    ("payload", _BLOB, "a long encoded block: what runs must be readable"),
+    ("witness", re.compile(r"witness\.ya?ml", re.IGNORECASE), "names the file of the witness cases, which are not the skill's business"),
+    ("metadata-service", re.compile(r"169\.254\.169\.254|metadata\.google\.internal|fd00:ec2::254"), "names a cloud's metadata service"),
+)
+_URL = re.compile(r"\b(https?|wss?)://(?:[^\s/@\"']*@)?(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>\d+))?")
+_EXAMPLES = re.compile(r"(^|\.)(example\.(com|net|org)|example|test|invalid|localhost)$")  # RFC 2606
+
+
+class SecurityCheck(Check):
+    name = "security"
+
+    def __init__(self, languages: Mapping[str, Language]) -> None:
+        self._languages = languages
+
+    def run(self, subject: Subject, bench: Workbench) -> CheckResult:
+        language = language_of(subject, self._languages)
+        found = (language,) if isinstance(language, Finding) else language.security(subject.root)
+        return concluded(self.name, subject, [*found, *_suspicious(subject)], "Nothing suspicious in the code.")
+
+
+def _suspicious(subject: Subject) -> Iterator[Finding]:
+    declared = {entry.rpartition(":")[0] for entry in subject.manifest.permissions.network} if subject.manifest else set()
+    for path, data in subject.files.items():
+        if path == WITNESS_PATH or path.endswith(".lock"):
+            continue
+        for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+            for rule, pattern, message in _RULES:
+                if pattern.search(line):
+                    yield Finding(message=message, rule=rule, path=path, line=number)
+            for host in {match["host"].lower() for match in _URL.finditer(line)} if not path.endswith(PROSE) else ():
+                if host not in declared and not _EXAMPLES.search(host):
+                    message = f"names the host {host}, which permissions.network does not declare: a call to it fails"
+                    yield Finding(message=message, rule="undeclared-host", path=path, line=number, level="note")

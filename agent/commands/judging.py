@@ -1,0 +1,65 @@
+"""What `check`, `review` and `release` do beyond one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.domain.check import CheckReport
+from agent.domain.decision import Action
+from agent.domain.release import Release
+from agent.domain.review import Review
+from agent.errors import Refused, UsageError
+from agent.situation import Work, look
+from agent.stages import checking, releasing, reviewing
+
+if TYPE_CHECKING:
+    from agent.workplace import Workplace
+
+
+def check_proposal(place: Workplace, number: int) -> CheckReport:
+    """Runs the checks on a proposal's head and posts them; results that are there already are shown as they are."""
+    parts = place.parts
+    proposal = parts.forge.proposal(number)
+    with parts.alone(), checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
+        return checking.check(proposal, opened, parts.forge, parts.checks, parts.settings.workers, parts.record, parts.tell)
+
+
+def check_folder(folder: Path, repository: Path, as_json: bool) -> CheckReport:
+    """Runs the checks on a folder, inside or outside of a skills repository, and posts nothing."""
+    from agent import wiring
+
+    return wiring.check_folder(folder, repository)
+
+
+def review_proposal(place: Workplace, number: int) -> tuple[Review, ...]:
+    parts = place.parts
+    proposal = parts.forge.proposal(number)
+    if proposal.state != "open":
+        raise UsageError(f"Proposal #{number} is {proposal.state}.")
+    parts.sync()
+    seen = look(parts, Work(request=proposal.request, proposal=number))
+    with parts.alone(), checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
+        return reviewing.review(proposal, seen, opened, parts.forge, parts.panel(parts.policy()), parts.settings.workers, parts.record)
+
+
+def release_pending(place: Workplace, number: int | None, rebuild: tuple[str, ...]) -> tuple[Release, ...]:
+    """Merges proposal `number` if policy lets it, then enters what the registry does not hold."""
+    parts = place.parts
+    with parts.alone():
+        parts.sync()
+        if number is not None:
+            _merge(place, number)
+        names = dict.fromkeys((*releasing.unreleased(parts.forge, parts.catalog), *(parts.entry(name).name for name in rebuild)))
+        return releasing.release(tuple(names), parts.forge, parts.catalog, parts.builder, parts.sync, parts.record) if names else ()
+
+
+def _merge(place: Workplace, number: int) -> None:
+    proposal = place.parts.forge.proposal(number)
+    if proposal.state == "merged":
+        return
+    decision = look(place.parts, Work(request=proposal.request, proposal=number)).decision
+    if decision is None or decision.action is not Action.MERGE:
+        why = decision.why if decision else "its verdicts are not in."
+        raise Refused(f"Proposal #{number} is not to be merged: {why}", next_step=f"`skillops decide {number}` says what it waits for.")
+    releasing.merge(proposal, place.parts.forge, place.parts.record)

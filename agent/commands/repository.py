@@ -1,0 +1,86 @@
+"""The verbs around a repository: demo, init, doctor, new, config, and the recordings behind the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.commands import HERE, AsJson, Repo, emit, plain
+from agent.errors import ConfigurationError
+
+
+def add_to(app: typer.Typer) -> None:
+    for verb in (demo, init, doctor, new, config):
+        app.command(rich_help_panel="Start here")(verb)
+
+
+def demo(as_json: AsJson = False,
+         folder: Annotated[Path | None, typer.Option(help="Where to put the throw-away repository; a temporary folder where left out.")] = None,
+         live: Annotated[bool, typer.Option("--live", help="Use the live model of SKILLOPS_MODEL instead of the recorded session.")] = False,
+         record: Annotated[Path | None, typer.Option(help="With --live: record the session to this file.")] = None,
+         rekey: Annotated[Path | None, typer.Option(help="Re-key this recording: answer in its recorded order and write the new keys.")] = None,
+         ) -> None:  # fmt: skip
+    """Tell the whole story on a throw-away repository: a question no skill can answer, and how one comes to be.
+
+    Example: skillops demo
+    """
+    from agent.demo import tell_story
+    from agent.screen import DemoScreen, Quiet
+
+    told = tell_story(Quiet() if as_json else DemoScreen(), folder, live=live, record=record, rekey=rekey)
+    emit(told, as_json, lambda: None)
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new working clone; its bare origin lies beside it as DIR.git.")], as_json: AsJson = False) -> None:
+    """Make a new skills repository: registry, policy, issue form, README.
+
+    Example: skillops init my-skills && cd my-skills && skillops ask "How many seconds is 1h 30m?"
+    """
+    from agent.starter import found
+
+    checkout = found(folder)
+    told = f"{checkout.root} is a working clone of {checkout.origin}.\nNext: cd {folder} && skillops doctor"
+    emit({"folder": str(checkout.root), "origin": str(checkout.origin)}, as_json, lambda: print(told))
+
+
+def doctor(repository: Repo = HERE, as_json: AsJson = False) -> None:
+    """Say what is installed, reachable and allowed, with a fix for each fault.
+
+    Example: skillops doctor
+    """
+    from agent.doctor import examine
+    from agent.screen import diagnoses_of
+
+    diagnoses = examine(repository)
+    emit({"ok": all(d.ok for d in diagnoses), "diagnoses": plain(diagnoses)}, as_json, lambda: diagnoses_of(diagnoses))
+    if any(not diagnosis.ok and diagnosis.needed for diagnosis in diagnoses):
+        raise typer.Exit(ConfigurationError.exit_code)
+
+
+def new(name: Annotated[str, typer.Argument(help="The skill's name, like word-count.")], language: Annotated[str, typer.Option("--language", "-l")] = "python",
+        folder: Annotated[Path, typer.Option("--in", help="Where to make its folder.")] = HERE, as_json: AsJson = False) -> None:  # fmt: skip
+    """Make a skill from a template; it passes its checks as it is.
+
+    Example: skillops new word-count && skillops check word-count && skillops propose --from word-count
+    """
+    from agent import wiring
+    from agent.starter import new_skill
+
+    made = new_skill(name, language, folder, wiring.languages_of())
+    told = f"{made}: edit it, then `skillops check {made}` and `skillops propose --from {made}`."
+    emit({"folder": str(made), "files": sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file())}, as_json, lambda: print(told))
+
+
+def config(repository: Repo = HERE, as_json: AsJson = False) -> None:
+    """Print the effective settings, what each is for, and where its value came from.
+
+    Example: skillops config
+    """
+    from agent.screen import settings_table
+    from agent.settings import Settings
+
+    settings = Settings.load(repository)
+    rows = settings.explained()
+    emit(plain(rows), as_json, lambda: settings_table(rows))

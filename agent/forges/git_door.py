@@ -1,0 +1,179 @@
+"""The one door to git: GitPython's commands, cut off from whatever configuration, hooks and variables lie around."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.errors import ConfigurationError, CouldNotTell
+
+_Answer = TypeVar("_Answer")
+_CONFIG = {
+    "core.hooksPath": os.devnull,
+    "core.attributesFile": os.devnull,
+    "core.fsmonitor": "false",
+    "core.filesRefLockTimeout": "5000",  # milliseconds; git's own 100 is short on a busy machine
+    "core.packedRefsTimeout": "5000",
+    "merge.renames": "false",  # what is merged is path by path what was judged
+    "gc.autoDetach": "true",
+}
+# Of what git reads from its surroundings (man git, ENVIRONMENT VARIABLES), each that could lead it elsewhere.
+_ISOLATED = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_PARAMETERS": "",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+    "GIT_NAMESPACE": "",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_ALLOW_PROTOCOL": "file",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_DEFAULT_HASH": "sha1",
+    "GIT_CONFIG_COUNT": str(len(_CONFIG)),
+    **{f"GIT_CONFIG_KEY_{number}": key for number, key in enumerate(_CONFIG)},
+    **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(_CONFIG.values())},
+}
+
+
+class GitDoor:
+    """git on the repository at `git_dir`. Without a `work_tree` it is bare, and no attributes file is ever read from it."""
+
+    def __init__(self, git_dir: Path, work_tree: Path | None = None) -> None:
+        self.git_dir = git_dir
+        self._git = isolated_git(work_tree or git_dir)
+        self._git.update_environment(
+            GIT_DIR=str(git_dir),
+            GIT_COMMON_DIR=str(common_dir(git_dir)),
+            GIT_OBJECT_DIRECTORY=str(common_dir(git_dir) / "objects"),
+            GIT_WORK_TREE=str(work_tree or git_dir),
+            GIT_INDEX_FILE=str(git_dir / "index"),
+        )
+        self._reading = threading.Lock()
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+        """Exit status, output and complaint of one command; `stdin` of at most 4 KiB. A full disk is CouldNotTell."""
+        return run_git(self._git, *arguments, stdin=stdin)
+
+    def output(self, *arguments: str) -> bytes:
+        """The output of a command that is not expected to fail; CouldNotTell where it does."""
+        status, output, complaint = self.run(*arguments)
+        if status:
+            raise could_not(arguments[0], complaint, self.git_dir)
+        return output
+
+    def header(self, name: str) -> tuple[str, str, int] | None:
+        """Id, type and size in bytes of the object that `name` (one line) resolves to, or None."""
+        return self._ask(lambda: self._git.get_object_header(name), name)
+
+    def data(self, object_id: str) -> bytes | None:
+        """The content of an object, or None."""
+        return self._ask(lambda: self._whole(object_id), object_id)
+
+    def start_of(self, object_id: str, size: int) -> bytes:
+        """The first `size` bytes of an object, however large it is."""
+        return self._ask(lambda: self._git.stream_object_data(object_id)[3].read(size), object_id) or b""
+
+    def store(self, kind: str, data: bytes) -> str:
+        """Writes a loose object without a process, and returns its id."""
+        from io import BytesIO
+
+        import gitdb
+
+        try:
+            stored = gitdb.LooseObjectDB(str(self.git_dir / "objects")).store(gitdb.IStream(kind.encode(), len(data), BytesIO(data)))
+        except OSError as error:
+            raise could_not(f"store a {kind}", str(error), self.git_dir) from error
+        return str(stored.hexsha.decode())
+
+    def _whole(self, object_id: str) -> bytes:
+        _, _, size, data = self._git.get_object_data(object_id)
+        if len(data) != size:
+            raise BrokenPipeError("git cat-file ended early")
+        return bytes(data)
+
+    def _ask(self, question: Callable[[], _Answer], name: str) -> _Answer | None:
+        """Puts a question to the lasting `git cat-file`, and once more to a new one where the old one died."""
+        with self._reading:
+            for last in (False, True):
+                answered = False
+                try:
+                    answer = question()
+                    answered = True
+                    return answer
+                except ValueError as error:
+                    if "could not be resolved" in str(error):
+                        answered = True
+                        return None
+                    if last:
+                        raise could_not(f"read {name!r}", str(error), self.git_dir) from error
+                except OSError as error:
+                    if last:
+                        raise could_not(f"read {name!r}", str(error), self.git_dir) from error
+                finally:
+                    if not answered:  # half an answer may lie in the pipe
+                        self._git.clear_cache()
+        raise AssertionError("unreachable")
+
+
+def isolated_git(folder: Path) -> Any:
+    """GitPython's `Git` that works in `folder`, with our configuration alone."""
+    try:
+        import git
+    except ImportError as error:  # GitPython looks for git when it is imported
+        raise _no_git() from error
+    made = git.Git(str(folder))
+    made.update_environment(**_ISOLATED)
+    return made
+
+
+def run_git(git: Any, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+    from git.exc import GitCommandNotFound
+
+    read, write = os.pipe()
+    try:
+        os.write(write, stdin)
+        os.close(write)
+        command = [git.GIT_PYTHON_GIT_EXECUTABLE, *arguments]
+        status, output, complaint = git.execute(
+            command, istream=read, with_extended_output=True, with_exceptions=False, stdout_as_string=False, strip_newline_in_stdout=False
+        )
+    except GitCommandNotFound as error:
+        raise _no_git() from error
+    finally:
+        os.close(read)
+    if status and "No space left" in complaint:
+        raise could_not(arguments[0], complaint, Path(git.working_dir))
+    return status, output, complaint
+
+
+def common_dir(git_dir: Path) -> Path:
+    """Where objects and branches lie: elsewhere than `git_dir` for a linked work tree (man gitrepository-layout, commondir)."""
+    link = git_dir / "commondir"
+    return (git_dir / link.read_text().strip()).resolve() if link.is_file() else git_dir
+
+
+def is_bare(path: Path) -> bool:
+    """Whether `path` looks like a bare repository: git's own test, for a folder that is no clone's `.git`."""
+    return path.name != ".git" and (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+
+
+def could_not(what: str, complaint: str, where: Path) -> CouldNotTell:
+    """What git could not do there, with the next step that its complaint suggests."""
+    if "No space left" in complaint:
+        next_step = f"Free some space on the disk of {where}, then try again: nothing was half-written."
+    elif ".lock" in complaint:
+        next_step = "Try again; where no git process is running any more, remove the lock file that git names."
+    else:
+        next_step = f"`git -C {where} fsck` says what is broken there."
+    return CouldNotTell(f"git could not {what}.", why=complaint.strip().rstrip(".") + "." if complaint.strip() else "", next_step=next_step)
+
+
+def _no_git() -> ConfigurationError:
+    return ConfigurationError("git was not found.", next_step="Install git 2.38 or newer (apt-get install git), then try again.")

@@ -1,0 +1,215 @@
+"""The test bed: runs in the sandbox, once for all the runs of a skill's tests. Standard library, pytest and coverage.
+
+`python -s -S testbed.py < JOB`, with the report on descriptor 3, both JSON. This process imports pytest and coverage and never the
+skill; it forks a child for the clean run (with coverage), one for the gutted skill, one for each mutant, and one for the
+unchanged skill again, whose tests must pass again. A child is a session of its own and is killed with all that it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import random
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import mutate
+import session
+
+CHILD_OUTPUT = 16 * 2**20  # bytes of a child's report
+CHILD_FILE = 16 * 2**20  # bytes of a file that a child may write
+MUTANTS_SECONDS = 120.0  # wall time for all mutants together
+PR_SET_DUMPABLE = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One child: what it does, and the seconds of wall time and processor time that it may take (0: no limit of its own)."""
+
+    work: Callable[[session.Emit], None]
+    wall: float
+    cpu: float = 0.0
+
+
+@dataclass
+class Run:
+    """A child that runs, or ran. `end` is done, exit (without having said that it is done), timeout or flood."""
+
+    plan: Plan
+    pid: int
+    pidfd: int
+    pipe: int
+    started: float
+    data: bytearray = field(default_factory=bytearray)
+    end: str = ""
+    status: int = 0
+    cpu: float = 0.0
+    wall: float = 0.0
+
+    def lines(self) -> list[dict[str, Any]]:
+        found = []
+        for line in bytes(self.data).splitlines():
+            with contextlib.suppress(ValueError):
+                if isinstance(value := json.loads(line), dict):
+                    found.append(value)
+        return found
+
+    def said(self, key: str) -> Any:
+        return next((line[key] for line in self.lines() if key in line), None)
+
+
+def main() -> None:
+    job = json.load(sys.stdin.buffer)
+    session.warm()
+    gc.freeze()  # a child's collections leave these pages shared
+    # A child must not reach the report's descriptor through /proc (prctl(2)).
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    report = Bed(job).report()
+    with os.fdopen(3, "wb") as result:
+        result.write(json.dumps(report).encode())
+
+
+class Bed:
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._job = job
+        self._root = Path(job["root"])
+        self._sources = {
+            str(path.relative_to(self._root)): path.read_bytes()
+            for path in sorted(self._root.rglob("*.py"))
+            if path.is_file() and path.relative_to(self._root).parts[0] != "tests"
+        }
+
+    def report(self) -> dict[str, Any]:
+        mutants = self._choose()
+        lines = sorted({(path, line) for path, _, site in mutants for line in (site.line, site.statement)})
+        clean = next(self._pool([Plan(session.clean(self._job, list(self._sources), lines), self._job["seconds"])]))
+        tests = [line["test"] for line in clean.lines() if "test" in line]
+        started = [line["start"] for line in clean.lines() if "start" in line]
+        report: dict[str, Any] = {"tests": tests, "end": clean.end, "status": clean.status, "last": started[-1] if started else None}
+        if clean.end != "done" or not tests or any(test["outcome"] in ("failed", "error") for test in tests):
+            return report
+        report["coverage"] = clean.said("coverage")
+        return report | self._changed(mutants, clean)
+
+    def _choose(self) -> list[tuple[str, int, mutate.Site]]:
+        """The mutants to try: all sites of the skill, or as many as asked for, chosen by the seed."""
+        found = [(path, number, site) for path, source in self._sources.items() for number, site in enumerate(session.sites(source))]
+        wanted = self._job["mutants"]
+        chosen = random.Random(self._job["seed"]).sample(range(len(found)), min(wanted, len(found)))
+        return [found[index] for index in sorted(chosen)]
+
+    def _changed(self, mutants: list[tuple[str, int, mutate.Site]], clean: Run) -> dict[str, Any]:
+        wall, cpu = 2.0 + 8 * clean.wall, 0.25 + 2 * clean.cpu
+        contexts = {(path, line): ids for path, line, ids in clean.said("contexts") or []}
+        plans: list[Plan] = []
+        verdicts: list[int | None] = []  # the number of each mutant's plan; None where no test runs its line
+        if self._job["gut"] is not None:
+            plans.append(Plan(session.gutted(self._job, self._sources), wall, cpu))
+        if mutants:
+            plans.append(Plan(session.again(self._job, self._sources), wall, 0.0))
+        for path, number, site in mutants:
+            ids = [*contexts.get((path, site.line), []), *contexts.get((path, site.statement), [])]
+            verdicts.append(len(plans) if ids else None)
+            if ids:
+                only = set(ids) if site.inside and "" not in ids else None
+                plans.append(Plan(session.mutant(self._job, self._sources, path, number, only), wall, cpu))
+        until = time.monotonic() + MUTANTS_SECONDS
+        runs = list(self._pool(plans, until))
+        failed = [run.end != "done" or bool(run.said("failed")) for run in runs]
+        first = 0 if self._job["gut"] is None else 1
+        return {
+            "gutted_passes": not failed[0] if first and failed else None,
+            "repeats": not failed[first] if mutants and len(failed) > first else True,
+            "mutants": [
+                {"path": path, "line": site.line, "change": site.change, "killed": verdict is not None and failed[verdict]}
+                for (path, _, site), verdict in zip(mutants, verdicts, strict=True)
+                if verdict is None or verdict < len(failed)
+            ],
+        }
+
+    # ---- children ----------------------------------------------------------------------------------------------------
+
+    def _pool(self, plans: list[Plan], until: float = float("inf")) -> Iterator[Run]:
+        """The runs of `plans` in their order, as many at once as there are processors; none starts after `until`."""
+        waiting = list(enumerate(plans))
+        running: dict[int, Run] = {}
+        ended: dict[int, Run] = {}
+        while (waiting and time.monotonic() < until) or running:
+            while waiting and len(running) < self._job["workers"] and time.monotonic() < until:
+                number, plan = waiting.pop(0)
+                running[number] = self._start(plan)
+            self._wait(list(running.values()))
+            for number in [number for number, run in running.items() if run.end]:
+                ended[number] = running.pop(number)
+        yield from (ended[number] for number in sorted(ended))
+
+    def _start(self, plan: Plan) -> Run:
+        near, far = os.pipe()
+        os.set_blocking(near, False)
+        pid = os.fork()
+        if pid == 0:
+            os.close(near)
+            self._child(plan, far)
+        os.close(far)
+        return Run(plan, pid, os.pidfd_open(pid), near, time.monotonic())
+
+    def _child(self, plan: Plan, pipe: int) -> NoReturn:
+        with contextlib.suppress(BaseException):
+            os.setsid()
+            null = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(null, descriptor)
+            os.close(3)
+            with open("/proc/self/statm") as statm:
+                address_space = int(statm.read().split()[0]) * resource.getpagesize() + self._job["memory"]
+            for limit, value in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, CHILD_FILE), (resource.RLIMIT_CORE, 0)):
+                hard = resource.getrlimit(limit)[1]
+                value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.setrlimit(limit, (value, value))
+            signal.setitimer(signal.ITIMER_PROF, plan.cpu)  # its signal ends the process
+            plan.work(session.Emit(pipe))
+        os._exit(0)
+
+    def _wait(self, runs: list[Run]) -> None:
+        """Waits until something happens to one of `runs`; sets `end` of those that ended."""
+        left = max(0.0, min(run.started + run.plan.wall for run in runs) - time.monotonic())
+        ready = set(select.select([fd for run in runs for fd in (run.pidfd, run.pipe)], [], [], left)[0])
+        for run in runs:
+            self._drain(run)
+            if run.pidfd in ready:
+                self._end(run, "exit")
+            elif len(run.data) > CHILD_OUTPUT:
+                self._end(run, "flood")
+            elif time.monotonic() >= run.started + run.plan.wall:
+                self._end(run, "timeout")
+
+    def _drain(self, run: Run) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while len(run.data) <= CHILD_OUTPUT and (part := os.read(run.pipe, 2**18)):
+                run.data += part
+
+    def _end(self, run: Run, how: str) -> None:
+        for kill in (os.killpg, os.kill):  # the second where the child has no session yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(run.pid, signal.SIGKILL)
+        _, status, used = os.wait4(run.pid, 0)
+        self._drain(run)
+        os.close(run.pidfd)
+        os.close(run.pipe)
+        run.end = "done" if how == "exit" and run.said("done") else how
+        run.status = os.waitstatus_to_exitcode(status)
+        run.cpu, run.wall = used.ru_utime + used.ru_stime, time.monotonic() - run.started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The process that has imported the skill, and forks one child for each call. Runs in the sandbox; standard library only.
+
+A call's bytes travel over a socket pair whose far end the HTTP process (`server.py`) hands over; both sides speak frames of
+one kind byte, a length and a payload.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.util
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+MAX_BODY = 8 * 2**20  # bytes, either way: agent.domain.invocation.MAX_BODY
+CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+HEADER = struct.Struct(">cI")
+PID, OUTPUTS, ERROR, DIED = b"P", b"O", b"E", b"X"
+
+Execute = Callable[[dict[str, Any], dict[str, Any]], Any]
+
+
+def error_body(code: str, message: str) -> bytes:
+    return json.dumps({"success": False, "error": {"code": code, "message": message}}).encode()
+
+
+def send(line: socket.socket, kind: bytes, payload: bytes) -> None:
+    line.sendall(HEADER.pack(kind, len(payload)) + payload)
+
+
+def receive(line: socket.socket, until: float | None = None) -> tuple[bytes, bytes]:
+    """One frame; raises EOFError, TimeoutError at the monotonic time `until`, ValueError where it is longer than MAX_BODY."""
+    kind, length = HEADER.unpack(_exactly(line, HEADER.size, until))
+    if length > MAX_BODY:
+        raise ValueError("the frame is too long")
+    return kind, _exactly(line, length, until)
+
+
+def _exactly(line: socket.socket, size: int, until: float | None) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        if until is not None:
+            line.settimeout(max(0.001, until - time.monotonic()))
+        part = line.recv(min(size - len(data), 2**20))
+        if not part:
+            raise EOFError
+        data += part
+    return bytes(data)
+
+
+class Zygote:
+    """Forks one child for each call. Single-threaded, so that forking is safe."""
+
+    def __init__(self, control: socket.socket, service: dict[str, Any]) -> None:
+        self._control, self._service = control, service
+        self._lines: dict[int, socket.socket] = {}
+
+    def main(self) -> NoReturn:
+        try:
+            execute = load(self._service)
+        except BaseException as error:  # noqa: BLE001 - whatever the skill does on import, the HTTP process must learn of it
+            traceback.print_exc()
+            self._control.sendall(f"{self._service['entrypoint']} cannot be imported: {described(error)}"[:2000].encode())
+            os._exit(1)
+        gc.freeze()  # a child's collections leave these pages shared
+        self._control.sendall(b"ready")
+        signal.signal(signal.SIGCHLD, self._reap)
+        while True:
+            message, handed, _, _ = socket.recv_fds(self._control, 1, 1)
+            if not message:
+                os._exit(0)
+            self._fork(socket.socket(fileno=handed[0]), execute)
+
+    def _fork(self, line: socket.socket, execute: Execute) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # no child is reaped before its line is noted
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._child(line, execute)
+            self._lines[pid] = line
+        except OSError:
+            with line:
+                send(line, ERROR, error_body("busy", "no process could be started for this call"))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+    def _child(self, line: socket.socket, execute: Execute) -> NoReturn:
+        with contextlib.suppress(BaseException):
+            os.setsid()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            self._control.close()
+            for other in self._lines.values():
+                other.close()
+            send(line, PID, str(os.getpid()).encode())
+            limit_memory(self._service["memory"])
+            kind, reply = answered(execute, receive(line)[1])
+            sys.stdout.flush()
+            sys.stderr.flush()
+            send(line, kind, reply)
+        os._exit(0)
+
+    def _reap(self, *_: Any) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while done := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                # Before the child is reaped nobody else can have its number: what it left running dies with it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(done.si_pid, signal.SIGKILL)
+                status = os.waitstatus_to_exitcode(os.waitpid(done.si_pid, 0)[1])
+                with contextlib.suppress(OSError), self._lines.pop(done.si_pid) as line:
+                    line.setblocking(False)
+                    send(line, DIED, str(status).encode())
+
+
+def load(service: dict[str, Any]) -> Execute:
+    """The skill's `execute`; raises whatever importing it raises."""
+    path = os.path.join(service["code"], service["entrypoint"])  # noqa: PTH118 - pathlib costs 10 ms of the start
+    sys.path[:1] = [os.path.dirname(path), *service["path"]]  # noqa: PTH120 - in place of the shim's own folder
+    name = os.path.basename(path).removesuffix(".py")  # noqa: PTH119
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{service['entrypoint']} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "execute", None)):
+        raise AttributeError(f"{service['entrypoint']} has no function execute(inputs, context)")
+    execute: Execute = module.execute
+    return execute
+
+
+def limit_memory(more: int) -> None:
+    """The address space may grow by `more` bytes from here."""
+    with open("/proc/self/statm") as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = used + more if hard == resource.RLIM_INFINITY else min(hard, used + more)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def answered(execute: Execute, body: bytes) -> tuple[bytes, bytes]:
+    """What one call of the skill comes to: the kind of frame, and the reply's body."""
+    try:
+        call = json.loads(body)
+        outputs = execute(call["inputs"], call["context"])
+        if not isinstance(outputs, dict):
+            return ERROR, error_body("bad-outputs", f"execute returned {type(outputs).__name__}, not a dict")
+        try:
+            reply = json.dumps({"success": True, "outputs": outputs}, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            return ERROR, error_body("bad-outputs", f"the outputs are not JSON: {described(error)}")
+        if len(reply) > MAX_BODY:
+            return ERROR, error_body("bad-outputs", f"the outputs are larger than {MAX_BODY} bytes")
+        return OUTPUTS, reply
+    except MemoryError:
+        return ERROR, error_body("out-of-memory", "the call needed more memory than the manifest's resources.memory")
+    except BaseException as error:  # noqa: BLE001 - a skill may raise anything, SystemExit too
+        traceback.print_exc()
+        return ERROR, error_body(*coded(error))
+
+
+def coded(error: BaseException) -> tuple[str, str]:
+    """The error code and message of an exception: its class may name a code of its own."""
+    code = getattr(type(error), "code", None)
+    if isinstance(code, str) and CODE.fullmatch(code):
+        return code, described(error, with_type=False)
+    if isinstance(error, ValueError):
+        return "invalid-inputs", described(error, with_type=False)
+    return "skill-error", described(error)
+
+
+def described(error: BaseException, with_type: bool = True) -> str:
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the exception is the skill's, and so is its __str__
+        text = ""
+    if not text:
+        return name
+    return (f"{name}: {text}" if with_type else text)[:2000]

@@ -1,0 +1,119 @@
+"""The audit trail in one SQLite file: append-only, and each line sealed with the hash of the line before it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.domain.decision import Spent
+from agent.domain.event import Entered, Event
+from agent.ports import Ledger
+from agent.sqlite_file import SqliteFile
+
+GENESIS = "0" * 64  # what the first entry follows
+
+# Requests, proposals and keys are read out of the event itself, so that there is no second copy to tamper with.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (
+    number INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    event TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    request INTEGER GENERATED ALWAYS AS (json_extract(event, '$.request')) VIRTUAL,
+    proposal INTEGER GENERATED ALWAYS AS (json_extract(event, '$.proposal')) VIRTUAL,
+    key TEXT GENERATED ALWAYS AS (json_extract(event, '$.key')) VIRTUAL
+) STRICT;
+CREATE INDEX IF NOT EXISTS entry_request ON entry (request);
+CREATE INDEX IF NOT EXISTS entry_proposal ON entry (proposal);
+CREATE UNIQUE INDEX IF NOT EXISTS entry_key ON entry (key);
+CREATE TRIGGER IF NOT EXISTS entry_is_kept BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS entry_is_fixed BEFORE UPDATE ON entry BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS entry_is_next BEFORE INSERT ON entry
+WHEN new.number IS NOT (SELECT coalesce(max(number), 0) + 1 FROM entry)
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+class SqliteLedger(Ledger):
+    """The ledger at `path`; `clock` gives seconds since 1970. Several processes may write: the chain never forks.
+
+    The triggers stop a slip; what somebody changes on purpose is found by the chain. Raises CouldNotTell where the file
+    cannot be read or written.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._file, self._clock = SqliteFile(path, _SCHEMA), clock
+
+    def record(self, event: Event) -> Entered:
+        with self._file.writing() as connection:
+            if event.key is not None and (known := connection.execute("SELECT * FROM entry WHERE key = ?", (event.key,)).fetchone()):
+                return _entered(known)
+            last = connection.execute("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
+            number, previous = (last["number"] + 1, last["hash"]) if last else (1, GENESIS)
+            at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+            said = event.model_dump(mode="json")
+            entered = Entered(number=number, at=at, event=event, previous=previous, hash=_seal(previous, number, at, said))
+            row = (number, at, _canonical(said), previous, entered.hash)
+            connection.execute("INSERT INTO entry (number, at, event, previous, hash) VALUES (?, ?, ?, ?, ?)", row)
+        return entered
+
+    def entries(self, *, request: int | None = None, proposal: int | None = None) -> Sequence[Entered]:
+        """In order; with both given, those that belong to both."""
+        wanted = {name: value for name, value in (("request", request), ("proposal", proposal)) if value is not None}
+        where = " AND ".join(f"{name} = :{name}" for name in wanted) or "true"
+        with self._file.reading() as connection:
+            return [_entered(row) for row in connection.execute(f"SELECT * FROM entry WHERE {where} ORDER BY number", wanted)]
+
+    def tampered(self) -> int | None:
+        previous, expected = GENESIS, 1
+        with self._file.reading() as connection:
+            for row in connection.execute("SELECT * FROM entry ORDER BY number"):
+                if row["number"] != expected or row["previous"] != previous or row["hash"] != _sealed(row):
+                    return expected
+                previous, expected = row["hash"], expected + 1
+        return None
+
+    def head(self) -> str:
+        """The last hash. Kept elsewhere, it shows whether entries were cut off at the end, which no chain can."""
+        with self._file.reading() as connection:
+            last = connection.execute("SELECT hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
+        return str(last["hash"]) if last else GENESIS
+
+    def spent(self, request: int) -> Spent:
+        events = [entered.event for entered in self.entries(request=request)]
+        since = max((place for place, event in enumerate(events, 1) if event.what == "retried"), default=0)
+        events = events[since:]
+        return Spent(
+            attempts=sum(event.what == "attempt" for event in events),
+            tokens=sum(event.tokens for event in events),
+            cost=sum(event.cost for event in events),
+            minutes=sum(event.seconds for event in events) / 60,
+        )
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _seal(previous: str, number: int, at: str, event: Any) -> str:
+    return hashlib.sha256((previous + _canonical({"number": number, "at": at, "event": event})).encode()).hexdigest()
+
+
+def _sealed(row: sqlite3.Row) -> str | None:
+    """The hash that a row ought to have, or None where its event is not even JSON."""
+    try:
+        return _seal(row["previous"], row["number"], row["at"], json.loads(row["event"]))
+    except ValueError:
+        return None
+
+
+def _entered(row: sqlite3.Row) -> Entered:
+    event = Event.model_validate(json.loads(row["event"]))
+    return Entered(number=row["number"], at=row["at"], event=event, previous=row["previous"], hash=row["hash"])

@@ -1,0 +1,194 @@
+"""Live models through LiteLLM: the one door to it. Importing it takes seconds, so that happens at the first question."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent.errors import ModelUnavailable
+from agent.ports import Availability, Completion, Question
+from agent.settings import Settings
+
+ATTEMPTS = 4
+EXPLAIN = "`skillops config` shows what is set."
+_SHAPED = {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}
+
+
+class LiteLLMModel:
+    """The model that the settings name. Errors that pass (rate limits, 5xx, lost connections) are tried again."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.name = settings.model
+        self._settings = settings
+        self._formats: list[str] | None = None
+
+    def available(self) -> Availability:
+        """Whether the model's provider is known and its key is set; nothing is called."""
+        import openai
+
+        litellm = _litellm()
+        try:
+            provider = litellm.get_llm_provider(self.name, api_base=self._settings.api_base or None)[1]
+        except openai.OpenAIError:
+            return Availability(ok=False, why=f"LiteLLM knows no provider for the model {self.name!r}.", fix=_unknown(self.name))
+        if missing := self._missing_keys():
+            return Availability(ok=False, why=f"No key for {provider} is set.", fix=f"Set {' or '.join(missing)}, or SKILLOPS_API_KEY.")
+        return Availability(ok=True)
+
+    def complete(self, question: Question) -> Completion:
+        able = self.available()
+        if not able.ok:
+            raise ModelUnavailable(f"The model {self.name} cannot be asked.", why=able.why, next_step=able.fix)
+        started = time.monotonic()
+        response = self._respond(question)
+        message, usage = response.choices[0].message, response.usage
+        text = message.content or getattr(message, "refusal", None) or (message.provider_specific_fields or {}).get("refusal") or ""
+        return Completion(
+            text=text,
+            model=self.name,
+            tokens_in=usage.prompt_tokens or 0,
+            tokens_out=usage.completion_tokens or 0,
+            cost=response._hidden_params.get("response_cost") or 0.0,
+            seconds=time.monotonic() - started,
+        )
+
+    def _respond(self, question: Question) -> Any:
+        """Asks in the strictest form that the provider takes: one that it refuses is not tried with it again."""
+        import openai
+
+        litellm = _litellm()
+        if self._formats is None:
+            self._formats = _formats(litellm, self.name)
+        schema = question.answer_schema
+        for form in [each for each in self._formats if each != "json_schema" or _closed(schema)]:
+            wanted: dict[str, Any] = {}
+            if form == "json_schema":
+                wanted = {"response_format": {"type": form, "json_schema": {"name": question.purpose.replace("-", "_"), "schema": schema}}}
+            elif form == "json_object":
+                wanted = {"response_format": {"type": form}}
+            try:
+                return self._call(litellm.completion, messages=[message.model_dump() for message in question.messages], **wanted)
+            except openai.BadRequestError as error:
+                final = litellm.ContextWindowExceededError, litellm.ContentPolicyViolationError
+                if not wanted or isinstance(error, final):
+                    raise _explained(self._settings, error) from error
+                self._formats = [each for each in self._formats if each != form]
+            except openai.OpenAIError as error:
+                raise _explained(self._settings, error) from error
+        raise AssertionError("the last form is the plain one")
+
+    def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
+        import stamina
+
+        for attempt in stamina.retry_context(on=_passes, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=20.0):
+            with attempt:
+                return function(
+                    model=self.name,
+                    api_base=self._settings.api_base or None,
+                    api_key=self._settings.api_key.get_secret_value() or ("none" if self._keyless() else None),
+                    timeout=self._settings.model_timeout,
+                    drop_params=True,
+                    num_retries=0,
+                    max_retries=0,
+                    **arguments,
+                )
+        raise AssertionError("retry_context ends by returning or raising")
+
+    def _missing_keys(self) -> list[str]:
+        if self._settings.api_key.get_secret_value() or self._keyless():
+            return []
+        missing = _litellm().validate_environment(self.name, api_base=self._settings.api_base or None)["missing_keys"]
+        return [name for name in missing if name != "OLLAMA_API_BASE"]  # it has a default: this machine
+
+    def _keyless(self) -> bool:
+        """An endpoint of one's own that speaks OpenAI's protocol often wants no key, but its client insists on one."""
+        return bool(self._settings.api_base) and self.name.startswith("openai/") and "OPENAI_API_KEY" not in os.environ
+
+
+def embedder(settings: Settings) -> Callable[[Sequence[str]], list[list[float]]]:
+    """Texts to vectors, one each, by the embedding model of the settings. Raises ModelUnavailable."""
+    model = LiteLLMModel(settings.model_copy(update={"model": settings.embedding_model}))
+
+    def vectors(texts: Sequence[str]) -> list[list[float]]:
+        import openai
+
+        able = model.available()
+        if not able.ok:
+            raise ModelUnavailable(f"The embedding model {model.name} cannot be asked.", why=able.why, next_step=able.fix)
+        try:
+            response = model._call(_litellm().embedding, input=list(texts), encoding_format="float")
+        except openai.OpenAIError as error:
+            raise _explained(model._settings, error) from error
+        return [list(item["embedding"]) for item in sorted(response.data, key=lambda item: item["index"])]
+
+    return vectors
+
+
+def _litellm() -> Any:
+    """LiteLLM, made quiet: no look-up of prices over the network, nothing on standard output."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+    from stamina import instrumentation
+
+    litellm.suppress_debug_info = True
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    instrumentation.set_on_retry_hooks([])
+    return litellm
+
+
+def _formats(litellm: Any, model: str) -> list[str]:
+    known = litellm.get_supported_openai_params(model) or []
+    schema = ["json_schema"] if litellm.supports_response_schema(model) else []
+    return [*schema, *(["json_object"] if "response_format" in known else []), "plain"]
+
+
+def _closed(schema: Any) -> bool:
+    """Whether every object in `schema` names its properties. Providers that decode by schema leave open ones empty."""
+    if isinstance(schema, list):
+        return all(map(_closed, schema))
+    if not isinstance(schema, dict):
+        return True
+    open_object = schema.get("type") == "object" and schema.get("additionalProperties") is not False
+    members = [*schema.get("properties", {}).values(), *schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]
+    anything = any(_SHAPED.isdisjoint(member) for member in members)
+    return not open_object and not anything and all(map(_closed, schema.values()))
+
+
+def _passes(error: Exception) -> bool:
+    """Whether trying again may help. A timeout has used its time already."""
+    import openai
+
+    if isinstance(error, openai.APITimeoutError):
+        return False
+    return isinstance(error, openai.RateLimitError | openai.APIConnectionError) or getattr(error, "status_code", 0) in (500, 502, 503, 504, 529)
+
+
+def _unknown(model: str) -> str:
+    return f"Set SKILLOPS_MODEL to provider/model, as openai/gpt-5, anthropic/claude-sonnet-4-5 or ollama/qwen3; it is {model!r}."
+
+
+def _explained(settings: Settings, error: Exception) -> ModelUnavailable:
+    import openai
+
+    place = settings.api_base or "the provider's own address"
+    advice: list[tuple[type[Exception] | tuple[type[Exception], ...], str, str]] = [
+        (
+            (openai.AuthenticationError, openai.PermissionDeniedError),
+            "the key was refused",
+            "Set the provider's key (SKILLOPS_API_KEY or its own variable).",
+        ),
+        (openai.NotFoundError, "it is not known there", _unknown(settings.model)),
+        (openai.APITimeoutError, f"it took longer than {settings.model_timeout:g} s", "Raise SKILLOPS_MODEL_TIMEOUT, or try again later."),
+        (openai.RateLimitError, "too many calls, or the account's quota is spent", "Try again later, or set another model with SKILLOPS_MODEL."),
+        (openai.BadRequestError, "it refused the question", "Set another model with SKILLOPS_MODEL."),
+    ]
+    unreached = ("it could not be reached", f"Is {place} right and up? SKILLOPS_API_BASE sets it.")
+    why, fix = next(((why, fix) for kind, why, fix in advice if isinstance(error, kind)), unreached)
+    said = " ".join(str(error).split())[:300]
+    return ModelUnavailable(
+        f"The model {settings.model} gave no answer: {why}.", why=f"It was asked at {place} and said: {said}", next_step=f"{fix} {EXPLAIN}"
+    )

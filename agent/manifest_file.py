@@ -1,0 +1,63 @@
+"""skill.yaml, tests/witness.yaml and reviewers/policy.yaml: bytes <-> things. What cannot be read is an InvalidFile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from agent.domain import Frozen
+from agent.domain.decision import Policy
+from agent.domain.schema import Json
+from agent.domain.skill import API_VERSION, Case, Manifest
+from agent.strict_yaml import dump, load_as
+
+# Written even where they are the default: what a person looks for first, and edits.
+ALWAYS = ("status", "runtime", "entrypoint", "permissions")
+
+
+class _Witness(Frozen):
+    apiVersion: Literal["skillops/v1"]
+    kind: Literal["Witness"]
+    gap: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    cases: tuple[Case, ...]
+
+
+def read_manifest(data: bytes, path: str) -> Manifest:
+    """`skill.yaml`. Raises InvalidFile with the line, and what was expected there."""
+    return load_as(Manifest, data, path)
+
+
+def write_manifest(manifest: Manifest) -> bytes:
+    """`skill.yaml` in the order of the design; what is as by default and says nothing is left out."""
+    full, said = manifest.model_dump(mode="json"), manifest.model_dump(mode="json", exclude_defaults=True)
+    return dump({key: full[key] if key in ALWAYS else said[key] for key in full if key in said or key in ALWAYS}).encode()
+
+
+def read_witness(data: bytes, path: str) -> tuple[str | None, tuple[Case, ...]]:
+    """The digest of the Gap that the cases were written from, where it is said, and the cases. Raises InvalidFile."""
+    witness = load_as(_Witness, data, path)
+    return witness.gap, witness.cases
+
+
+def write_witness(gap_digest: str, cases: Sequence[Case]) -> bytes:
+    """`tests/witness.yaml`; the same cases give the same bytes. ValueError where a case holds what YAML cannot (NaN, lone surrogates)."""
+    return dump({"apiVersion": API_VERSION, "kind": "Witness", "gap": gap_digest, "cases": [_case(case) for case in cases]}).encode()
+
+
+def witness_digest(data: bytes) -> str:
+    """`sha256:` and the hexadecimal SHA-256 of the file as it lies."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def read_policy(data: bytes, path: str) -> Policy:
+    """`reviewers/policy.yaml`; keys that are left out are as by default. Raises InvalidFile."""
+    return load_as(Policy, data, path)
+
+
+def _case(case: Case) -> dict[str, Json]:
+    """The one expectation that is set; `exclude_none` would also drop a null that an output is expected to be."""
+    expect = {key: value for key, value in case.expect if value is not None}
+    return {"name": case.name, "clause": case.clause, "inputs": case.inputs, "expect": expect}

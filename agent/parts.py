@@ -1,0 +1,104 @@
+"""Parts: the concrete parts of one repository, as ports. `wiring.py` fills it in; the flow is handed it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from agent.author import Author
+from agent.catalog import Catalog
+from agent.domain.decision import Policy
+from agent.domain.event import Entered, Event
+from agent.domain.registry import Entry
+from agent.domain.skill import Manifest
+from agent.errors import InvalidFile, NotFound
+from agent.manifest_file import read_manifest, read_policy
+from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell
+from agent.settings import Settings
+
+POLICY = "reviewers/policy.yaml"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`reviewers` maps each shipped reviewer's name to it; the policy of the base branch names those that are asked.
+
+    `alone` is held while the pipeline moves things, so that two commands on one repository take turns.
+    """
+
+    settings: Settings
+    user: str
+    forge: Forge
+    ledger: Ledger
+    catalog: Catalog
+    model: LanguageModel
+    sandbox: Sandbox
+    languages: Mapping[str, Language]
+    checks: tuple[Check, ...]
+    reviewers: Mapping[str, Reviewer]
+    builder: Builder
+    runtime: Runtime
+    author: Author
+    tell: Tell
+    alone: Callable[[], AbstractContextManager[None]]
+
+    def record(self, event: Event) -> Entered:
+        """Enters an event in the ledger and tells whoever watches."""
+        entered = self.ledger.record(event)
+        self.tell(event)
+        return entered
+
+    def policy(self) -> Policy:
+        """The policy of the base branch; the shipped default where it has none."""
+        data = self.forge.read(self.forge.main, POLICY)
+        return read_policy(data, POLICY) if data is not None else Policy()
+
+    def panel(self, policy: Policy) -> tuple[Reviewer, ...]:
+        """The reviewers to ask."""
+        names = self.settings.reviewers or policy.reviewers
+        if unknown := [name for name in names if name not in self.reviewers]:
+            known = ", ".join(sorted(self.reviewers))
+            raise InvalidFile(POLICY, f"there is no reviewer {unknown[0]!r}; there are {known}")
+        return tuple(self.reviewers[name] for name in names)
+
+    def sync(self) -> None:
+        """Brings the catalog up to the registry on main; nothing to do where it is."""
+        blob = self.forge.object_id(self.forge.main, "registry.yaml")
+        if blob is None:
+            raise InvalidFile("registry.yaml", "main has none", next_step="`skillops init DIR` makes a skills repository.")
+        self.catalog.sync(blob, lambda: (self.forge.read(self.forge.main, "registry.yaml") or b"").decode(), self._manifest)
+
+    def _manifest(self, entry: Entry) -> Manifest | None:
+        path = f"skills/{entry.name}/skill.yaml"
+        data = self.forge.read(entry.commit, path)
+        return read_manifest(data, path) if data is not None else None
+
+    def is_taken(self, name: str) -> bool:
+        return self.catalog.entry(name) is not None
+
+    def neighbours(self, name: str) -> tuple[str, ...]:
+        """The skills that are most like the one named, in a line each: what the reviewer of fit compares it with."""
+        manifest = self.catalog.manifest(name)
+        hits = self.catalog.search(f"{name} {manifest.description if manifest else ''}", limit=6)
+        return tuple(f"{hit.entry.name}: {hit.entry.description}" for hit in hits if hit.entry.name != name)
+
+    def entry(self, name: str) -> Entry:
+        """The registry's entry; NotFound names the nearest."""
+        if entry := self.catalog.entry(name):
+            return entry
+        near = self.catalog.nearest(name)
+        hint = f"The nearest names are {', '.join(near)}." if near else "The registry holds no skills yet."
+        raise NotFound(f"There is no skill {name!r}.", next_step=f"{hint} `skillops search TEXT` looks by what a skill does.")
+
+
+class Stopwatch:
+    """Wall time since it was made, in seconds."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._start, 3)

@@ -1,0 +1,34 @@
+"""Processes of this machine, as proc(5) shows them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def started_at(pid: int) -> float | None:
+    """When a running process started, in seconds since this machine did (proc_pid_stat(5)); with `pid` it names one
+    process for good. None where there is none, or only a zombie."""
+    state, ticks = _state(pid)
+    return None if state in ("", "Z", "X") else ticks / os.sysconf("SC_CLK_TCK")
+
+
+def name_of(pid: int) -> str:
+    """What the group of a tree is called, by its outer process; a zombie still has its name."""
+    return f"{pid}-{_state(pid)[1]}"
+
+
+def _state(pid: int) -> tuple[str, int]:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return "", 0
+    return fields[0].decode(), int(fields[19])

@@ -1,0 +1,210 @@
+"""The processes of one sandbox, from the launch to the last of them.
+
+bubblewrap is two processes: an outer one on this machine, and an inner one that is process 1 of a pid namespace and the
+ancestor of everything in it. The kernel ends a namespace together with its process 1, so one signal to the inner one ends
+the whole tree; and when its pidfd says that it is gone, nothing of the tree is left (pid_namespaces(7)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+from agent.errors import SandboxUnavailable
+from agent.ports import Limits
+from agent.sandboxes.cgroup import Cgroup, Cgroups
+from agent.sandboxes.process import children
+
+_ARGS, _STATUS, _GATE = 4, 5, 6
+_SETUP_SECONDS, _KILL_SECONDS = 20.0, 5.0
+_OPEN_FILES = 1024
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Tree:
+    """`pid` is the outer process on this machine; `descriptor` becomes readable when it has ended."""
+
+    def __init__(self, pid: int, *, inner: int | None = None, status: int | None = None, cgroup: Cgroup | None = None) -> None:
+        self.pid, self.cgroup = pid, cgroup
+        self.descriptor = os.pidfd_open(pid)
+        self._status, self._inner, self._inner_descriptor = status, 0, -1
+        if inner is not None:
+            self._know(inner)
+
+    def _know(self, inner: int) -> None:
+        self._inner_descriptor = os.pidfd_open(inner)
+        self._inner = inner
+
+    def admit(self, limits: Limits) -> None:
+        """Puts the inner process, which waits at the gate, under its limits; the outer one only waits and needs none.
+
+        Raises ProcessLookupError where bubblewrap has given up by then, other OSErrors where a limit cannot be set.
+        """
+        inner = self._told("child-pid", _SETUP_SECONDS)
+        if inner is None:
+            raise ProcessLookupError
+        self._know(inner)
+        if self.cgroup:
+            self.cgroup.admit(self._inner)
+        for kind, most in _resource_limits(limits, grouped=self.cgroup is not None):
+            resource.prlimit(self._inner, kind, (most, most))
+
+    def ended(self, timeout: float = 0.0) -> bool:
+        """Waits at most `timeout` seconds for the outer process."""
+        return _readable(self.descriptor, timeout)
+
+    def terminate(self) -> None:
+        """Asks the program to end (SIGTERM); its reaper, the inner process, heeds only SIGKILL."""
+        for pid in children(self._inner):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends every process, and returns when none is left. Killing twice does no harm."""
+        if self._inner_descriptor < 0:
+            for pid in children(self.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            _kill(self._inner_descriptor)
+            _readable(self._inner_descriptor, _KILL_SECONDS)
+        # The outer one ends by itself, once it has reaped the inner.
+        if not self.ended(1.0):
+            _kill(self.descriptor)
+            self.ended(_KILL_SECONDS)
+
+    def exit_code(self) -> int | None:
+        """The program's, or 128 + n where signal n ended it; None where it never started or bubblewrap itself was killed."""
+        return self._told("exit-code")
+
+    def _told(self, key: str, timeout: float = 0.0) -> int | None:
+        """What bubblewrap says next of its status: one JSON document a line, written piece by piece."""
+        said = b""
+        while self._status is not None and _readable(self._status, timeout):
+            piece = os.read(self._status, 65536)
+            said += piece
+            for line in said.splitlines(keepends=True):
+                if line.endswith(b"\n") and key in (document := json.loads(line)):
+                    return int(document[key])
+            if not piece:
+                break
+        return None
+
+    def close(self) -> None:
+        """Gives back what a killed tree still holds; the counters of its group are gone afterwards."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        if self.cgroup:
+            self.cgroup.remove()
+        for descriptor in (self.descriptor, self._inner_descriptor, self._status):
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+
+
+def launch(
+    program: str,
+    options: Sequence[str],
+    argv: Sequence[str],
+    streams: Mapping[int, int],
+    limits: Limits,
+    cgroups: Cgroups | None,
+    *,
+    session: bool = False,
+) -> Tree:
+    """Starts bubblewrap; `streams` maps descriptors of the program (0 to 3) to ours.
+
+    The program starts when its limits hold; until then the inner process waits at a gate. Where bubblewrap gives up, the
+    tree has ended, and stderr says why. `session`: in a session of its own, out of reach of our terminal's signals.
+    """
+    # By descriptor and not on the command line, which everybody on this machine and in the sandbox can read.
+    arguments = in_memory(b"".join(os.fsencode(option) + b"\0" for option in options))
+    said, status = os.pipe()
+    # A datagram socket never reaches an end of file: should we die now, the gate stays shut.
+    gate, latch = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    command = [program, "--args", str(_ARGS), "--json-status-fd", str(_STATUS), "--block-fd", str(_GATE), "--", *argv]
+    with gate, latch:
+        descriptors = {**streams, _ARGS: arguments, _STATUS: status, _GATE: gate.fileno()}
+        try:
+            with cgroups.birthplace(limits.memory, limits.processes) if cgroups else nullcontext() as group:
+                pid = _spawn(command, descriptors, session)
+        except BaseException:
+            os.close(said)
+            raise
+        finally:
+            os.close(arguments)
+            os.close(status)
+        tree = Tree(pid, status=said, cgroup=group)
+        try:
+            if cgroups:
+                tree.cgroup = cgroups.settle(group, pid, limits.memory, limits.processes)
+            tree.admit(limits)
+            latch.send(b"\0")
+        except ProcessLookupError:
+            tree.kill()
+        except BaseException as error:
+            tree.kill()
+            tree.close()
+            if isinstance(error, OSError):
+                raise SandboxUnavailable("The limits of a sandbox could not be set.", why=str(error), next_step="See `skillops doctor`.") from error
+            raise
+    return tree
+
+
+def in_memory(content: bytes) -> int:
+    """A descriptor that reads `content`: unlike a pipe, it never blocks whoever fills it."""
+    descriptor = os.memfd_create("skillops")
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _resource_limits(limits: Limits, *, grouped: bool) -> list[tuple[int, int]]:
+    common = [(resource.RLIMIT_NOFILE, _OPEN_FILES), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, limits.disk)]
+    return common if grouped else [*common, (resource.RLIMIT_AS, limits.memory), (resource.RLIMIT_NPROC, limits.processes + 1)]
+
+
+def _spawn(command: list[str], streams: Mapping[int, int], session: bool) -> int:
+    """With exactly these descriptors and an empty environment (the inner process' own can be read inside).
+
+    posix_spawn and not subprocess, which cannot say that a descriptor be 3.
+    """
+    sources: dict[int, int] = {}
+    try:
+        for target, source in streams.items():  # lifted out of the way of the targets
+            sources[target] = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10)
+        actions: list[tuple[int, int] | tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()]
+        actions += [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable() if descriptor not in streams]
+        return os.posix_spawn(command[0], command, {}, file_actions=actions, setsid=session, setsigmask=(), setsigdef=_DEFAULT_SIGNALS)
+    finally:
+        for source in sources.values():
+            os.close(source)
+
+
+def _inheritable() -> list[int]:
+    """Descriptors that a child would get, such as those that our own starter leaked to us: a way out of the sandbox."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(OSError):
+            if os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
+
+
+def _kill(pidfd: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def _readable(descriptor: int, timeout: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0.0, timeout) * 1000))

@@ -1,0 +1,196 @@
+"""What the command shows in the terminal, drawn with rich: work live on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.domain.check import CheckReport, Outcome
+from agent.domain.event import Event
+from agent.errors import SkillOpsError
+from agent.messages import event_sentence
+
+if TYPE_CHECKING:
+    from agent.conversation import Result
+    from agent.doctor import Diagnosis
+    from agent.domain.invocation import InvocationResult, Receipt
+    from agent.domain.registry import Entry
+    from agent.domain.release import Service
+    from agent.domain.review import Review
+    from agent.domain.skill import Manifest
+    from agent.pipeline import Outcome as RunOutcome
+    from agent.story import Story
+
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+SIGNS = {
+    "passed": "[green]✓[/]", "failed": "[red]✗[/]", "could_not_tell": "[yellow]?[/]", "approve": "[green]✓[/]", "revise": "[yellow]↺[/]",
+    "reject": "[red]✗[/]", "merge": "[green]✓[/]", "wait": "[yellow]…[/]",
+}  # fmt: skip
+
+
+class Watcher:
+    """Shows events as they happen. Called from several threads."""
+
+    def __init__(self, console: Console = err) -> None:
+        self._console = console
+
+    def __call__(self, event: Event) -> None:
+        if event.what == "started":
+            return
+        if event.what == "finished":
+            self._console.print(f"[bold]{event.stage:<11}[/][dim]{event.seconds:6.2f} s[/]")
+            return
+        seconds = f" [dim]{event.seconds:.2f} s[/]" if event.seconds else ""
+        self._console.print(f"  {SIGNS.get(event.outcome, '·')} {escape(event_sentence(event))}{seconds}", soft_wrap=True)
+
+
+class DemoScreen(Watcher):
+    """The demo's narrator: headings and what people say, between the events."""
+
+    def heading(self, text: str) -> None:
+        self._console.print(f"\n[bold cyan]{escape(text)}[/]")
+
+    def says(self, who: str, text: str) -> None:
+        self._console.print(f"[bold]{escape(who)}[/]: {escape(text)}", soft_wrap=True)
+
+    def receipts(self, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            self._console.print(f"  [dim]{escape(receipt_line(receipt))}[/]", soft_wrap=True)
+
+    def timeline(self, seconds: dict[str, float], total: float) -> None:
+        """Where the seconds went, as bars."""
+        self.heading(f"{total:.1f} seconds")
+        longest = max(seconds.values(), default=1.0) or 1.0
+        for stage, spent in seconds.items():
+            self._console.print(f"  {stage:<13}{spent:6.2f} s [cyan]{'█' * max(1, round(40 * spent / longest))}[/]")
+
+    def closing(self, lines: Sequence[str]) -> None:
+        self.heading("Where to look")
+        for line in lines:
+            self._console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+class Quiet(DemoScreen):
+    """Shows nothing: for --json."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(quiet=True))
+
+
+def errors(error: SkillOpsError) -> None:
+    """What, why, and the next step."""
+    err.print(f"[bold red]{escape(error.what)}[/]", soft_wrap=True)
+    for text in (error.why, error.next_step):
+        if text:
+            err.print(escape(text), soft_wrap=True)
+
+
+def outcome_of(outcome: RunOutcome, answers: Sequence[Result]) -> None:
+    for answer in answers:
+        turn_of(answer, None)
+    for work, step in outcome.waiting:
+        out.print(f"{work} waits for the {step.waiting_for or 'person'}: {escape(step.why)}", soft_wrap=True)
+    for work, error in outcome.troubled:
+        out.print(f"{work} could not go on: {escape(str(error))}", soft_wrap=True)
+    if not (outcome.waiting or outcome.troubled or answers):
+        out.print("Nothing is left to move." if outcome.moved else "There is no open work.")
+
+
+def turn_of(result: Result, outcome: RunOutcome | None) -> None:
+    """An answer with its receipts, a question, or what it waits for."""
+    out.print(escape(result.text), soft_wrap=True)
+    for receipt in result.receipts:
+        out.print(f"[dim]{escape(receipt_line(receipt))}[/]", soft_wrap=True)
+    if result.kind == "waits" and outcome:
+        outcome_of(outcome, ())
+    if result.kind in ("asks", "waits"):
+        out.print(f'[dim]Go on with: skillops ask --conversation {result.conversation} "…"[/]', soft_wrap=True)
+
+
+def receipt_line(receipt: Receipt) -> str:
+    by = f", proposal #{receipt.proposal}, approved by {', '.join(receipt.approvers) or 'nobody'}" if receipt.proposal else ""
+    return f"receipt: {receipt.skill} {receipt.version} ({receipt.digest[:19]}{by})"
+
+
+def result_of(result: InvocationResult) -> None:
+    out.print_json(json.dumps(result.outputs))
+    err.print(f"[dim]{escape(receipt_line(result.receipt))}[/]", soft_wrap=True)
+
+
+def report_of(report: CheckReport) -> None:
+    for result in report.results:
+        out.print(f"{SIGNS[result.outcome]} {result.name:<13}[dim]{result.seconds:6.2f} s[/]  {escape(result.summary)}", soft_wrap=True)
+        for finding in result.findings:
+            place = f"{finding.path}:{finding.line}: " if finding.path and finding.line else f"{finding.path}: " if finding.path else ""
+            style = "red" if finding.level == "error" and result.outcome is Outcome.FAILED else "dim"
+            out.print(f"    [{style}]{escape(place + finding.message)}[/]", soft_wrap=True)
+
+
+def reviews_of(reviews: Sequence[Review]) -> None:
+    for review in reviews:
+        out.print(f"{SIGNS.get(review.verdict, '?')} {review.reviewer}: {review.verdict}. {escape(review.summary)}", soft_wrap=True)
+        for remark in review.remarks:
+            place = f"{remark.path}:{remark.line}: " if remark.path else ""
+            out.print(f"    {'[red]blocks[/] ' if remark.blocks else ''}{escape(place + remark.message)}", soft_wrap=True)
+
+
+def skills_of(revision: int, entries: Sequence[Entry], services: Sequence[Service]) -> None:
+    running = {service.skill: service for service in services}
+    table = Table("skill", "version", "status", "runs", "what it does", title=f"registry revision {revision}", box=None, title_justify="left")
+    for entry in entries:
+        service = running.get(entry.name)
+        runs = f"{service.version} {service.state}" if service else "on demand" if entry.status != "retired" else "no"
+        table.add_row(entry.name, entry.version, entry.status, runs, escape(entry.description))
+    out.print(table if entries else 'The registry holds no skills yet. `skillops request "…"` asks for the first.')
+
+
+def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service]) -> None:
+    out.print(f"[bold]{entry.name}[/] {entry.version} ({entry.status})\n{escape(entry.description)}", soft_wrap=True)
+    origin = f"proposal #{entry.proposal}, approved by {', '.join(entry.approvals) or 'nobody'}" if entry.proposal else entry.origin
+    asked = ", ".join(entry.permissions.wider_than(type(entry.permissions)())) or "nothing"
+    out.print(f"came from  {origin}\ncommit     {entry.commit[:12]}\ndigest     {entry.digest}\nmay reach  {escape(asked)}", soft_wrap=True)
+    for service in services:
+        out.print(f"runs       {service.version} {service.state}, {service.restarts} restarts {escape(service.detail)}", soft_wrap=True)
+    if manifest:
+        example = json.dumps(manifest.examples[0].inputs, ensure_ascii=False)
+        out.print(f"call it    skillops invoke {entry.name} --input '{escape(example)}'", soft_wrap=True)
+        for what, schema in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
+            out.print(what)
+            out.print_json(json.dumps(schema))
+
+
+def story_of(story: Story) -> None:
+    out.print(f"[bold]#{story.number} {escape(story.title)}[/]  {story.state}", soft_wrap=True)
+    stage = ""
+    for entry in story.entries:
+        if entry.event.stage != stage:
+            stage = entry.event.stage
+            out.print(f"[bold cyan]{stage}[/]")
+        event = entry.event
+        cost = f" {event.tokens} tokens" if event.tokens else ""
+        cost += f" ${event.cost:.4f}" if event.cost else ""
+        seconds = f" {event.seconds:.2f} s" if event.seconds else ""
+        sign = SIGNS.get(event.outcome, "·")
+        out.print(f"  [dim]{entry.at[11:19]}[/] {sign} {escape(event_sentence(event))}[dim]{seconds}{cost}[/]", soft_wrap=True)
+    chain = "the chain of hashes holds" if story.tampered is None else f"[red]tampered with at entry {story.tampered}[/]"
+    out.print(f"{story.seconds:.1f} s of work, {story.tokens} tokens, ${story.cost:.4f}; {chain}", soft_wrap=True)
+
+
+def diagnoses_of(diagnoses: Sequence[Diagnosis]) -> None:
+    for diagnosis in diagnoses:
+        sign = "[green]✓[/]" if diagnosis.ok else "[red]✗[/]" if diagnosis.needed else "[yellow]·[/]"
+        out.print(f"{sign} {diagnosis.what}: {escape(diagnosis.found)}", soft_wrap=True)
+        if not diagnosis.ok:
+            out.print(f"    {escape(diagnosis.fix)}", soft_wrap=True)
+
+
+def settings_table(rows: Sequence[dict[str, Any]]) -> None:
+    table = Table("setting", "value", "from", "what it is for", box=None)
+    for row in rows:
+        table.add_row(row["name"], escape(str(row["value"])), row["source"], escape(row["description"]))
+    out.print(table)

@@ -1,0 +1,164 @@
+"""What a supervisor knows of one deployed skill, where its things lie, and how that is written down (`services.json`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from agent.domain.release import Service
+from agent.errors import CouldNotTell
+from agent.instance import Instance, seconds
+from agent.ports import Deployment
+from agent.supervisor_client import home, make_sockets
+
+STEADY = 60.0  # seconds of running after which a crash counts as the first one again
+LONGEST_BACKOFF = 60.0
+State = Literal["starting", "healthy", "unhealthy", "resting"]
+
+
+def backoff(crashes: int) -> float:
+    """Seconds to wait before starting again after `crashes` earlier crashes in a row: 0, 1, 2, 4 … 60."""
+    return min(2.0 ** min(crashes - 1, 10), LONGEST_BACKOFF) if crashes else 0.0
+
+
+@dataclass
+class Served:
+    """One deployed skill. Times are monotonic seconds but for `since`, which people read."""
+
+    deployment: Deployment
+    instance: Instance | None = None
+    state: State = "starting"
+    detail: str = ""
+    since: float = field(default_factory=time.time)
+    restarts: int = 0
+    crashes: int = 0
+    misses: int = 0
+    not_before: float = 0.0
+    next_probe: float = 0.0
+    up_since: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=time.monotonic)
+    calls: float = 0.0
+    in_hand: bool = False
+
+    def become(self, state: State, detail: str = "") -> None:
+        if state != self.state:
+            self.since = time.time()
+        self.state, self.detail = state, detail
+
+    def crashed(self, why: str) -> None:
+        """Notes a crash, or a start that failed, and when to start again."""
+        now = time.monotonic()
+        if self.instance is not None and now - self.up_since > STEADY:
+            self.crashes = 0
+        self.not_before = now + backoff(self.crashes)
+        self.crashes += 1
+        self.instance = None
+        self.become("unhealthy", why)
+
+    def started(self, instance: Instance) -> None:
+        self.restarts += self.crashes > 0
+        self.instance, self.misses, self.calls = instance, 0, 0.0
+        self.up_since = self.used = time.monotonic()
+        self.next_probe = self.up_since + seconds(self.deployment.health.interval)
+        self.become("healthy")
+
+    def running(self) -> bool:
+        instance = self.instance
+        return instance is not None and instance.process.running()
+
+    def waits(self) -> bool:
+        """Whether it should run, does not, and may be started now."""
+        return self.instance is None and self.state != "resting" and time.monotonic() >= self.not_before
+
+    def down(self, log: Path) -> CouldNotTell:
+        """Why it cannot be called now."""
+        wait = max(self.not_before - time.monotonic(), 0)
+        skill = self.deployment.skill
+        return CouldNotTell(
+            f"{skill} does not run: {self.detail}",
+            why=f"It fell {self.crashes} times in a row and is started again in {wait:.0f} s.",
+            next_step=f"Read {log}; `skillops rollback {skill}` brings the version before back.",
+        )
+
+    def service(self) -> Service:
+        told = self.deployment
+        return Service(
+            skill=told.skill,
+            version=told.version,
+            digest=told.digest,
+            state=self.state,
+            restarts=self.restarts,
+            since=self.since,
+            detail=self.detail,
+        )
+
+
+class Places:
+    """Where things lie: the sockets that callers know, the folders of instances, the logs. Everything may raise OSError."""
+
+    def __init__(self, state: Path) -> None:
+        self.sockets, self.kept, self._state = make_sockets(state), home(state) / "services.json", state
+        (home(state) / "logs").mkdir(mode=0o700, exist_ok=True)
+
+    def log(self, skill: str) -> Path:
+        return self.kept.parent / "logs" / f"{skill}.log"
+
+    def storage(self, skill: str) -> Path:
+        return self._state / "storage" / skill
+
+    def socket(self, skill: str) -> Path:
+        """Where the skill answers, whatever version of it runs."""
+        return self.sockets / (hashlib.sha256(skill.encode()).hexdigest()[:10] + ".sock")
+
+    def switch(self, skill: str, served: Served | None) -> None:
+        """Points that path to the instance of `served`, in one step, or takes it away where there is none."""
+        path = self.socket(skill)
+        if served is None or served.instance is None:
+            path.unlink(missing_ok=True)
+            return
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        os.link(served.instance.socket, fresh)
+        fresh.replace(path)
+        fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are links to one socket
+
+    def sweep(self, living: Container[str]) -> None:
+        """Clears away the sockets of instances that are gone."""
+        for path in self.sockets.iterdir():
+            if path.is_dir() and path.name not in living:
+                shutil.rmtree(path, ignore_errors=True)
+            elif not path.is_dir() and path.stem not in living:
+                path.unlink(missing_ok=True)
+
+
+def write(path: Path, served: Iterable[Served], living: Iterable[Instance]) -> None:
+    """Replaces `services.json` in one step. Raises OSError."""
+    kept = {
+        "services": [
+            {
+                "deployment": one.deployment.model_dump(mode="json"),
+                "state": one.state,
+                "restarts": one.restarts,
+                "since": one.since,
+                "instance": one.instance.folder.name if one.instance else None,
+            }
+            for one in served
+        ],
+        "instances": {one.folder.name: {"pid": one.process.pid, "started_at": one.started_at, "digest": one.digest} for one in living},
+    }
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(kept, indent=1))
+    fresh.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What `write` wrote. Raises FileNotFoundError, and ValueError where it is broken."""
+    kept: dict[str, Any] = json.loads(path.read_text())
+    return kept

@@ -1,0 +1,113 @@
+"""The situation of a piece of work: read off the forge, the registry, the runtime and the ledger each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent import messages
+from agent.domain.decision import Decision, Policy
+from agent.domain.gap import Gap
+from agent.domain.progress import Situation, verdicts_needed
+from agent.domain.proposal import AGENT, AUTHOR, DEPLOY_FAILED, DEPLOYER, HOLD, WITNESS, Proposal
+from agent.domain.request import Comment
+from agent.domain.skill import Manifest
+from agent.errors import InvalidFile
+from agent.manifest_file import read_manifest
+from agent.parts import Parts
+from agent.stages.deciding import decide, risk_of
+from agent.stages.deploying import serves
+
+OURS = frozenset((AGENT, AUTHOR, WITNESS, DEPLOYER))
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work: a request, a proposal that nobody requested, or both numbers once they are known."""
+
+    request: int | None = None
+    proposal: int | None = None
+
+    def __str__(self) -> str:
+        return f"#{self.request or self.proposal}"
+
+
+def open_work(parts: Parts) -> tuple[Work, ...]:
+    """Everything that may still move: open requests, and open proposals without one; the oldest first."""
+    proposals = parts.forge.proposals("open")
+    lone = [Work(proposal=proposal.number) for proposal in proposals if proposal.request is None]
+    works = [Work(request=request.number) for request in parts.forge.requests("open")] + lone
+    return tuple(sorted(works, key=lambda work: work.request or work.proposal or 0))
+
+
+def look(parts: Parts, work: Work) -> Situation:
+    """The situation of one piece of work, decision included where the verdicts are in."""
+    request = parts.forge.request(work.request) if work.request else None
+    gap, answered = assessment(parts.forge.comments(work.request)) if work.request else (None, False)
+    proposal = parts.forge.proposal(work.proposal) if work.proposal else _proposal_of(parts, work.request)
+    seen = Situation(request=request, gap=gap, answered=answered, proposal=proposal)
+    if proposal is None or proposal.state == "closed":
+        return seen
+    if proposal.state == "merged":
+        return seen.model_copy(update=_after_merge(parts, proposal))
+    policy = parts.policy()
+    seen = seen.model_copy(update={
+        "report": parts.forge.checks(proposal.number, proposal.head),
+        "reviews": parts.forge.reviews(proposal.number, proposal.head),
+        "check_names": tuple(check.name for check in parts.checks),
+        "reviewer_names": tuple(reviewer.name for reviewer in parts.panel(policy)),
+    })  # fmt: skip
+    said = any(review.kind == "person" and review.verdict in ("reject", "revise") for review in seen.reviews)
+    if said or HOLD in proposal.labels or verdicts_needed(seen) is None:
+        seen = seen.model_copy(update={"decision": decision_on(parts, proposal, seen, policy)})
+    return seen
+
+
+def assessment(comments: tuple[Comment, ...] | list[Comment]) -> tuple[Gap | None, bool]:
+    """The newest Gap that the agent wrote down, and whether the requester has spoken since."""
+    gap, at = None, 0
+    for comment in comments:
+        if comment.author == AGENT and (found := messages.extract(messages.GAP, comment.text, Gap)):
+            gap, at = found, comment.id
+    return gap, any(comment.id > at and comment.author not in OURS for comment in comments)
+
+
+def decision_on(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy) -> Decision:
+    """Deciding is arithmetic; this gathers its numbers."""
+    manifest, base_manifest = _manifests(parts, proposal)
+    risk, reasons = risk_of(manifest, base_manifest, policy)
+    return decide(
+        proposal, seen.report, seen.reviews, policy, risk=risk, risk_reasons=reasons,
+        check_names=seen.check_names, reviewer_names=seen.reviewer_names,
+        changed_paths=tuple(change.path for change in parts.forge.changes(parts.forge.main, proposal.head)),
+        spent=parts.ledger.spent(proposal.request) if proposal.request else None,
+    )  # fmt: skip
+
+
+def _proposal_of(parts: Parts, request: int | None) -> Proposal | None:
+    """The proposal for a request: the newest that was not closed, else the newest."""
+    found = [proposal for proposal in parts.forge.proposals("all") if proposal.request == request and proposal.kind in ("new", "extend", "person")]
+    return max(found, key=lambda proposal: (proposal.state != "closed", proposal.number), default=None)
+
+
+def _after_merge(parts: Parts, proposal: Proposal) -> dict[str, object]:
+    """`released` and `deployed` of a merged proposal. A later release of the same skill counts: the work was overtaken."""
+    entry = parts.catalog.entry(proposal.skill)
+    tree = parts.forge.object_id(parts.forge.main, f"skills/{proposal.skill}")
+    released = entry.tree == tree if entry else tree is None
+    if DEPLOY_FAILED in proposal.labels:
+        return {"released": released, "deployed": "failed"}
+    served = entry is None or entry.status == "retired" or serves(entry, parts.runtime.services())
+    return {"released": released, "deployed": "yes" if served else "no"}
+
+
+def _manifests(parts: Parts, proposal: Proposal) -> tuple[Manifest | None, Manifest | None]:
+    """The manifest at the head and on main; None where there is none that can be read."""
+    path = f"skills/{proposal.skill}/skill.yaml"
+    found = []
+    for ref in (proposal.head, parts.forge.main):
+        data = parts.forge.read(ref, path)
+        try:
+            found.append(read_manifest(data, path) if data is not None else None)
+        except InvalidFile:
+            found.append(None)
+    return found[0], found[1]

@@ -1,0 +1,82 @@
+"""One SQLite file, as the catalog, the ledger and the conversations use it: many threads, many processes, one writer."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.errors import CouldNotTell
+
+WAIT = 30.0  # seconds to wait for another process that writes
+
+
+class SqliteFile:
+    """The file at `path`, made with `schema` (statements that may run twice) when it is first used.
+
+    Each thread has its own connection; one that was opened before a fork, or whose file was deleted, is opened anew.
+    `durable` waits for the disk at each commit. What SQLite cannot do is raised as CouldNotTell.
+    """
+
+    def __init__(self, path: Path, schema: str, *, durable: bool = True) -> None:
+        self.path, self._schema, self._durable = path, schema, durable
+        self._mine = threading.local()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """One consistent view of the file."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The one writer of the moment: all of it is kept, or none."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = self._connection()
+            connection.execute(begin)
+            yield connection
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise CouldNotTell(
+                f"{self.path} could not be read or written.",
+                why=f"SQLite says: {error}.",
+                next_step="See that the disk is not full, that the folder is yours to write in, and that the file is not damaged.",
+            ) from error
+        finally:
+            if connection is not None and connection.in_transaction:
+                connection.rollback()
+
+    def _connection(self) -> sqlite3.Connection:
+        here = (os.getpid(), self._inode())
+        if getattr(self._mine, "opened", None) != here or here[1] is None:
+            self._mine.connection = self._open()
+            self._mine.opened = (os.getpid(), self._inode())
+        connection: sqlite3.Connection = self._mine.connection
+        return connection
+
+    def _inode(self) -> int | None:
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return None
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise sqlite3.OperationalError(str(error)) from error
+        connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        connection.executescript(
+            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}; PRAGMA foreign_keys = ON;{self._schema}"
+        )
+        return connection

@@ -1,0 +1,88 @@
+"""Checking: a proposal's head is read from git objects, examined side by side, and told to the forge as results come."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.domain.check import CheckReport, CheckResult, Subject
+from agent.domain.event import Event
+from agent.domain.proposal import AGENT, Proposal
+from agent.domain.skill import WITNESS_PATH
+from agent.manifest_file import witness_digest
+from agent.ports import Builder, Check, Forge, Ledger, Runtime, Tell
+from agent.workbench import Bench, examine, make_subject
+
+Record = Callable[[Event], Any]
+RESTORES = frozenset(("rollback", "revert", "retire"))
+
+
+class Opened(NamedTuple):
+    """A subject with the bench that its checks and its reviewers' reproducers share."""
+
+    subject: Subject
+    bench: Bench
+
+
+@contextmanager
+def bench_for(proposal: Proposal, forge: Forge, builder: Builder, runtime: Runtime, ledger: Ledger) -> Iterator[Opened]:
+    """The subject at the proposal's head, its snapshot in a throw-away folder; nothing is built or started until asked for."""
+    folder = f"skills/{proposal.skill}"
+    with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
+        subject = make_subject(
+            proposal.skill, proposal.head, forge.files(proposal.head, folder), root=Path(temporary) / proposal.skill,
+            base=proposal.base, base_files=forge.files(proposal.base, folder), changes=forge.changes(proposal.base, proposal.head),
+            witness_digest=recorded_witness(proposal, forge, ledger), kind=proposal.kind,
+        )  # fmt: skip
+        with Bench(subject, builder, runtime) as bench:
+            yield Opened(subject, bench)
+
+
+def check(proposal: Proposal, opened: Opened, forge: Forge, checks: Sequence[Check], workers: int, record: Record, tell: Tell) -> CheckReport:
+    """Runs what has no result at this head yet, and posts and records each as it ends.
+
+    Results that the forge already holds stand, so a killed run carries on where it was, and verdicts reused from
+    another proposal (a rollback's) are posted before this is called. `tell` hears which checks begin.
+    """
+    subject, bench = opened
+    known = {result.name: result for result in forge.checks(proposal.number, proposal.head).results}
+    for result in known.values():
+        record(_event(proposal, result))  # a kill may have come between posting and recording; the key keeps it to one line
+
+    def post(result: CheckResult) -> None:
+        forge.post_check(proposal.number, result)
+        record(_event(proposal, result))
+
+    missing = [check for check in checks if check.name not in known]
+    for check in missing:
+        tell(Event(stage="checking", what="started", actor=AGENT, request=proposal.request, proposal=proposal.number, data={"check": check.name}))
+    found = {result.name: result for result in examine(missing, subject, bench, workers, post).results} if missing else {}
+    return CheckReport(head=proposal.head, results=tuple((known | found)[check.name] for check in checks))
+
+
+def recorded_witness(proposal: Proposal, forge: Forge, ledger: Ledger) -> str | None:
+    """The digest that the witness cases must have, or None where they must be as on the base.
+
+    What the ledger holds for the request counts, the newest entry first. A proposal that restores an old tree brings
+    the cases of that tree: any that main once held.
+    """
+    entries = ledger.entries(request=proposal.request) if proposal.request else ledger.entries(proposal=proposal.number)
+    digests = [entry.event.data["witness_digest"] for entry in entries if entry.event.what == "witnessed"]
+    if digests:
+        return str(digests[-1])
+    path = f"skills/{proposal.skill}/{WITNESS_PATH}"
+    now = forge.read(proposal.head, path) if proposal.kind in RESTORES else None
+    if now is not None and any(forge.read(line.commit, path) == now for line in forge.history(path)):
+        return witness_digest(now)
+    return None
+
+
+def _event(proposal: Proposal, result: CheckResult) -> Event:
+    return Event(
+        stage="checking", what="checked", actor=AGENT, note=result.summary, request=proposal.request, proposal=proposal.number,
+        skill=proposal.skill, commit=result.head, outcome=result.outcome, seconds=result.seconds, data={"check": result.name},
+        key=f"check:{proposal.number}:{result.head}:{result.name}:{result.outcome}",
+    )  # fmt: skip

@@ -1,0 +1,280 @@
+"""Deciding: verdicts and policy in, a Decision out. Arithmetic alone: no I/O, no clock.
+
+`RULES` is the whole of it: the first row that speaks wins, and the decision carries the row's name. Every gate
+stands before the last row, so whatever is not known to be right waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.domain.check import CheckReport, Outcome
+from agent.domain.decision import RISKS, Action, Decision, Policy, Problem, Risk, Spent
+from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, HOLD, WITNESS, Proposal
+from agent.domain.review import Review
+from agent.domain.skill import Manifest
+
+OURS = frozenset((AGENT, AUTHOR, WITNESS, DEPLOYER))
+
+
+def risk_of(manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy) -> tuple[Risk, tuple[str, ...]]:
+    """The highest risk among the traits of a manifest, and the traits that bring it, in words; high where it cannot be read."""
+    if manifest is None:
+        return "high", ("skill.yaml cannot be read",)
+    asked, rules = manifest.permissions, policy.risk
+    wider = asked.wider_than(base_manifest.permissions) if base_manifest else ()
+    traits: tuple[tuple[Risk, bool, str], ...] = (
+        (rules.network, bool(asked.network), f"reaches {', '.join(asked.network)}"),
+        (rules.secrets, bool(asked.secrets), f"reads the secrets {', '.join(asked.secrets)}"),
+        (rules.storage, asked.storage != "none", "keeps data"),
+        (rules.dependencies, bool(manifest.dependencies), f"depends on {', '.join(manifest.dependencies)}"),
+        (rules.destructive, manifest.annotations.destructive, "is destructive"),
+        (rules.container, manifest.runtime == "container", "brings its own container"),
+        (rules.widening, bool(wider), f"asks for more than before: {', '.join(wider)}"),
+    )
+    present = [(risk, words) for risk, there, words in traits if there]
+    highest = max((risk for risk, _ in present), key=RISKS.index, default=RISKS[0])
+    return highest, tuple(words for risk, words in present if risk == highest)
+
+
+def decide(
+    proposal: Proposal,
+    report: CheckReport | None,
+    reviews: Sequence[Review],
+    policy: Policy,
+    *,
+    risk: Risk,
+    risk_reasons: Sequence[str] = (),
+    check_names: Sequence[str],
+    reviewer_names: Sequence[str],
+    changed_paths: Sequence[str],
+    spent: Spent | None = None,
+    revisable: bool = True,
+) -> Decision:
+    """What happens to `proposal` at its head.
+
+    Verdicts on other heads never count. `changed_paths` are relative to the repository's root; `spent` is what the
+    request has used, None where there is no request. `revisable`: the frozen contract is at hand for the author.
+    """
+    seen = Evidence(
+        proposal=proposal, report=report if report and report.head == proposal.head else None,
+        reviews=tuple(review for review in reviews if review.head == proposal.head), policy=policy, risk=risk,
+        risk_reasons=tuple(risk_reasons), check_names=tuple(check_names), reviewer_names=tuple(reviewer_names),
+        changed_paths=tuple(changed_paths), spent=spent, revisable=revisable,
+    )  # fmt: skip
+    for rule, applies in RULES:
+        if said := applies(seen):
+            return said.model_copy(update={"rule": rule})
+    raise AssertionError("the last row of the table always speaks")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of one head. Reviews of other heads are not in it."""
+
+    proposal: Proposal
+    report: CheckReport | None
+    reviews: tuple[Review, ...]
+    policy: Policy
+    risk: Risk
+    risk_reasons: tuple[str, ...]
+    check_names: tuple[str, ...]
+    reviewer_names: tuple[str, ...]
+    changed_paths: tuple[str, ...]
+    spent: Spent | None
+    revisable: bool
+
+    @property
+    def models(self) -> tuple[Review, ...]:
+        """The reviews of the reviewers that policy asks, the last of each."""
+        said = {review.reviewer: review for review in self.reviews if review.kind == "model" and review.reviewer in self.reviewer_names}
+        return tuple(said.values())
+
+    @property
+    def people(self) -> tuple[Review, ...]:
+        """The last verdict of each person who has a say: the approvers, and whoever wrote the proposal, who may withdraw it."""
+        said = {review.reviewer: review for review in self.reviews if review.kind == "person" and review.reviewer not in OURS}
+        return tuple(review for person, review in said.items() if self.policy.may_approve(person) or person == self.proposal.author)
+
+    @property
+    def approvals(self) -> frozenset[str]:
+        """The people whose approval counts: approvers, and the author only where policy allows self-approval."""
+        given = {review.reviewer for review in self.people if review.verdict == "approve" and self.policy.may_approve(review.reviewer)}
+        return frozenset(person for person in given if self.policy.self_approval or person != self.proposal.author)
+
+    @property
+    def approved(self) -> bool:
+        return len(self.approvals) >= max(1, self.policy.approvals.at(self.risk))
+
+    @property
+    def over(self) -> str | None:
+        return self.spent.over(self.policy.budget) if self.spent else None
+
+    @property
+    def agent_can_revise(self) -> bool:
+        return self.proposal.by_agent and self.proposal.request is not None and self.revisable and self.over is None
+
+    def merge(self, why: str) -> Decision:
+        return self._decision(Action.MERGE, why)
+
+    def reject(self, why: str) -> Decision:
+        return self._decision(Action.REJECT, why)
+
+    def wait(self, why: str, waiting_for: str = "person") -> Decision:
+        return self._decision(Action.WAIT, why, waiting_for=waiting_for)
+
+    def mend(self, why: str, problems: Sequence[Problem]) -> Decision:
+        """Back to the agent's author while there is budget; else to whoever wrote it, or to a person."""
+        if self.agent_can_revise:
+            return self._decision(Action.REVISE, why, problems=tuple(problems))
+        if not self.proposal.by_agent:
+            return self._decision(Action.WAIT, why, waiting_for="author", problems=tuple(problems))
+        spent = f" The budget is spent ({self.over})." if self.over else ""
+        return self._decision(Action.WAIT, why + spent, waiting_for="person", problems=tuple(problems))
+
+    def ask_person(self, why: str) -> Decision | None:
+        """Waits for an approval, unless enough people gave theirs."""
+        needed, number = max(1, self.policy.approvals.at(self.risk)), self.proposal.number
+        missing = needed - len(self.approvals)
+        if missing <= 0:
+            return None
+        return self.wait(f"{why} It needs {_count(missing, 'more approval' if self.approvals else 'approval')}: `skillops approve {number}`.")
+
+    def _decision(self, action: Action, why: str, **more: object) -> Decision:
+        return Decision.model_validate({"action": action, "head": self.proposal.head, "rule": "", "why": why, "risk": self.risk, **more})
+
+
+# ---- the rows ------------------------------------------------------------------------------------------------------
+
+
+def _person_rejected(seen: Evidence) -> Decision | None:
+    said = next((review for review in seen.people if review.verdict == "reject"), None)
+    return seen.reject(f"{said.reviewer} rejected it: {said.summary}") if said else None
+
+
+def _on_hold(seen: Evidence) -> Decision | None:
+    return seen.wait(f"It is on hold; `skillops retry {seen.proposal.number}` lets it go on.") if HOLD in seen.proposal.labels else None
+
+
+def _draft(seen: Evidence) -> Decision | None:
+    return (
+        seen.wait(f"It is a draft; its description says what failed. `skillops retry {seen.proposal.number}` takes it up again.")
+        if seen.proposal.draft
+        else None
+    )
+
+
+def _person_asked_revision(seen: Evidence) -> Decision | None:
+    said = [review for review in seen.people if review.verdict == "revise"]
+    if not said:
+        return None
+    problems = [problem for review in said for problem in _asked_of(review)]
+    return seen.mend(f"{said[0].reviewer} asked for a change: {said[0].summary}", problems)
+
+
+def _checks_failed(seen: Evidence) -> Decision | None:
+    failed = seen.report.of(Outcome.FAILED) if seen.report else ()
+    if not seen.report or not failed:
+        return None
+    told = "; ".join(f"{result.name}: {result.summary}" for result in failed)
+    return seen.mend(f"{_count(len(failed), 'check')} failed. {told}", Problem.of_report(seen.report))
+
+
+def _checks_not_told(seen: Evidence) -> Decision | None:
+    if seen.report and seen.report.covers(seen.check_names) and seen.report.outcome is Outcome.PASSED:
+        return None
+    given = {result.name: result for result in seen.report.results} if seen.report else {}
+    unclear = [f"{result.name} ({result.summary})" for result in given.values() if result.outcome is Outcome.COULD_NOT_TELL]
+    unclear += [f"{name} (has not run)" for name in seen.check_names if name not in given]
+    told = ", ".join(unclear) or "no check has run"
+    return seen.wait(f"Could not tell: {told}. Then `skillops retry {seen.proposal.number}`.", "machine")
+
+
+def _most_reviewers_reject(seen: Evidence) -> Decision | None:
+    said = [review for review in seen.models if review.verdict == "reject"]
+    if seen.approved or len(said) * 2 <= len(seen.reviewer_names):
+        return None
+    return seen.reject(_told(said))
+
+
+def _a_reviewer_rejects(seen: Evidence) -> Decision | None:
+    said = [review for review in seen.models if review.verdict == "reject"]
+    return seen.ask_person(f"A reviewer rejects it. {_told(said)}") if said else None
+
+
+def _remark_blocks(seen: Evidence) -> Decision | None:
+    said = [review for review in seen.models if review.blocking]
+    if seen.approved or not said:
+        return None
+    problems = [Problem.of_remark(review.reviewer, remark) for review in said for remark in review.blocking]
+    return seen.mend(f"{_count(len(problems), 'remark')} with a reproducer that fails. {_told(said)}", problems)
+
+
+def _own_approval(seen: Evidence) -> Decision | None:
+    """The author approved, that does not count here, and without it nothing would move: said in a row of its own."""
+    author = seen.proposal.author
+    own = any(review.reviewer == author and review.verdict == "approve" for review in seen.people)
+    if not own or seen.policy.self_approval or not any(row(seen) for row in (_no_quorum, _protected_path, _policy_asks)):
+        return None
+    return seen.ask_person(f"{author} wrote it and cannot approve it: self_approval is off in the policy.")
+
+
+def _no_quorum(seen: Evidence) -> Decision | None:
+    unsure = [review for review in seen.models if review.verdict == "could_not_tell"]
+    if unsure:
+        return seen.ask_person(f"{_count(len(unsure), 'reviewer')} could not tell. {_told(unsure)}")
+    agreed, quorum = sum(review.verdict == "approve" for review in seen.models), seen.policy.quorum.at(seen.risk)
+    return seen.ask_person(f"{agreed} of the {quorum} reviewers that {seen.risk} risk needs approved it.") if agreed < quorum else None
+
+
+def _protected_path(seen: Evidence) -> Decision | None:
+    touched = [path for path in seen.changed_paths if path.startswith(seen.policy.protected)]
+    return seen.ask_person(f"It changes {touched[0]}, which is protected.") if touched else None
+
+
+def _policy_asks(seen: Evidence) -> Decision | None:
+    if not seen.policy.asks_person(seen.risk):
+        return None
+    reasons = f" (it {'; '.join(seen.risk_reasons)})" if seen.risk_reasons else ""
+    return seen.ask_person(f"Policy ({seen.policy.autonomy}) asks a person at {seen.risk} risk{reasons}.")
+
+
+def _all_agree(seen: Evidence) -> Decision | None:
+    by = f" {', '.join(sorted(seen.approvals))} approved it." if seen.approvals else ""
+    agreed = sum(review.verdict == "approve" for review in seen.models)
+    return seen.merge(f"{_count(len(seen.check_names), 'check')} passed, {agreed} of {_count(len(seen.reviewer_names), 'reviewer')} approved.{by}")
+
+
+# From the first row that speaks. People come first; then facts, which nobody can overrule; then opinions, which an
+# approval at this head overrules; then what policy reserves for people.
+RULES: tuple[tuple[str, Callable[[Evidence], Decision | None]], ...] = (
+    ("person-rejected", _person_rejected),
+    ("on-hold", _on_hold),
+    ("draft", _draft),
+    ("person-asked-revision", _person_asked_revision),
+    ("checks-failed", _checks_failed),
+    ("checks-could-not-tell", _checks_not_told),
+    ("most-reviewers-reject", _most_reviewers_reject),
+    ("a-reviewer-rejects", _a_reviewer_rejects),
+    ("remark-blocks", _remark_blocks),
+    ("self-approval", _own_approval),
+    ("no-quorum", _no_quorum),
+    ("protected-path", _protected_path),
+    ("policy-asks-person", _policy_asks),
+    ("all-agree", _all_agree),
+)
+
+
+def _asked_of(review: Review) -> tuple[Problem, ...]:
+    """What a person wants changed: the sentence, and their remarks where there are any."""
+    said = Problem(source=f"review by {review.reviewer}", message=review.summary)
+    return (said, *(Problem.of_remark(review.reviewer, remark) for remark in review.remarks))
+
+
+def _told(reviews: Sequence[Review]) -> str:
+    return " ".join(f"{review.reviewer}: {review.summary}" for review in reviews)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -1,0 +1,109 @@
+"""Invoking: a skill is called with inputs that fit its schema, and its reply is held against the contract.
+
+`prepare` and `interpret` are pure; `invoke` is the thin sync driver around them (the gateway has an async one).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from agent.caller import execute
+from agent.domain.invocation import MAX_BODY, Invocation, InvocationResult, Receipt, Reply
+from agent.domain.registry import Entry
+from agent.domain.schema import Json, violations
+from agent.domain.skill import Manifest
+from agent.errors import InvalidInputs, InvocationFailed, Refused
+from agent.ports import Runtime
+
+_HINT = 600  # characters of the schema that a person is shown
+
+
+def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, deadline: float | None = None) -> Invocation:
+    """The call of the skill with `inputs`; it may take its own timeout, or `deadline` seconds where that is less.
+
+    Raises InvalidInputs where the inputs do not fit the schema, Refused where the skill is retired.
+    """
+    if manifest.status == "retired":
+        raise Refused(
+            f"{manifest.name} is retired.",
+            why="A retired skill is kept for its history and is not called.",
+            next_step=f"`skillops search` finds one that replaces it; `skillops history {manifest.name}` tells why it went.",
+        )
+    if problem := _unfit(manifest, inputs):
+        raise InvalidInputs(f"The inputs of {manifest.name} are not right.", why=problem, next_step=f"It takes {_shape(manifest)}.")
+    seconds = manifest.resources.timeout_seconds
+    return Invocation(
+        skill=manifest.name,
+        inputs=inputs,
+        request_id=request_id,
+        caller=caller,
+        deadline_seconds=seconds if deadline is None else min(deadline, seconds),
+    )
+
+
+def interpret(manifest: Manifest, entry: Entry, invocation: Invocation, reply: Reply) -> InvocationResult:
+    """The outputs with their receipt. Raises InvocationFailed with the skill's or the caller's code, or `bad-outputs`."""
+    if not reply.success:
+        code = reply.error_code or "error"
+        raise InvocationFailed(code, f"{manifest.name} did not answer: {code}.", why=reply.error_message, next_step=_advice(code, manifest))
+    broken = violations(manifest.outputs, reply.outputs)
+    if broken:
+        raise InvocationFailed(
+            "bad-outputs",
+            f"{manifest.name} answered outputs that its own schema does not allow.",
+            why="; ".join(broken),
+            next_step=f"Raise a request to mend it (`skillops request`), or go back with `skillops rollback {manifest.name}`.",
+        )
+    receipt = Receipt(
+        skill=manifest.name,
+        version=entry.version,
+        digest=entry.digest,
+        proposal=entry.proposal,
+        approvers=entry.approvals,
+        request_id=invocation.request_id,
+        seconds=reply.seconds,
+    )
+    return InvocationResult(outputs=reply.outputs, receipt=receipt)
+
+
+def invoke(
+    manifest: Manifest, entry: Entry, inputs: Json, runtime: Runtime, caller: str, *, request_id: str | None = None, deadline: float | None = None
+) -> InvocationResult:
+    """Calls a deployed skill. Raises what `prepare`, `interpret` and `Runtime.endpoint` raise."""
+    invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline)
+    reply = execute(runtime.endpoint(entry.name), invocation, again=lambda: runtime.endpoint(entry.name))
+    return interpret(manifest, entry, invocation, reply)
+
+
+def _unfit(manifest: Manifest, inputs: Json) -> str | None:
+    try:
+        size = len(json.dumps(inputs, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"they are not JSON: {error}"
+    if size > MAX_BODY:
+        return f"they have {size} bytes as JSON; {MAX_BODY} are allowed"
+    return "; ".join(violations(manifest.inputs, inputs)) or None
+
+
+def _shape(manifest: Manifest) -> str:
+    """What the skill takes, in one line: its properties with their types, and an example."""
+    required = manifest.inputs.get("required", [])
+    properties = manifest.inputs.get("properties", {})
+    names = [f"{name} ({_type(schema)}{'' if name in required else ', optional'})" for name, schema in properties.items()]
+    example = json.dumps(manifest.examples[0].inputs, ensure_ascii=False)
+    return f"{', '.join(names) or 'an object'}; for example {example}"[:_HINT]
+
+
+def _type(schema: Json) -> str:
+    kind = schema.get("type", "any") if isinstance(schema, dict) else "any"
+    return " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+
+
+def _advice(code: str, manifest: Manifest) -> str:
+    return {
+        "timeout": f"It may take {manifest.resources.timeout}; ask for less at once, or raise a request to make it faster.",
+        "unreachable": "`skillops deploy` starts what should run; `skillops doctor` tells what is wrong with the runtime.",
+        "too-large": f"Outputs may have {MAX_BODY // 2**20} MiB; ask for less at once.",
+        "bad-reply": f"It may have crashed; `skillops show {manifest.name}` tells its state.",
+    }.get(code, "")

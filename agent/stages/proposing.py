@@ -1,0 +1,298 @@
+"""Proposing: a branch with a skill on it, and its pull request.
+
+The witness comes first: its cases are written from the frozen contract alone, their digest is recorded, and they are
+committed by an identity of their own before the author begins. Everything that exists already is found and used, so
+that a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agent import messages
+from agent.author import Assignment, Attempt, Author
+from agent.domain.decision import BudgetLimits, Problem
+from agent.domain.event import Event
+from agent.domain.gap import Contract, Gap
+from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, OUT_OF_BUDGET, WITNESS, Proposal, ProposalDraft
+from agent.domain.request import Request
+from agent.domain.skill import WITNESS_PATH, Manifest, Version, digest_of
+from agent.errors import InvalidFile, ModelUnavailable, NotFound, Refused, UsageError, WaitsForPerson
+from agent.manifest_file import read_manifest, read_witness, witness_digest, write_witness
+from agent.ports import Forge, LanguageModel, Ledger
+from agent.witness import contract_of, witness
+
+Record = Callable[[Event], Any]
+MANIFEST = "skill.yaml"
+
+
+def propose(
+    request: Request,
+    gap: Gap | None,
+    proposal: Proposal | None,
+    problems: Sequence[Problem],
+    forge: Forge,
+    model: LanguageModel,
+    author: Author,
+    ledger: Ledger,
+    budget: BudgetLimits,
+    record: Record,
+) -> Proposal:
+    """The whole stage for a buildable gap: witness, author's loop, commit, proposal. With a proposal: mends `problems`.
+
+    Out of budget, the last attempt is pushed as a draft that says what failed. Raises ModelUnavailable where the model
+    cannot be reached, HeadMoved where somebody else pushed in between.
+    """
+    if gap is None or gap.contract is None or not gap.buildable:
+        raise UsageError(f"Request #{request.number} has no contract to build from.", next_step=f"skillops run {request.number}")
+    contract = gap.contract
+    branch = proposal.branch if proposal else f"skillops/{gap.request}-{contract.name}"
+    head = _witnessed(gap, contract, branch, forge, model, ledger, record)
+    mend = tuple(problems) or (_left_over(gap, ledger) if proposal and proposal.draft else ())
+    task = _assignment(gap, contract, head, mend, forge)
+    attempt = _finished(task, proposal, ledger) or author.write(task, ledger, budget)
+    if attempt.files is not None:
+        message = messages.author_commit(contract.name, task.version, gap.request, revises=task.manifest is not None and bool(mend))
+        head = put(forge, branch, contract.name, attempt.files, parent=head, message=message, author=AUTHOR) or head
+    return _opened(gap, task, attempt, branch, proposal, forge, record)
+
+
+def _witnessed(gap: Gap, contract: Contract, branch: str, forge: Forge, model: LanguageModel, ledger: Ledger, record: Record) -> str:
+    """The head of the branch, which holds the witness cases whose digest the ledger recorded; writes them where they are missing."""
+    path, head = _path(contract.name, WITNESS_PATH), forge.head(branch)
+    if head is not None:
+        found = forge.read(head, path)
+        known = [entry.event.data.get("witness_digest") for entry in ledger.entries(request=gap.request) if entry.event.what == "witnessed"]
+        if found is None or not known or known[-1] != witness_digest(found):
+            raise WaitsForPerson(
+                f"The witness cases on the branch {branch} are not those that were recorded.",
+                why="Somebody else wrote to the branch.",
+                next_step=f"Restore {path} on it, or reject the proposal and raise the request again.",
+            )
+        return head
+    if gap.verdict == "new" and forge.object_id(forge.main, f"skills/{contract.name}"):
+        raise Refused(
+            f"There is a skill {contract.name} already, so request #{gap.request} cannot add one.",
+            why="It was merged after the request was assessed.",
+            next_step="Comment on the request, so that it is assessed anew.",
+        )
+    earlier = forge.read(forge.main, path)
+    asked = witness(contract, read_witness(earlier, path)[1] if earlier is not None else (), model)
+    data = write_witness(gap.digest, asked.answer.cases)
+    record(Event(
+        stage="proposing", what="witnessed", actor=WITNESS, request=gap.request, skill=contract.name, tokens=asked.tokens, cost=asked.cost,
+        seconds=asked.seconds, data={"witness_digest": witness_digest(data), "gap": gap.digest, "cases": len(asked.answer.cases)},
+    ))  # fmt: skip
+    return forge.commit(branch, {path: data}, parent=None, message=messages.witness_commit(contract.name, gap.request), author=WITNESS)
+
+
+def _assignment(gap: Gap, contract: Contract, head: str, mend: tuple[Problem, ...], forge: Forge) -> Assignment:
+    """What is to be written from the files at `head`. A version once proposed is kept, while it is above that on main."""
+    files = {path: data for path, data in forge.files(head, f"skills/{contract.name}").items() if path != WITNESS_PATH}
+    here, on_main = _manifest(files.get(MANIFEST)), _manifest(forge.read(forge.main, _path(contract.name, MANIFEST)))
+    first = on_main.semver.next_minor() if on_main else Version(major=1, minor=0, patch=0)
+    version = max(first, here.semver) if here else first
+    return Assignment(gap.request, contract, str(version), head, files, here, mend)
+
+
+def _finished(task: Assignment, proposal: Proposal | None, ledger: Ledger) -> Attempt | None:
+    """The work of a run that was killed between its last commit and opening the proposal, or None where there is work to do.
+
+    An attempt notes the commit that it started from: where that is no more the head, its work was committed.
+    """
+    done = _since_retry(task.request, ledger)
+    committed = done and done[-1].commit != task.head and task.manifest is not None and task.manifest.version == task.version
+    if not committed or (proposal is not None and not proposal.draft):
+        return None
+    if done[-1].outcome == "passed":
+        return Attempt(task.files, task.manifest, (), done[-1].data["notes"])
+    return None
+
+
+def _opened(gap: Gap, task: Assignment, attempt: Attempt, branch: str, proposal: Proposal | None, forge: Forge, record: Record) -> Proposal:
+    """Opens the proposal or brings it up to date, and says so in the ledger."""
+    manifest = attempt.manifest or task.manifest
+    body = messages.draft_body(gap, attempt.problems or task.problems, attempt.over)
+    if not attempt.over and manifest is not None:
+        body = messages.proposal_body(gap, manifest, attempt.notes)
+    opened = forge.open_proposal(ProposalDraft(
+        branch=branch, skill=task.contract.name, kind="extend" if gap.verdict == "extend" else "new", title=messages.proposal_title(gap),
+        body=body, author=AUTHOR, request=gap.request, draft=bool(attempt.over),
+    ))  # fmt: skip
+    what = "gave_up" if attempt.over else "pushed" if proposal else "proposed"
+    if attempt.over:
+        forge.label(opened.number, add=[OUT_OF_BUDGET])
+    elif OUT_OF_BUDGET in opened.labels:
+        forge.label(opened.number, remove=[OUT_OF_BUDGET])
+    record(_opening(opened, task.version, what, attempt.over))
+    return forge.proposal(opened.number)
+
+
+def _opening(opened: Proposal, version: str, what: str = "proposed", note: str = "") -> Event:
+    return Event(
+        stage="proposing", what=what, actor=opened.author, request=opened.request, proposal=opened.number, skill=opened.skill, commit=opened.head,
+        note=note, data={"version": version}, key=f"{what}:{opened.number}:{opened.head}",
+    )  # fmt: skip
+
+
+def _since_retry(request: int, ledger: Ledger) -> list[Event]:
+    """The attempts since a person last said `retry`."""
+    attempts: list[Event] = []
+    for entry in ledger.entries(request=request):
+        if entry.event.what == "retried":
+            attempts = []
+        elif entry.event.what == "attempt":
+            attempts.append(entry.event)
+    return attempts
+
+
+def _left_over(gap: Gap, ledger: Ledger) -> tuple[Problem, ...]:
+    """What was wrong with the last attempt that was made for the request: what a draft is to mend when it is taken up again."""
+    attempts = [entry.event for entry in ledger.entries(request=gap.request) if entry.event.what == "attempt"]
+    return tuple(Problem.model_validate(problem) for problem in attempts[-1].data["problems"]) if attempts else ()
+
+
+# ---- proposals that are not the agent's work -----------------------------------------------------------------------
+
+
+def propose_folder(files: Mapping[str, bytes], who: str, forge: Forge, model: LanguageModel, record: Record) -> Proposal:
+    """A skill that a person, or another tool, wrote: `files` are relative to its folder. The same gates, another author.
+
+    Where a model can be reached, a witness writes cases from the manifest; those in `files` are passed over, for nobody
+    examines their own work. Raises InvalidFile for a broken skill.yaml, Refused where nothing differs from main.
+    """
+    if who in (AGENT, AUTHOR, WITNESS, DEPLOYER):
+        raise UsageError(f"{who} is no person.", next_step="Set SKILLOPS_USER to your own login.")
+    manifest = read_manifest(files.get(MANIFEST, b""), MANIFEST)
+    extends = forge.object_id(forge.main, f"skills/{manifest.name}") is not None
+    draft = ProposalDraft(
+        branch=f"people/{manifest.name}-{manifest.version}", skill=manifest.name, kind="person", author=who,
+        title=messages.person_title(manifest, extends=extends), body=messages.person_body(manifest, who),
+    )  # fmt: skip
+    proposal = _put_up(draft, {path: data for path, data in files.items() if path != WITNESS_PATH}, forge)
+    record(_opening(proposal, manifest.version))
+    try:
+        _add_witness(proposal, contract_of(manifest), forge, model, record)
+    except ModelUnavailable as error:
+        record(Event(stage="proposing", what="stumbled", actor=WITNESS, proposal=proposal.number, skill=manifest.name, outcome="could_not_tell",
+                     note=f"no witness cases were written: {error}", tokens=error.tokens, cost=error.cost))  # fmt: skip
+    return forge.proposal(proposal.number)
+
+
+def propose_rollback(name: str, to_version: str, files: Mapping[str, bytes], who: str, forge: Forge, why: str = "") -> Proposal:
+    """The tree of an earlier version (`files`, witness cases among them) as the next patch version of the current one."""
+    version = str(_current(name, forge).semver.next_patch())
+    draft = ProposalDraft(
+        branch=f"skillops/rollback-{name}-{version}", skill=name, kind="rollback", author=who,
+        title=messages.rollback_title(name, to_version), body=messages.rollback_body(name, to_version, version, why),
+    )  # fmt: skip
+    return _put_up(draft, _with(files, version=version), forge, keep=())
+
+
+def propose_retire(name: str, who: str, forge: Forge, why: str = "") -> Proposal:
+    """The skill as it is, marked as retired, as its next patch version."""
+    version = str(_current(name, forge).semver.next_patch())
+    draft = ProposalDraft(
+        branch=f"skillops/retire-{name}-{version}", skill=name, kind="retire", author=who,
+        title=messages.retire_title(name), body=messages.retire_body(name, version) + (f"\n\n{why}" if why else ""),
+    )  # fmt: skip
+    return _put_up(draft, _with(forge.files(forge.main, f"skills/{name}"), version=version, status="retired"), forge)
+
+
+def propose_revert(merged: Proposal, forge: Forge, why: str) -> Proposal | None:
+    """Takes back what `merged` brought and what did not become healthy: the version before it, or retirement where it was the first.
+
+    None where main has moved on since, and where it was itself a revert: two versions that both fail are for a person.
+    """
+    name, folder = merged.skill, f"skills/{merged.skill}"
+    if merged.kind == "revert" or forge.object_id(merged.merged_commit or merged.head, folder) != forge.object_id(forge.main, folder):
+        return None
+    current = _current(name, forge)
+    version = str(current.semver.next_patch())
+    before = _before(current, forge)
+    files = (
+        _with(forge.files(before, folder), version=version) if before else _with(forge.files(forge.main, folder), version=version, status="retired")
+    )
+    draft = ProposalDraft(
+        branch=f"skillops/revert-{name}-{version}", skill=name, kind="revert", author=DEPLOYER,
+        title=messages.revert_title(merged), body=messages.revert_body(merged, version, why, first=before is None),
+    )  # fmt: skip
+    return _put_up(draft, files, forge, keep=())
+
+
+def _add_witness(proposal: Proposal, contract: Contract, forge: Forge, model: LanguageModel, record: Record) -> None:
+    """Witness cases on top of a person's proposal, unless those that are there were written from this very contract."""
+    digest, path = digest_of(contract.model_dump(mode="json")), _path(contract.name, WITNESS_PATH)
+    found = forge.read(proposal.head, path)
+    gap, earlier = read_witness(found, path) if found is not None else (None, ())
+    if gap == digest or not model.available().ok:
+        return
+    asked = witness(contract, earlier, model)
+    data = write_witness(digest, asked.answer.cases)
+    record(Event(
+        stage="proposing", what="witnessed", actor=WITNESS, proposal=proposal.number, skill=contract.name, tokens=asked.tokens, cost=asked.cost,
+        seconds=asked.seconds, data={"witness_digest": witness_digest(data), "cases": len(asked.answer.cases)},
+    ))  # fmt: skip
+    forge.commit(proposal.branch, {path: data}, parent=proposal.head, message=messages.witness_commit(contract.name), author=WITNESS)
+
+
+def _put_up(draft: ProposalDraft, files: Mapping[str, bytes], forge: Forge, keep: Sequence[str] = (WITNESS_PATH,)) -> Proposal:
+    """Commits the files to the draft's branch, on top of what is there, and opens the proposal."""
+    head = forge.head(draft.branch)
+    if put(forge, draft.branch, draft.skill, files, parent=head, message=messages.draft_commit(draft), author=draft.author, keep=keep) is None:
+        raise Refused(f"{draft.skill} is on main exactly like this.", next_step="Change something, and raise the version in skill.yaml.")
+    return forge.open_proposal(draft)
+
+
+def put(
+    forge: Forge, branch: str, name: str, files: Mapping[str, bytes], *, parent: str | None, message: str, author: str,
+    keep: Sequence[str] = (WITNESS_PATH,),
+) -> str | None:  # fmt: skip
+    """Makes `skills/<name>` on the branch be `files`, and lets the paths of `keep` be; the branch's head (`parent` where nothing differs)."""
+    now = forge.files(parent or forge.main, f"skills/{name}")
+    changed: dict[str, bytes | None] = {path: data for path, data in files.items() if now.get(path) != data}
+    changed |= dict.fromkeys(now.keys() - files.keys() - set(keep))
+    if not changed:
+        return parent
+    return forge.commit(branch, {_path(name, path): data for path, data in changed.items()}, parent=parent, message=message, author=author)
+
+
+def _with(files: Mapping[str, bytes], **values: str) -> dict[str, bytes]:
+    """The files with keys of skill.yaml set, everything else in it as its author wrote it."""
+    text = files.get(MANIFEST, b"").decode()
+    for key, value in values.items():
+        text, found = re.subn(rf"(?m)^{key}:.*$", f"{key}: {value}", text, count=1)
+        text = text if found else f"{text.rstrip()}\n{key}: {value}\n"
+    read_manifest(text.encode(), MANIFEST)
+    return {**files, MANIFEST: text.encode()}
+
+
+def _before(current: Manifest, forge: Forge) -> str | None:
+    """The newest commit of main with another version of the skill that was in use, or None."""
+    path = _path(current.name, MANIFEST)
+    for line in forge.history(path):
+        manifest = _manifest(forge.read(line.commit, path))
+        if manifest and manifest.version != current.version and manifest.status != "retired":
+            return line.commit
+    return None
+
+
+def _current(name: str, forge: Forge) -> Manifest:
+    data = forge.read(forge.main, _path(name, MANIFEST))
+    if data is None:
+        raise NotFound(f"There is no skill {name!r} on main.", next_step="`skillops list` shows those that there are.")
+    return read_manifest(data, _path(name, MANIFEST))
+
+
+def _manifest(data: bytes | None) -> Manifest | None:
+    """A manifest that may be missing or broken: then what follows mends it."""
+    try:
+        return read_manifest(data, MANIFEST) if data is not None else None
+    except InvalidFile:
+        return None
+
+
+def _path(name: str, path: str) -> str:
+    return f"skills/{name}/{path}"

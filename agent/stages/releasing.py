@@ -1,0 +1,130 @@
+"""Releasing: what was approved is merged; what was merged is built and entered in registry.yaml, in one commit.
+
+Only this stage writes registry.yaml. It covers every skill whose tree differs from the registry, so that a cancelled
+or raced run is healed by the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from agent import messages
+from agent.catalog import Catalog
+from agent.domain.event import Event
+from agent.domain.proposal import DEPLOYER, Proposal
+from agent.domain.registry import Entry
+from agent.domain.release import Artifact, Release
+from agent.domain.review import Review
+from agent.domain.skill import WITNESS_PATH, Manifest
+from agent.errors import CouldNotTell, HeadMoved, InvalidFile
+from agent.manifest_file import read_manifest
+from agent.ports import Builder, Forge
+from agent.registry_file import splice_all
+from agent.snapshot import snapshot
+
+REGISTRY = "registry.yaml"
+RACES = 8  # how often a release is tried anew because main moved under it
+
+Record = Callable[[Event], Any]
+
+
+def merge(proposal: Proposal, forge: Forge, record: Record) -> str:
+    """Merges at the judged head only (HeadMoved otherwise) and returns the commit on main."""
+    commit = forge.merge(proposal.number, expected_head=proposal.head, message=messages.merge_message(proposal), author=DEPLOYER)
+    record(Event(stage="releasing", what="merged", actor=DEPLOYER, request=proposal.request, proposal=proposal.number,
+                 skill=proposal.skill, commit=commit, key=f"merged:{proposal.number}"))  # fmt: skip
+    return commit
+
+
+def unreleased(forge: Forge, catalog: Catalog) -> tuple[str, ...]:
+    """Names of skills whose tree on main is not the one in the registry, and of entries whose folder is gone."""
+    trees, entered = forge.children(forge.main, "skills"), catalog.trees()
+    return tuple(sorted(name for name in trees.keys() | entered.keys() if trees.get(name) != entered.get(name)))
+
+
+def release(names: Sequence[str], forge: Forge, catalog: Catalog, builder: Builder, sync: Callable[[], None], record: Record) -> tuple[Release, ...]:
+    """Builds the skills named and enters them, with `revision` + 1, in one commit. HeadMoved where main never holds still.
+
+    `sync` brings the catalog up to the registry on main. A folder that is no skill raises InvalidFile.
+    """
+    for _ in range(RACES):
+        main = forge.head(forge.main)
+        text = forge.read(main, REGISTRY) if main else None
+        if main is None or text is None:
+            raise InvalidFile(REGISTRY, "main has no registry.yaml", next_step="`skillops init DIR` makes a skills repository.")
+        entries = {name: _entry(name, main, forge, builder) for name in names}
+        spliced = splice_all(text.decode(), [entry for entry in entries.values() if entry], [name for name, entry in entries.items() if not entry])
+        present = [entry for entry in entries.values() if entry]
+        revision = catalog.revision() + 1
+        try:
+            forge.commit(forge.main, {REGISTRY: spliced.encode()}, parent=main, author=DEPLOYER, message=messages.release_message(present, revision))
+        except HeadMoved:
+            sync()
+            continue
+        sync()
+        return tuple(_recorded(entry, revision, record) for entry in present)
+    raise HeadMoved("main kept moving while the release was being written.", next_step="Run `skillops run` again.")
+
+
+def artifact_of(entry: Entry, forge: Forge, builder: Builder) -> tuple[Artifact, Manifest]:
+    """The artifact of a registry entry, built again from its commit where it is not at hand."""
+    files = released_files(forge, entry.commit, entry.name)
+    manifest = read_manifest(files.get("skill.yaml", b""), f"skills/{entry.name}/skill.yaml")
+    artifact = builder.find(entry.digest) or _build(entry.name, files, manifest, builder)
+    if artifact.digest != entry.digest:
+        raise CouldNotTell(
+            f"{entry.name} {entry.version} does not build to the digest that the registry holds.",
+            why="The toolchain or SkillOps itself is another than at its release.",
+            next_step=f"`skillops release --rebuild {entry.name}` enters it anew as built here.",
+        )
+    return artifact, manifest
+
+
+def released_files(forge: Forge, commit: str, name: str) -> dict[str, bytes]:
+    """The files of a skill at a commit, the witness cases left out."""
+    return {path: data for path, data in forge.files(commit, f"skills/{name}").items() if path != WITNESS_PATH}
+
+
+def _build(name: str, files: Mapping[str, bytes], manifest: Manifest, builder: Builder) -> Artifact:
+    if found := builder.find(builder.digest(files, manifest)):
+        return found
+    with snapshot(name, files) as root:
+        return builder.build(root, files, manifest)
+
+
+def _entry(name: str, main: str, forge: Forge, builder: Builder) -> Entry | None:
+    tree = forge.object_id(main, f"skills/{name}")
+    if tree is None:
+        return None
+    files = released_files(forge, main, name)
+    manifest = read_manifest(files.get("skill.yaml", b""), f"skills/{name}/skill.yaml")
+    artifact = _build(name, files, manifest, builder)
+    proposal = _origin(name, tree, forge)
+    return Entry(
+        name=name, version=manifest.version, status=manifest.status, runtime=manifest.runtime, description=manifest.description,
+        aliases=manifest.aliases, artifact=artifact.kind, digest=artifact.digest,
+        commit=proposal.merged_commit or main if proposal else main, tree=tree,
+        origin="proposal" if proposal else "bundled", proposal=proposal.number if proposal else None,
+        approvals=approvers(forge.reviews(proposal.number, proposal.head)) if proposal else (), permissions=manifest.permissions,
+    )  # fmt: skip
+
+
+def _origin(name: str, tree: str, forge: Forge) -> Proposal | None:
+    """The merged proposal that brought this tree, the newest first."""
+    merged = (proposal for proposal in forge.proposals("merged") if proposal.skill == name)
+    for proposal in sorted(merged, key=lambda proposal: -proposal.number):
+        if forge.object_id(proposal.merged_commit or proposal.head, f"skills/{name}") == tree:
+            return proposal
+    return None
+
+
+def approvers(reviews: Iterable[Review]) -> tuple[str, ...]:
+    return tuple(sorted(review.reviewer for review in reviews if review.verdict == "approve"))
+
+
+def _recorded(entry: Entry, revision: int, record: Record) -> Release:
+    record(Event(stage="releasing", what="released", actor=DEPLOYER, proposal=entry.proposal, skill=entry.name, commit=entry.commit,
+                 note=f"{entry.version} {entry.digest}", data={"version": entry.version, "digest": entry.digest, "revision": revision},
+                 key=f"released:{entry.name}:{entry.tree}:{entry.digest}"))  # fmt: skip
+    return Release(skill=entry.name, version=entry.version, digest=entry.digest, commit=entry.commit, revision=revision, proposal=entry.proposal)

@@ -1,0 +1,58 @@
+"""How things start: a new skills repository (`skillops init`), and a new skill from a template (`skillops new`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files as resources
+from pathlib import Path
+
+from agent.domain.registry import Registry
+from agent.domain.skill import NAME_LENGTH, NAME_PATTERN, Manifest
+from agent.errors import UsageError
+from agent.forges.checkout import Checkout
+from agent.forges.local import LocalForge
+from agent.manifest_file import write_manifest
+from agent.ports import Language
+from agent.registry_file import render
+from agent.snapshot import write_files
+
+FOUNDER = "skillops"
+TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"], "additionalProperties": False}
+
+
+def found(folder: Path) -> Checkout:
+    """Makes the bare origin `<folder>.git` and the working clone `folder`. UsageError where either exists already."""
+    origin = folder.parent / f"{folder.name}.git"
+    for path in (folder, origin):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"{path} exists already.", next_step="Name a folder that does not, or work in that one.")
+    forge = LocalForge.found(origin)
+    forge.commit(forge.main, starting_files(), parent=None, message="A new skills repository", author=FOUNDER)
+    return Checkout.make(origin, folder)
+
+
+def starting_files() -> dict[str, bytes]:
+    """What a new skills repository holds, by path."""
+    root = Path(str(resources("agent.starter") / "files"))
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    policy = Path(str(resources("reviewers") / "policy.yaml"))
+    return {**found, "reviewers/policy.yaml": policy.read_bytes(), "registry.yaml": render(Registry(revision=0)).encode()}
+
+
+def new_skill(name: str, language: str, folder: Path, languages: Mapping[str, Language]) -> Path:
+    """Makes `folder/name` from the language's template and returns it."""
+    if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
+        raise UsageError(f"{name!r} is no skill name.", next_step=f"Lower-case words joined by hyphens, at most {NAME_LENGTH} characters: word-count.")
+    if language not in languages:
+        raise UsageError(f"There is no language {language!r}.", next_step=f"There are: {', '.join(sorted(languages))}.")
+    root = folder / name
+    if root.exists():
+        raise UsageError(f"{root} exists already.", next_step="Take another name, or edit what is there.")
+    manifest = Manifest.model_validate({
+        "apiVersion": "skillops/v1", "name": name, "version": "1.0.0", "runtime": language,
+        "description": f"Say what {name} does, and when an agent should use it.",
+        "inputs": TEXT, "outputs": TEXT, "examples": [{"inputs": {"text": "hello"}, "outputs": {"text": "hello"}}],
+    })  # fmt: skip
+    write_files(root, {**languages[language].template(manifest), "skill.yaml": write_manifest(manifest)})
+    return root

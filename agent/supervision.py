@@ -1,0 +1,325 @@
+"""What a supervisor does: deploys, probes, restarts and rests the running skills of one clone.
+
+It keeps in `services.json` what should run and which processes it has started, so that the next supervisor, after
+whatever happened to this one, adopts the living and starts the dead. Callers reach a skill at a socket whose path never
+changes; a new version takes it over in one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from agent.domain.release import Endpoint, Service
+from agent.errors import CouldNotTell, NotFound, Refused, SkillOpsError
+from agent.instance import Instance, launch, not_healthy, seconds, tail, unserved
+from agent.ports import AdoptingSandbox, Deployment, Language
+from agent.served import Places, Served, read, write
+
+log = logging.getLogger("agent.supervisor")
+
+
+class Supervisor:
+    """The skills of one clone. Each has a lock, so that a slow one never holds up another. Everything may raise OSError."""
+
+    def __init__(self, state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language], idle_seconds: float) -> None:
+        self._sandbox, self._languages, self._idle = sandbox, languages, idle_seconds
+        self._places = Places(state)
+        self._served: dict[str, Served] = {}
+        self._living: dict[str, Instance] = {}  # by folder: all that were started, also those on their way in or out
+        self._lock = threading.Lock()
+        self._skill_locks: dict[str, threading.Lock] = {}
+        self._hands = ThreadPoolExecutor(max_workers=8, thread_name_prefix="care")
+        self.ending = threading.Event()
+
+    # ---- the verbs, as the port Runtime has them ---------------------------------------------------------------------
+
+    def deploy(self, deployment: Deployment) -> Service:
+        skill = deployment.skill
+        self._language(deployment)
+        with self._alone(skill):
+            old = self._served.get(skill)
+            if old and old.deployment.digest == deployment.digest and (old.running() or old.state == "resting"):
+                return old.service()
+            new = Served(deployment)
+            new.started(self._healthy(deployment))
+            self._replace(skill, old, new)
+            return new.service()
+
+    def remove(self, skill: str) -> None:
+        with self._alone(skill):
+            if old := self._served.get(skill):
+                self._replace(skill, old, None)
+
+    def services(self) -> list[Service]:
+        return [served.service() for _, served in sorted(self._served.items())]
+
+    def endpoint(self, skill: str) -> Endpoint:
+        served = self._served.get(skill)
+        if not (served and served.running()):
+            with self._alone(skill):
+                served = self._awake(skill)
+        served.used = time.monotonic()
+        return Endpoint(socket=str(self._places.socket(skill)))
+
+    def logs(self, skill: str, lines: int) -> str:
+        path = self._places.log(skill)
+        if skill not in self._served and not path.exists():
+            raise self._unknown(skill)
+        return tail(path, lines)
+
+    # ---- starting and stopping ---------------------------------------------------------------------------------------
+
+    def _healthy(self, deployment: Deployment) -> Instance:
+        """A new instance, beside whatever runs. Raises Refused where it does not become healthy."""
+        name, path = secrets.token_hex(4), self._places.log(deployment.skill)
+        instance = launch(
+            Path(deployment.location),
+            deployment.manifest,
+            self._language(deployment),
+            self._sandbox,
+            folder=self._places.sockets / name,
+            log=path,
+            storage=self._places.storage(deployment.skill),
+            outlive=True,
+        )
+        instance.digest, instance.started_at = deployment.digest, self._sandbox.started_at(instance.process.pid)
+        self._living[name] = instance
+        try:
+            self._save()
+            why = "" if self.ending.is_set() else instance.wait()
+        except OSError:
+            self._discard(instance)
+            raise
+        if self.ending.is_set():
+            self._discard(instance)
+            raise CouldNotTell(
+                f"{deployment.skill} was not started: the supervisor is ending.", next_step="Try again: the next command starts a new one."
+            )
+        if why:
+            self._discard(instance)
+            raise not_healthy(deployment.skill, why, path)
+        log.info("%s %s runs as process %s", deployment.skill, deployment.version, instance.process.pid)
+        return instance
+
+    def _replace(self, skill: str, old: Served | None, new: Served | None) -> None:
+        """Switches to `new` (None: to nothing) as a whole or, where the disk says no, not at all; `old` ends in its time."""
+        self._put(skill, new)
+        try:
+            self._save()
+            self._places.switch(skill, new)
+        except OSError:
+            self._put(skill, old)
+            if new and new.instance:
+                self._discard(new.instance)
+            raise
+        if old and old.instance:
+            threading.Thread(target=self._retire, args=(old.instance,), daemon=True).start()
+
+    def _put(self, skill: str, served: Served | None) -> None:
+        if served:
+            self._served[skill] = served
+        else:
+            self._served.pop(skill, None)
+
+    def _awake(self, skill: str) -> Served:
+        """The skill, started where it does not run. Raises NotFound, or CouldNotTell where it does not start now."""
+        served = self._served.get(skill)
+        if served is None:
+            raise self._unknown(skill)
+        if served.instance and not served.running():
+            self._fell(served, "it ended")
+        elif served.state == "resting" or served.waits():
+            self._revive(served)
+        if not served.instance:
+            raise served.down(self._places.log(skill))
+        return served
+
+    def _revive(self, served: Served) -> None:
+        """Starts it anew; a start that fails is one more crash."""
+        try:
+            instance = self._healthy(served.deployment)
+        except (SkillOpsError, OSError) as error:
+            served.crashed(str(error))
+            log.warning("%s does not start: %s", served.deployment.skill, error)
+            return
+        served.started(instance)
+        self._places.switch(served.deployment.skill, served)
+        self._save()
+
+    def _fell(self, served: Served, why: str) -> None:
+        """It crashed or hangs: it is started again, the first time at once."""
+        log.warning("%s fell: %s", served.deployment.skill, why)
+        instance = served.instance
+        served.crashed(why)
+        self._places.switch(served.deployment.skill, None)
+        if instance:
+            self._discard(instance)
+        if served.waits():
+            self._revive(served)
+
+    def _retire(self, instance: Instance) -> None:
+        instance.drain()
+        self._discard(instance)
+
+    def _discard(self, instance: Instance) -> None:
+        if self._living.pop(instance.folder.name, None):
+            instance.stop()
+            with contextlib.suppress(OSError):  # a process that is noted and gone does no harm
+                self._save()
+
+    # ---- looking after them --------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """One round: every skill that needs care is given into a hand."""
+        for served in list(self._served.values()):
+            if not served.in_hand and self._needs_care(served):
+                served.in_hand = True
+                self._hands.submit(self._care, served).add_done_callback(_told)
+
+    def busy(self) -> bool:
+        return bool(self._living) or any(served.state != "resting" for served in self.services())
+
+    def _needs_care(self, served: Served) -> bool:
+        now = time.monotonic()
+        if served.instance is None:
+            return served.waits()
+        return now >= served.next_probe or now - served.used >= self._idle or not served.running()
+
+    def _care(self, served: Served) -> None:
+        skill = served.deployment.skill
+        try:
+            with self._alone(skill):
+                instance, now = served.instance, time.monotonic()
+                if self._served.get(skill) is not served or self.ending.is_set():
+                    return
+                if instance is None:
+                    if served.waits():
+                        self._revive(served)
+                elif not served.running():
+                    self._fell(served, "it ended")
+                elif now - served.used >= self._idle:
+                    self._rest(served, instance)
+                elif now >= served.next_probe:
+                    self._probe(served, instance)
+        finally:
+            served.in_hand = False
+
+    def _probe(self, served: Served, instance: Instance) -> None:
+        status, why = instance.health()
+        served.misses = 0 if status == "healthy" else served.misses + 1
+        served.next_probe = time.monotonic() + seconds(served.deployment.health.interval)
+        if served.misses >= served.deployment.health.retries:
+            self._fell(served, why)
+        elif status == "healthy":
+            served.become("healthy")
+
+    def _rest(self, served: Served, instance: Instance) -> None:
+        """Stops an idle skill. Calls go straight to its socket, so its own counter says whether it is idle."""
+        skill = served.deployment.skill
+        if _called(served, instance):
+            return
+        self._places.switch(skill, None)
+        if _called(served, instance):  # one slipped in before the path was gone
+            self._places.switch(skill, served)
+            return
+        served.instance = None
+        served.become("resting")
+        self._discard(instance)
+
+    # ---- beginning and end ---------------------------------------------------------------------------------------------
+
+    def adopt(self) -> None:
+        """Takes over what an earlier supervisor left: the living by pid, start time and digest; the rest starts anew."""
+        try:
+            kept = read(self._places.kept)
+        except FileNotFoundError:
+            return
+        wanted: dict[str, Served] = {}
+        for line in kept["services"]:
+            served = Served(Deployment.model_validate(line["deployment"]), state=line["state"], since=line["since"], restarts=line["restarts"])
+            self._served[served.deployment.skill] = served
+            if line["instance"]:
+                wanted[line["instance"]] = served
+        for name, line in kept["instances"].items():
+            process = self._sandbox.attach(line["pid"], line["started_at"])
+            if process is None:
+                continue
+            owner = wanted.get(name)
+            if owner and owner.deployment.digest == line["digest"] and (self._places.sockets / f"{name}.sock").exists():
+                owner.instance = self._living[name] = Instance(owner.deployment.manifest, process, self._places.sockets / name)
+                owner.instance.digest, owner.instance.started_at = line["digest"], line["started_at"]
+                log.info("adopted process %s of %s", process.pid, owner.deployment.skill)
+            else:
+                log.info("ending process %s, which nobody wants any more", process.pid)
+                threading.Thread(target=process.stop).start()
+        self._places.sweep(self._living)
+        for skill, served in self._served.items():
+            self._places.switch(skill, served)
+        self._save()
+
+    def stop(self) -> None:
+        """The orderly end: every process ends, side by side; services.json keeps what should run again."""
+        self.ending.set()
+        self._hands.shutdown(wait=False, cancel_futures=True)
+        enders = [threading.Thread(target=self._discard, args=(instance,)) for instance in list(self._living.values())]
+        for ender in enders:
+            ender.start()
+        for ender in enders:
+            ender.join()
+
+    # ---- small parts ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _alone(self, skill: str) -> Iterator[None]:
+        with self._lock:
+            lock = self._skill_locks.setdefault(skill, threading.Lock())
+        with lock:
+            yield
+
+    def _save(self) -> None:
+        with self._lock:
+            write(self._places.kept, list(self._served.values()), list(self._living.values()))
+
+    def _language(self, deployment: Deployment) -> Language:
+        """Raises Refused where this runtime cannot serve the skill."""
+        why = "The process runtime gives a skill neither network nor secrets yet."
+        asked, language = unserved(deployment.manifest), self._languages.get(deployment.runtime)
+        if language is not None and not asked:
+            return language
+        if not asked:
+            asked, why = deployment.runtime, f"This runtime knows {', '.join(sorted(self._languages)) or 'no language'}."
+        raise Refused(
+            f"{deployment.skill} cannot be served here: it asks for {asked}.",
+            why=why,
+            next_step="Take that out of its skill.yaml, or serve it with another runtime.",
+        )
+
+    def _unknown(self, skill: str) -> NotFound:
+        near = difflib.get_close_matches(skill, self._served, n=3, cutoff=0.5)
+        return NotFound(
+            f"No skill {skill!r} is deployed.",
+            next_step=f"Did you mean {' or '.join(near)}?"
+            if near
+            else "`skillops list` shows what there is; `skillops deploy` starts what should run.",
+        )
+
+
+def _called(served: Served, instance: Instance) -> bool:
+    counted = instance.calls()
+    if counted is None or (counted[0] == served.calls and not counted[1]):
+        return False
+    served.calls, served.used = counted[0], time.monotonic()
+    return True
+
+
+def _told(care: Future[None]) -> None:
+    if not care.cancelled() and (error := care.exception()):
+        log.error("could not look after a skill", exc_info=error)

@@ -1,0 +1,160 @@
+"""Wiring: settings in, parts out. The only file that names concrete adapters."""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.author import Author
+from agent.builders.directory import DirectoryBuilder
+from agent.catalog import Catalog
+from agent.checks.contract import ContractCheck
+from agent.checks.dependencies import DependenciesCheck
+from agent.checks.manifest import ManifestCheck
+from agent.checks.scope import ScopeCheck
+from agent.checks.secrets import SecretsCheck
+from agent.checks.security import SecurityCheck
+from agent.checks.style import StyleCheck
+from agent.checks.tests import TestsCheck
+from agent.conversation import Conversations
+from agent.domain.event import Event
+from agent.errors import CouldNotTell
+from agent.forges.checkout import Checkout
+from agent.forges.local import LocalForge
+from agent.languages.python import PythonLanguage
+from agent.ledger import SqliteLedger
+from agent.memory import Memory
+from agent.parts import Parts
+from agent.pipeline import Pipeline
+from agent.ports import Check, LanguageModel, Reviewer, Tell
+from agent.runtimes.process import ProcessRuntime
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.settings import Settings
+from agent.stages.deploying import OnDemand
+from agent.workbench import TryOut
+from agent.workplace import Workplace
+
+REVIEWERS = ("correctness", "security", "fit")
+
+
+def silent(event: Event) -> None:
+    """The watcher of a command that shows nothing."""
+
+
+def settings_of(path: Path, **options: Any) -> tuple[Settings, Checkout]:
+    """The settings of the skills repository that `path` lies in, and its working clone."""
+    checkout = Checkout.find(path)
+    return Settings.load(checkout.root, **options), checkout
+
+
+def open_workplace(path: Path, tell: Tell = silent, **options: Any) -> Workplace:
+    """Everything for one repository, from its settings and what lies in its origin. Nothing is started."""
+    settings, checkout = settings_of(path, **options)
+    parts = parts_of(settings, checkout.origin, tell)
+    pipeline = Pipeline(parts)
+    conversations = Conversations(
+        forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
+        memory=Memory(checkout.origin / "skillops" / "conversations.sqlite"), record=parts.record, workers=settings.workers,
+    )  # fmt: skip
+    return Workplace(parts, checkout, pipeline, conversations)
+
+
+def parts_of(settings: Settings, origin: Path, tell: Tell = silent) -> Parts:
+    """The parts, for settings already loaded and the bare origin that the local forge lives in."""
+    kept = origin / "skillops"
+    sandbox = BubblewrapSandbox()
+    languages = languages_of()
+    builder = DirectoryBuilder(settings.state / "artifacts", languages)
+    runtime = ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
+    forge, ledger, model = LocalForge(origin), SqliteLedger(kept / "ledger.sqlite"), model_of(settings)
+
+    def record(event: Event) -> None:
+        ledger.record(event)
+        tell(event)
+
+    trial = TryOut(_checks(settings, sandbox, languages, light=True), builder, runtime, settings.workers)
+    return Parts(
+        settings=settings, user=settings.user or _login(), forge=forge, ledger=ledger,
+        catalog=Catalog(settings.state / "catalog.sqlite", _embedder(settings)), model=model, sandbox=sandbox, languages=languages,
+        checks=_checks(settings, sandbox, languages, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
+        author=Author(model, languages, trial, record), tell=tell, alone=lambda: _turn(kept / "run.lock"),
+    )  # fmt: skip
+
+
+def languages_of() -> dict[str, PythonLanguage]:
+    """The shelf of languages, by the manifest's `runtime`."""
+    return {language.name: language for language in (PythonLanguage(),)}
+
+
+def model_of(settings: Settings) -> LanguageModel:
+    """The live model, a recorded session, or none; wrapped where a session is to be recorded."""
+    from agent.llms.recorded import NoModel, RecordedModel, RecordingModel
+
+    if settings.recording:
+        return RecordedModel(settings.recording)
+    if not settings.model:
+        return NoModel()
+    from agent.llms.litellm import LiteLLMModel
+
+    live = LiteLLMModel(settings)
+    return RecordingModel(live, settings.record) if settings.record else live
+
+
+def supervise(settings: Settings) -> None:
+    """The supervisor's process; returns when it ends."""
+    from agent.supervisor import serve
+
+    serve(settings.state, BubblewrapSandbox(), languages_of(), settings.idle_seconds)
+
+
+def supervisor_command(settings: Settings) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", "agent.cli", "supervise", "--state", str(settings.repository))
+
+
+def _checks(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, PythonLanguage], *, light: bool) -> tuple[Check, ...]:
+    """The eight checks; the light ones of the author's own trial leave out scope, mutants, gutting and the witness."""
+    tests = TestsCheck(
+        languages, sandbox, mutants=0 if light else settings.mutants, gut=not light, witness=not light,
+        coverage=settings.coverage_threshold, threshold=settings.mutant_threshold,
+    )  # fmt: skip
+    rest: tuple[Check, ...] = (ManifestCheck(languages), StyleCheck(languages), SecurityCheck(languages), SecretsCheck(), DependenciesCheck(languages))
+    return (*rest, tests, ContractCheck()) if light else (ScopeCheck(), *rest, tests, ContractCheck())
+
+
+def _reviewers(model: LanguageModel) -> dict[str, Reviewer]:
+    return {name: importlib.import_module(f"reviewers.{name}").make(model) for name in REVIEWERS}
+
+
+def _embedder(settings: Settings) -> Any:
+    if not settings.embedding_model:
+        return None
+    from agent.llms.litellm import embedder
+
+    return embedder(settings)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Waits for the repository's other commands; the system frees the lock of a killed one."""
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = path.open("a")
+    except OSError as error:
+        raise CouldNotTell(f"The lock {path.name} cannot be taken.", why=str(error), next_step="Check the disk and its permissions.") from None
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.checks.tests import TestsCheck
+from agent.domain.check import CheckResult, Mutant, Outcome, TestReport, TestRun
+from agent.domain.skill import WITNESS_PATH, Case, Expectation
+from agent.errors import CouldNotTell
+from agent.manifest_file import write_witness
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from tests.subjects import ToldBench, ToldLanguage, a_subject, count_words, served, skill_files
+
+PASSED = TestRun(id="test_skill.py::test_one", outcome="passed")
+
+
+def run(
+    tmp_path: Path, report: TestReport | None = None, cases: tuple[Case, ...] = (), bench: ToldBench | None = None, **options: Any
+) -> CheckResult:
+    language = ToldLanguage() if report is None else ToldLanguage(report=report)
+    files = skill_files(**{WITNESS_PATH: write_witness("sha256:" + "0" * 64, cases)}) if cases else skill_files()
+    check = TestsCheck({"python": language}, BubblewrapSandbox(), **options)
+    return check.run(a_subject(tmp_path, files), bench or ToldBench())
+
+
+def a_case(expect: Expectation, clause: str = "words are counted", text: str = "hush-hush a b") -> Case:
+    return Case(name="a case", clause=clause, inputs={"text": text}, expect=expect)
+
+
+def mutants(killed: int, survived: int) -> tuple[Mutant, ...]:
+    return tuple(Mutant(path="skill.py", line=n + 1, change=f"{n} becomes {n + 1}", killed=n < killed) for n in range(killed + survived))
+
+
+def test_tests_that_pass_and_notice_enough_pass(tmp_path: Path) -> None:
+    report = TestReport(tests=(PASSED,), coverage=0.95, gutted_passes=False, mutants=mutants(3, 2))
+    result = run(tmp_path, report)
+    assert result.outcome is Outcome.PASSED
+    assert result.summary == "1 tests passed, 95% of the lines run, 3 of 5 mutants noticed."
+
+
+def test_the_language_is_asked_for_mutants_by_a_seed_that_follows_the_tree_alone(tmp_path: Path) -> None:
+    language = ToldLanguage()
+    check = TestsCheck({"python": language}, BubblewrapSandbox(), mutants=7, witness=False)
+    for name, files in (("a", skill_files()), ("b", skill_files()), ("c", skill_files(**{"skill.py": "x = 1\n"}))):
+        check.run(a_subject(tmp_path / name, files), ToldBench())
+    seeds = [asked["seed"] for asked in language.asked]
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert (language.asked[0]["mutants"], language.asked[0]["gut"]) == (7, True)
+
+
+def test_a_failing_test_is_told_at_its_line_and_the_rest_is_not(tmp_path: Path) -> None:
+    failing = TestRun(id="test_skill.py::test_two", outcome="failed", message="assert 1 == 2", path="tests/test_skill.py", line=5)
+    result = run(tmp_path, TestReport(tests=(PASSED, failing), coverage=0.1, gutted_passes=True))
+    errors = [(f.message, f.path, f.line) for f in result.findings if f.level == "error"]
+    assert errors == [("test_skill.py::test_two: assert 1 == 2", "skills/word-count/tests/test_skill.py", 5)]
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (TestReport(), "no test ran"),
+        (TestReport(tests=(TestRun(id="t", outcome="skipped"),), coverage=1.0), "no test ran"),
+        (TestReport(problem="the tests did not end within 60 s", outcome=Outcome.FAILED), "did not end within 60 s"),
+        (TestReport(tests=(PASSED,), coverage=0.89), "run 89% of the lines; 90% are wanted"),
+        (TestReport(tests=(PASSED,), coverage=1.0, gutted_passes=True), "least value"),
+        (TestReport(tests=(PASSED,), coverage=1.0, mutants=mutants(5, 5)), "notice 5 of 10 mutants; 60% are wanted"),
+    ],
+)
+def test_tests_that_would_not_notice_fail(tmp_path: Path, report: TestReport, said: str) -> None:
+    result = run(tmp_path, report)
+    assert result.outcome is Outcome.FAILED and any(said in finding.message for finding in result.findings)
+
+
+def test_missed_lines_are_told_as_ranges_and_survivors_by_their_change(tmp_path: Path) -> None:
+    report = TestReport(tests=(PASSED,), coverage=0.5, missed=(("skill.py", 2), ("skill.py", 1), ("skill.py", 4)), mutants=mutants(1, 20))
+    result = run(tmp_path, report)
+    places = [(f.line, f.message) for f in result.findings if f.rule == "coverage" and f.line]
+    survivors = [finding for finding in result.findings if finding.rule == "mutants" and finding.line]
+    assert places == [(1, "lines 1 to 2 are run by no test"), (4, "line 4 is run by no test")]
+    assert len(survivors) == 10 and survivors[0].message == "no test notices this change: 1 becomes 2"
+
+
+def test_what_the_sandbox_could_not_tell_is_not_held_against_the_tests(tmp_path: Path) -> None:
+    with pytest.raises(CouldNotTell, match="bubblewrap is missing"):
+        run(tmp_path, TestReport(problem="bubblewrap is missing", outcome=Outcome.COULD_NOT_TELL))
+
+
+def test_without_witness_cases_there_is_a_note(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.outcome is Outcome.PASSED
+    assert [(f.level, f.message) for f in result.findings] == [("note", "there are no witness cases")]
+
+
+def test_the_light_variant_asks_nothing_of_the_witness(tmp_path: Path) -> None:
+    cases = (a_case(Expectation(outputs={"words": 99})),)
+    result = run(tmp_path, cases=cases, bench=ToldBench(AssertionError("no trial is wanted")), witness=False)
+    assert result.outcome is Outcome.PASSED and result.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("expect", "holds"),
+    [
+        (Expectation(outputs={"words": 3}), True),
+        (Expectation(outputs={"words": 4}), False),
+        (Expectation(properties={"type": "object", "properties": {"words": {"minimum": 2}}}), True),
+        (Expectation(properties={"type": "object", "properties": {"words": {"minimum": 9}}}), False),
+        (Expectation(error="*"), False),
+    ],
+)
+def test_witness_cases_run_from_outside_and_a_failing_one_names_its_clause_alone(tmp_path: Path, expect: Expectation, holds: bool) -> None:
+    with served() as endpoint:
+        result = run(tmp_path, cases=(a_case(expect),), bench=ToldBench(endpoint))
+    assert result.outcome is (Outcome.PASSED if holds else Outcome.FAILED)
+    assert [f.message for f in result.findings] == ([] if holds else ["the skill does not do what the request asks: words are counted"])
+    assert "hush-hush" not in result.model_dump_json()
+
+
+def test_cases_of_one_clause_are_told_once(tmp_path: Path) -> None:
+    cases = (a_case(Expectation(outputs={"words": 8})), a_case(Expectation(outputs={"words": 9})))
+    with served() as endpoint:
+        assert len(run(tmp_path, cases=cases, bench=ToldBench(endpoint)).findings) == 1
+
+
+def test_an_expected_error_is_an_answer_and_not_a_crash(tmp_path: Path) -> None:
+    case = a_case(Expectation(error="*"))
+
+    def broken(inputs: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError
+
+    with served(broken) as clean, served(broken, strict=False) as crashing:
+        assert run(tmp_path / "clean", cases=(case,), bench=ToldBench(clean)).outcome is Outcome.PASSED
+        assert run(tmp_path / "crashing", cases=(case,), bench=ToldBench(crashing)).outcome is Outcome.FAILED
+    assert run(tmp_path / "gone", cases=(case,), bench=ToldBench(clean)).outcome is Outcome.FAILED
+
+
+def test_inputs_that_the_schema_refuses_never_reach_the_skill(tmp_path: Path) -> None:
+    wrong = Case(name="a number", clause="a text is needed", inputs={"text": 7}, expect=Expectation(error="*"))
+    assert run(tmp_path, cases=(wrong,)).outcome is Outcome.PASSED
+
+
+def test_outputs_that_break_the_schema_do_not_hold(tmp_path: Path) -> None:
+    loose = a_case(Expectation(properties={"type": "object"}))
+    with served(lambda inputs: count_words(inputs) | {"more": 1}) as endpoint:
+        assert run(tmp_path, cases=(loose,), bench=ToldBench(endpoint)).outcome is Outcome.FAILED
