@@ -24,7 +24,7 @@ from agent.domain.gap import Contract
 from agent.domain.paths import odd_path, shown
 from agent.domain.proposal import AUTHOR
 from agent.domain.skill import WITNESS_PATH, Annotations, Manifest, Permissions, Resources
-from agent.errors import CouldNotTell, Refused, UnusableAnswer
+from agent.errors import CouldNotTell, Refused, UnusableAnswer, UsageError
 from agent.manifest_file import read_manifest, write_manifest
 from agent.ports import Language, LanguageModel, Ledger
 from agent.snapshot import snapshot
@@ -105,6 +105,9 @@ class Author:
 
         Raises ModelUnavailable where the model cannot be reached, CouldNotTell where an attempt could not be tried.
         """
+        if task.contract.runtime not in self._languages:
+            known = ", ".join(sorted(self._languages))
+            raise UsageError(f"No skill can be written in {task.contract.runtime} here.", next_step=f"Ask for one of: {known}.")
         last = self._last(task, ledger)
         while not last.passed:
             if over := ledger.spent(task.request).over(budget):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import wiring
-from agent.commands import plain
+from agent.domain import plain
 from agent.domain.event import Event
 from agent.errors import ConfigurationError, UsageError
 from agent.parts import Stopwatch
@@ -42,7 +42,8 @@ def tell_story(screen: DemoScreen, folder: Path | None, *, live: bool, record: P
 
     home = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="skillops-demo-")) / "skills"
     checkout = found(home)
-    place = wiring.open_workplace(checkout.root, tell, user="you", rekey=rekey, **_model(live, record, rekey))
+    rekeying = wiring.rekeying(rekey) if rekey else None
+    place = wiring.open_workplace(checkout.root, tell, rekeying, user="you", **_model(live, record))
     turns = []
     conversation = None
     try:
@@ -58,7 +59,9 @@ def tell_story(screen: DemoScreen, folder: Path | None, *, live: bool, record: P
             screen.receipts(result.receipts)
             turns.append({"task": task, "answer": result.text, "receipts": plain(result.receipts), "seconds": watch.seconds})
     finally:
-        place.parts.runtime.rest()
+        place.parts.runtime.shutdown()
+    if rekeying:
+        rekeying.save()
     document = {**_document(place), "turns": turns, "answer": turns[0]["answer"], "receipt": turns[0]["receipts"][0],
                 "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()}, "total_seconds": total.seconds, "repository": str(home)}  # fmt: skip
     screen.timeline(document["stages"], document["total_seconds"])
@@ -66,11 +69,11 @@ def tell_story(screen: DemoScreen, folder: Path | None, *, live: bool, record: P
     return document
 
 
-def _model(live: bool, record: Path | None, rekey: Path | None) -> dict[str, Any]:
+def _model(live: bool, record: Path | None) -> dict[str, Any]:
     """The settings that choose the model: the recorded session unless a live one was asked for."""
     if record and not live:
         raise UsageError("--record goes with --live.", next_step="SKILLOPS_MODEL=… skillops demo --live --record FILE")
-    if live or rekey:
+    if live:
         return {"record": record}
     return {"recording": RECORDING, "model": ""}
 

@@ -74,5 +74,7 @@ def _repository(folder: Path) -> tuple[Diagnosis, ...]:
     ledger = Diagnosis(what="ledger", ok=tampered is None, found="its chain holds" if tampered is None else f"changed at entry {tampered}",
                        fix="Compare it with a copy; what lies before that entry can be trusted.")  # fmt: skip
     free = shutil.disk_usage(checkout.root).free
-    disk = Diagnosis(what="disk", ok=free > MIN_FREE, found=f"{free // 2**20} MiB free", fix="Free some room; `.skillops` in the clone may be deleted.")
+    disk = Diagnosis(
+        what="disk", ok=free > MIN_FREE, found=f"{free // 2**20} MiB free", fix="Free some room; `.skillops` in the clone may be deleted."
+    )
     return (Diagnosis(what="repository", ok=True, found=checkout.root.name), contents, tidy, ledger, disk, model)

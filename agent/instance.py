@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.caller import NoAnswer, call, health
@@ -115,6 +116,17 @@ def unserved(manifest: Manifest) -> str:
     """What the skill asks for that the process runtime cannot give it yet, in words; nothing where it can."""
     asked = [f"network {host}" for host in manifest.permissions.network] + [f"secret {name}" for name in manifest.permissions.secrets]
     return ", ".join(asked)
+
+
+def language_of(manifest: Manifest, languages: Mapping[str, Language]) -> Language:
+    """Raises Refused where this runtime does not know the language."""
+    if language := languages.get(manifest.runtime):
+        return language
+    raise Refused(
+        f"{manifest.name} cannot be served here: its language is {manifest.runtime}.",
+        why=f"This runtime knows {', '.join(sorted(languages)) or 'no language'}.",
+        next_step="Serve it with another runtime.",
+    )
 
 
 def not_healthy(skill: str, why: str, log: Path) -> Refused:

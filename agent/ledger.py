@@ -17,6 +17,7 @@ from agent.ports import Ledger
 from agent.sqlite_file import SqliteFile
 
 GENESIS = "0" * 64  # what the first entry follows
+_LINES = "SELECT number, at, event, previous, hash FROM entry"
 
 # Requests, proposals and keys are read out of the event itself, so that there is no second copy to tamper with.
 _SCHEMA = """
@@ -53,7 +54,7 @@ class SqliteLedger(Ledger):
 
     def record(self, event: Event) -> Entered:
         with self._file.writing() as connection:
-            if event.key is not None and (known := connection.execute("SELECT * FROM entry WHERE key = ?", (event.key,)).fetchone()):
+            if event.key is not None and (known := connection.execute(f"{_LINES} WHERE key = ?", (event.key,)).fetchone()):
                 return _entered(known)
             last = connection.execute("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
             number, previous = (last["number"] + 1, last["hash"]) if last else (1, GENESIS)
@@ -69,12 +70,12 @@ class SqliteLedger(Ledger):
         wanted = {name: value for name, value in (("request", request), ("proposal", proposal)) if value is not None}
         where = " AND ".join(f"{name} = :{name}" for name in wanted) or "true"
         with self._file.reading() as connection:
-            return [_entered(row) for row in connection.execute(f"SELECT * FROM entry WHERE {where} ORDER BY number", wanted)]
+            return [_entered(row) for row in connection.execute(f"{_LINES} WHERE {where} ORDER BY number", wanted)]
 
     def tampered(self) -> int | None:
         previous, expected = GENESIS, 1
         with self._file.reading() as connection:
-            for row in connection.execute("SELECT * FROM entry ORDER BY number"):
+            for row in connection.execute(f"{_LINES} ORDER BY number"):
                 if row["number"] != expected or row["previous"] != previous or row["hash"] != _sealed(row):
                     return expected
                 previous, expected = row["hash"], expected + 1

@@ -63,7 +63,9 @@ def _refused(gap: Gap, request: Request) -> str:
 
 
 def _vague(gap: Gap, request: Request) -> str:
-    return f"@{request.requester} One question before this can be built: {gap.question}\n\nAnswer in a comment (`skillops reply {request.number} TEXT`)."
+    return (
+        f"@{request.requester} One question before this can be built: {gap.question}\n\nAnswer in a comment (`skillops reply {request.number} TEXT`)."
+    )
 
 
 def _contract(gap: Gap, request: Request) -> str:
@@ -73,8 +75,10 @@ def _contract(gap: Gap, request: Request) -> str:
     opening = f"Extending `{contract.name}` {gap.base_version}" if gap.verdict == "extend" else f"A new skill, `{contract.name}`"
     examples = "\n".join(f"- `{_line(e.inputs)}` gives `{_line(e.outputs)}`" for e in contract.examples)
     clauses = "\n".join(f"- {clause}" for clause in contract.acceptance)
-    return (f"{opening}: {gap.reason}\n\nThe contract, frozen before anything is written:\n\n> {contract.description}\n\n"
-            f"Examples\n{examples}\n\nIt is done when\n{clauses}\n\n{permissions_sentence(contract.permissions)}")
+    return (
+        f"{opening}: {gap.reason}\n\nThe contract, frozen before anything is written:\n\n> {contract.description}\n\n"
+        f"Examples\n{examples}\n\nIt is done when\n{clauses}\n\n{permissions_sentence(contract.permissions)}"
+    )
 
 
 _GAP_SENTENCES = {"covered": _covered, "refused": _refused, "vague": _vague, "new": _contract, "extend": _contract}
@@ -112,15 +116,19 @@ def proposal_title(gap: Gap) -> str:
 def proposal_body(gap: Gap, manifest: Manifest, notes: str = "") -> str:
     """What a reviewer reads first: what it asks for, what it does, what it closes."""
     told = f"\n\nThe author's notes:\n\n> {_quoted(notes)}" if notes else ""
-    return (f"{permissions_sentence(manifest.permissions)}\n\n**{manifest.name} {manifest.version}**: {manifest.description}{told}\n\n"
-            f"Witness cases were written from the contract alone, before the code, and run from outside.\n\nCloses #{gap.request}")
+    return (
+        f"{permissions_sentence(manifest.permissions)}\n\n**{manifest.name} {manifest.version}**: {manifest.description}{told}\n\n"
+        f"Witness cases were written from the contract alone, before the code, and run from outside.\n\nCloses #{gap.request}"
+    )
 
 
 def draft_body(gap: Gap, problems: Sequence[Problem], budget: str) -> str:
     """Out of budget: what was tried and what still fails."""
     lines = "\n".join(f"- {problem_line(problem)}" for problem in problems[:20]) or "- nothing was drafted"
-    return (f"The budget is spent ({budget}) and this is not ready. What still fails:\n\n{lines}\n\n"
-            f"`skillops retry N` gives it a new budget; or push to the branch yourself.\n\nFor #{gap.request}")
+    return (
+        f"The budget is spent ({budget}) and this is not ready. What still fails:\n\n{lines}\n\n"
+        f"`skillops retry N` gives it a new budget; or push to the branch yourself.\n\nFor #{gap.request}"
+    )
 
 
 def person_body(manifest: Manifest, who: str) -> str:

@@ -210,7 +210,9 @@ class Pipeline:
     def _timed(self, step: NextStep, work: Work, seen: Situation) -> Iterator[None]:
         """Tells watchers that a step began and how long it took; the ledger holds what the stage itself records."""
         watch = Stopwatch()
-        event = Event(stage=step.stage, what="started", actor="pipeline", request=work.request, proposal=seen.proposal.number if seen.proposal else None)
+        event = Event(
+            stage=step.stage, what="started", actor="pipeline", request=work.request, proposal=seen.proposal.number if seen.proposal else None
+        )
         self.parts.tell(event)
         try:
             yield

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -13,13 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.domain.release import Service
-from agent.errors import CouldNotTell
+from agent.errors import CouldNotTell, NotFound
 from agent.instance import Instance, seconds
 from agent.ports import Deployment
 from agent.supervisor_client import home, make_sockets
 
 STEADY = 60.0  # seconds of running after which a crash counts as the first one again
 LONGEST_BACKOFF = 60.0
+log = logging.getLogger("agent.supervisor")
 State = Literal["starting", "healthy", "unhealthy", "resting"]
 
 
@@ -158,7 +161,32 @@ def write(path: Path, served: Iterable[Served], living: Iterable[Instance]) -> N
     fresh.replace(path)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """What `write` wrote. Raises FileNotFoundError, and ValueError where it is broken."""
-    kept: dict[str, Any] = json.loads(path.read_text())
-    return kept
+def read(path: Path) -> tuple[list[tuple[Served, str | None]], dict[str, tuple[int, float, str]]]:
+    """What `write` wrote: each service with the name of its instance; and by name the pid, start time and digest of each.
+
+    What cannot be understood is left out (a damaged disk, another version of SkillOps): deploying brings it back.
+    """
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text())
+        processes = {name: (int(one["pid"]), float(one["started_at"]), str(one["digest"])) for name, one in kept["instances"].items()}
+    except FileNotFoundError:
+        return [], {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s cannot be understood: %s", path, error)
+        return [], {}
+    services: list[tuple[Served, str | None]] = []
+    for line in kept.get("services", ()):
+        try:
+            deployment = Deployment.model_validate(line["deployment"])
+            services.append((Served(deployment, state=line["state"], since=line["since"], restarts=line["restarts"]), line["instance"]))
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("a service in %s cannot be understood: %s", path, error)
+    return services, processes
+
+
+def unknown(skill: str, known: Iterable[str]) -> NotFound:
+    near = difflib.get_close_matches(skill, known, n=3, cutoff=0.5)
+    return NotFound(
+        f"No skill {skill!r} is deployed.",
+        next_step=f"Did you mean {' or '.join(near)}?" if near else "`skillops list` shows what there is; `skillops deploy` starts what should run.",
+    )

@@ -37,6 +37,14 @@ class SqliteFile:
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
+    def discard(self) -> None:
+        """Deletes the file that this thread has open, unless another process has put a new one there."""
+        inode = self._inode()
+        if inode is not None and getattr(self._mine, "opened", None) in (None, (os.getpid(), inode)):
+            for suffix in ("-wal", "-shm", ""):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        self._mine.opened = None
+
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         connection: sqlite3.Connection | None = None
@@ -58,6 +66,7 @@ class SqliteFile:
     def _connection(self) -> sqlite3.Connection:
         here = (os.getpid(), self._inode())
         if getattr(self._mine, "opened", None) != here or here[1] is None:
+            self._mine.opened = None
             self._mine.connection = self._open()
             self._mine.opened = (os.getpid(), self._inode())
         connection: sqlite3.Connection = self._mine.connection

@@ -31,7 +31,9 @@ def story(number: int, forge: Forge, ledger: Ledger) -> Story:
     try:
         asked = forge.request(request) if request else None
     except NotFound:
-        raise NotFound(f"There is no request or proposal #{number}.", next_step="`skillops list --requests` and `--proposals` show the open ones.") from None
+        raise NotFound(
+            f"There is no request or proposal #{number}.", next_step="`skillops list --requests` and `--proposals` show the open ones."
+        ) from None
     mine = [given] if given and not request else [proposal for proposal in proposals if proposal.request == request]
     found = {entry.number: entry for entry in ledger.entries(request=request)} if request else {}
     for proposal in mine:

@@ -8,7 +8,6 @@ changes; a new version takes it over in one rename.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import logging
 import secrets
 import threading
@@ -18,10 +17,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from agent.domain.release import Endpoint, Service
-from agent.errors import CouldNotTell, NotFound, Refused, SkillOpsError
-from agent.instance import Instance, launch, not_healthy, seconds, tail, unserved
+from agent.errors import CouldNotTell, Refused, SkillOpsError
+from agent.instance import Instance, language_of, launch, not_healthy, seconds, tail, unserved
 from agent.ports import AdoptingSandbox, Deployment, Language
-from agent.served import Places, Served, read, write
+from agent.served import Places, Served, read, unknown, write
 
 log = logging.getLogger("agent.supervisor")
 
@@ -43,7 +42,12 @@ class Supervisor:
 
     def deploy(self, deployment: Deployment) -> Service:
         skill = deployment.skill
-        self._language(deployment)
+        if asked := unserved(deployment.manifest):
+            raise Refused(
+                f"{skill} cannot be served here: it asks for {asked}.",
+                why="The process runtime gives a skill neither network nor secrets yet.",
+                next_step="Take that out of its skill.yaml, or serve it with another runtime.",
+            )
         with self._alone(skill):
             old = self._served.get(skill)
             if old and old.deployment.digest == deployment.digest and (old.running() or old.state == "resting"):
@@ -72,7 +76,7 @@ class Supervisor:
     def logs(self, skill: str, lines: int) -> str:
         path = self._places.log(skill)
         if skill not in self._served and not path.exists():
-            raise self._unknown(skill)
+            raise unknown(skill, self._served)
         return tail(path, lines)
 
     # ---- starting and stopping ---------------------------------------------------------------------------------------
@@ -83,7 +87,7 @@ class Supervisor:
         instance = launch(
             Path(deployment.location),
             deployment.manifest,
-            self._language(deployment),
+            language_of(deployment.manifest, self._languages),
             self._sandbox,
             folder=self._places.sockets / name,
             log=path,
@@ -133,7 +137,7 @@ class Supervisor:
         """The skill, started where it does not run. Raises NotFound, or CouldNotTell where it does not start now."""
         served = self._served.get(skill)
         if served is None:
-            raise self._unknown(skill)
+            raise unknown(skill, self._served)
         if served.instance and not served.running():
             self._fell(served, "it ended")
         elif served.state == "resting" or served.waits():
@@ -170,8 +174,8 @@ class Supervisor:
         self._discard(instance)
 
     def _discard(self, instance: Instance) -> None:
+        instance.stop()
         if self._living.pop(instance.folder.name, None):
-            instance.stop()
             with contextlib.suppress(OSError):  # a process that is noted and gone does no harm
                 self._save()
 
@@ -238,28 +242,22 @@ class Supervisor:
 
     def adopt(self) -> None:
         """Takes over what an earlier supervisor left: the living by pid, start time and digest; the rest starts anew."""
-        try:
-            kept = read(self._places.kept)
-        except FileNotFoundError:
-            return
-        wanted: dict[str, Served] = {}
-        for line in kept["services"]:
-            served = Served(Deployment.model_validate(line["deployment"]), state=line["state"], since=line["since"], restarts=line["restarts"])
-            self._served[served.deployment.skill] = served
-            if line["instance"]:
-                wanted[line["instance"]] = served
-        for name, line in kept["instances"].items():
-            process = self._sandbox.attach(line["pid"], line["started_at"])
+        wanted, processes = read(self._places.kept)
+        self._served = {served.deployment.skill: served for served, _ in wanted}
+        owners = {name: served for served, name in wanted if name}
+        unwanted = []
+        for name, (pid, started_at, digest) in processes.items():
+            process, owner = self._sandbox.attach(pid, started_at), owners.get(name)
             if process is None:
                 continue
-            owner = wanted.get(name)
-            if owner and owner.deployment.digest == line["digest"] and (self._places.sockets / f"{name}.sock").exists():
+            if owner and owner.deployment.digest == digest and (self._places.sockets / f"{name}.sock").exists():
                 owner.instance = self._living[name] = Instance(owner.deployment.manifest, process, self._places.sockets / name)
-                owner.instance.digest, owner.instance.started_at = line["digest"], line["started_at"]
-                log.info("adopted process %s of %s", process.pid, owner.deployment.skill)
+                owner.instance.digest, owner.instance.started_at = digest, started_at
+                log.info("adopted process %s of %s", pid, owner.deployment.skill)
             else:
-                log.info("ending process %s, which nobody wants any more", process.pid)
-                threading.Thread(target=process.stop).start()
+                log.info("ending process %s, which nobody wants any more", pid)
+                unwanted.append(threading.Thread(target=process.stop))
+        _all_at_once(unwanted)
         self._places.sweep(self._living)
         for skill, served in self._served.items():
             self._places.switch(skill, served)
@@ -269,11 +267,7 @@ class Supervisor:
         """The orderly end: every process ends, side by side; services.json keeps what should run again."""
         self.ending.set()
         self._hands.shutdown(wait=False, cancel_futures=True)
-        enders = [threading.Thread(target=self._discard, args=(instance,)) for instance in list(self._living.values())]
-        for ender in enders:
-            ender.start()
-        for ender in enders:
-            ender.join()
+        _all_at_once([threading.Thread(target=self._discard, args=(instance,)) for instance in list(self._living.values())])
 
     # ---- small parts ---------------------------------------------------------------------------------------------------
 
@@ -288,29 +282,6 @@ class Supervisor:
         with self._lock:
             write(self._places.kept, list(self._served.values()), list(self._living.values()))
 
-    def _language(self, deployment: Deployment) -> Language:
-        """Raises Refused where this runtime cannot serve the skill."""
-        why = "The process runtime gives a skill neither network nor secrets yet."
-        asked, language = unserved(deployment.manifest), self._languages.get(deployment.runtime)
-        if language is not None and not asked:
-            return language
-        if not asked:
-            asked, why = deployment.runtime, f"This runtime knows {', '.join(sorted(self._languages)) or 'no language'}."
-        raise Refused(
-            f"{deployment.skill} cannot be served here: it asks for {asked}.",
-            why=why,
-            next_step="Take that out of its skill.yaml, or serve it with another runtime.",
-        )
-
-    def _unknown(self, skill: str) -> NotFound:
-        near = difflib.get_close_matches(skill, self._served, n=3, cutoff=0.5)
-        return NotFound(
-            f"No skill {skill!r} is deployed.",
-            next_step=f"Did you mean {' or '.join(near)}?"
-            if near
-            else "`skillops list` shows what there is; `skillops deploy` starts what should run.",
-        )
-
 
 def _called(served: Served, instance: Instance) -> bool:
     counted = instance.calls()
@@ -323,3 +294,10 @@ def _called(served: Served, instance: Instance) -> bool:
 def _told(care: Future[None]) -> None:
     if not care.cancelled() and (error := care.exception()):
         log.error("could not look after a skill", exc_info=error)
+
+
+def _all_at_once(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

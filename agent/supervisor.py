@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import socketserver
 import threading
@@ -60,7 +61,7 @@ def serve(state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Languag
             supervisor.stop()
             server.shutdown()
             if _at_home(state, lock):
-                control.unlink(missing_ok=True)
+                shutil.rmtree(control.parent, ignore_errors=True)
         log.info("process %s ends", os.getpid())
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SandboxUnavailable, SkillOpsError, UsageError
 from agent.instance import tail
 
+GREETING = 10.0  # seconds in which a supervisor that lives has greeted
 LONGEST = 85  # bytes of a folder below which our sockets still fit into the 108 bytes of sockaddr_un (unix(7))
 _ERRORS: dict[str, type[SkillOpsError]] = {
     kind.code: kind for kind in (Refused, UsageError, NotFound, CouldNotTell, SandboxUnavailable, ConfigurationError)
@@ -59,8 +60,10 @@ def make_sockets(state: Path) -> Path:
 
 def ask(state: Path, verb: str, **arguments: Any) -> Any:
     """Puts one request. Raises NotRunning, CouldNotTell where it hangs, and the error that it answers with."""
+    if not sockets(state).exists():
+        raise NotRunning
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(10.0)
+        connection.settimeout(GREETING)
         try:
             connection.connect(str(sockets(state) / "control.sock"))
             stream = connection.makefile("rwb")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import importlib
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.author import Author
 from agent.builders.directory import DirectoryBuilder
@@ -22,6 +23,7 @@ from agent.checks.security import SecurityCheck
 from agent.checks.style import StyleCheck
 from agent.checks.tests import TestsCheck
 from agent.conversation import Conversations
+from agent.domain.check import CheckReport
 from agent.domain.event import Event
 from agent.errors import CouldNotTell
 from agent.forges.checkout import Checkout
@@ -36,8 +38,11 @@ from agent.runtimes.process import ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
-from agent.workbench import TryOut
+from agent.workbench import Bench, TryOut, examine, subject_of_folder
 from agent.workplace import Workplace
+
+if TYPE_CHECKING:
+    from agent.llms.recorded import RekeyingModel
 
 REVIEWERS = ("correctness", "security", "fit")
 
@@ -52,10 +57,13 @@ def settings_of(path: Path, **options: Any) -> tuple[Settings, Checkout]:
     return Settings.load(checkout.root, **options), checkout
 
 
-def open_workplace(path: Path, tell: Tell = silent, **options: Any) -> Workplace:
-    """Everything for one repository, from its settings and what lies in its origin. Nothing is started."""
+def open_workplace(path: Path, tell: Tell = silent, model: LanguageModel | None = None, **options: Any) -> Workplace:
+    """Everything for one repository, from its settings and what lies in its origin. Nothing is started.
+
+    `model` stands in for the one that the settings name.
+    """
     settings, checkout = settings_of(path, **options)
-    parts = parts_of(settings, checkout.origin, tell)
+    parts = parts_of(settings, checkout.origin, tell, model or model_of(settings))
     pipeline = Pipeline(parts)
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
@@ -64,14 +72,14 @@ def open_workplace(path: Path, tell: Tell = silent, **options: Any) -> Workplace
     return Workplace(parts, checkout, pipeline, conversations)
 
 
-def parts_of(settings: Settings, origin: Path, tell: Tell = silent) -> Parts:
+def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel) -> Parts:
     """The parts, for settings already loaded and the bare origin that the local forge lives in."""
     kept = origin / "skillops"
     sandbox = BubblewrapSandbox()
     languages = languages_of()
     builder = DirectoryBuilder(settings.state / "artifacts", languages)
     runtime = ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
-    forge, ledger, model = LocalForge(origin), SqliteLedger(kept / "ledger.sqlite"), model_of(settings)
+    forge, ledger = LocalForge(origin), SqliteLedger(kept / "ledger.sqlite")
 
     def record(event: Event) -> None:
         ledger.record(event)
@@ -82,7 +90,7 @@ def parts_of(settings: Settings, origin: Path, tell: Tell = silent) -> Parts:
         settings=settings, user=settings.user or _login(), forge=forge, ledger=ledger,
         catalog=Catalog(settings.state / "catalog.sqlite", _embedder(settings)), model=model, sandbox=sandbox, languages=languages,
         checks=_checks(settings, sandbox, languages, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
-        author=Author(model, languages, trial, record), tell=tell, alone=lambda: _turn(kept / "run.lock"),
+        author=Author(model, languages, trial, record, settings.state / "drafts"), tell=tell, alone=lambda: _turn(kept / "run.lock"),
     )  # fmt: skip
 
 
@@ -105,6 +113,24 @@ def model_of(settings: Settings) -> LanguageModel:
     return RecordingModel(live, settings.record) if settings.record else live
 
 
+def rekeying(recording: Path) -> RekeyingModel:
+    """A model that answers from a recording in its order and can write the new keys."""
+    from agent.llms.recorded import RekeyingModel
+
+    return RekeyingModel(recording)
+
+
+def check_folder(folder: Path, settings: Settings) -> CheckReport:
+    """The eight checks on a skill's folder as it lies on disk; nothing is posted."""
+    sandbox, languages = BubblewrapSandbox(), languages_of()
+    runtime = ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
+    with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
+        place = Path(temporary)
+        subject = subject_of_folder(folder, place / folder.resolve().name)
+        with Bench(subject, DirectoryBuilder(place / "artifacts", languages), runtime) as bench:
+            return examine(_checks(settings, sandbox, languages, light=False), subject, bench, settings.workers)
+
+
 def supervise(settings: Settings) -> None:
     """The supervisor's process; returns when it ends."""
     from agent.supervisor import serve
@@ -122,7 +148,13 @@ def _checks(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str,
         languages, sandbox, mutants=0 if light else settings.mutants, gut=not light, witness=not light,
         coverage=settings.coverage_threshold, threshold=settings.mutant_threshold,
     )  # fmt: skip
-    rest: tuple[Check, ...] = (ManifestCheck(languages), StyleCheck(languages), SecurityCheck(languages), SecretsCheck(), DependenciesCheck(languages))
+    rest: tuple[Check, ...] = (
+        ManifestCheck(languages),
+        StyleCheck(languages),
+        SecurityCheck(languages),
+        SecretsCheck(),
+        DependenciesCheck(languages),
+    )
     return (*rest, tests, ContractCheck()) if light else (ScopeCheck(), *rest, tests, ContractCheck())
 
 

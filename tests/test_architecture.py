@@ -112,7 +112,9 @@ def test_only_the_outermost_doors_catch_everything() -> None:
     found = set()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ExceptHandler) and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))):
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+            ):
                 found.add(named(path))
     in_the_sandbox = {name for name in found if name.startswith("agent/languages/")}
     assert found - in_the_sandbox <= doors

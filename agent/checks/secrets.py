@@ -21,7 +21,7 @@ _SHORTEST = 20  # characters of a random-looking string that could be a key
 _HASHES = re.compile(r"md5|sha-?\d|blake|hash|digest|checksum", re.IGNORECASE)
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))  # hexadecimal characters, from MD5 to SHA-512
 _PLACEHOLDER = re.compile(r"(?i)(.)\1*|.*(example|dummy|fake|placeholder|changeme|your[-_ ]|xxxx|\.\.\.|<[^>]*>|\{[^}]*\}|\$\w+).*")
-_PIECE, _OVERLAP = 4000, 300  # characters
+_PIECE, _OVERLAP = 1500, 300  # characters
 _LARGEST = 256 * 2**10  # bytes; scope refuses a larger file
 _LOCK_FILES = (".lock", ".sum", "package-lock.json")
 

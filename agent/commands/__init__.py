@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel
+
+from agent.domain import plain
 
 if TYPE_CHECKING:
     from agent.workplace import Workplace
 
 Repo = Annotated[Path, typer.Option("--repository", "-C", help="The working clone of the skills repository.", show_default="this folder")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-HERE = Path(".")
+HERE = Path()
 
 
 def opened(path: Path, as_json: bool, **options: Any) -> Workplace:
@@ -35,14 +36,3 @@ def emit(document: Any, as_json: bool, show: Callable[[], None]) -> None:
         print(json.dumps(plain(document), ensure_ascii=False, indent=1))
     else:
         show()
-
-
-def plain(value: Any) -> Any:
-    """Domain things as JSON values."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | type(None)) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.domain.check import CheckReport
@@ -23,13 +22,6 @@ def check_proposal(place: Workplace, number: int) -> CheckReport:
     proposal = parts.forge.proposal(number)
     with parts.alone(), checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
         return checking.check(proposal, opened, parts.forge, parts.checks, parts.settings.workers, parts.record, parts.tell)
-
-
-def check_folder(folder: Path, repository: Path, as_json: bool) -> CheckReport:
-    """Runs the checks on a folder, inside or outside of a skills repository, and posts nothing."""
-    from agent import wiring
-
-    return wiring.check_folder(folder, repository)
 
 
 def review_proposal(place: Workplace, number: int) -> tuple[Review, ...]:

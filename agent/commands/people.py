@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import HERE, AsJson, Repo, emit, opened, plain
+from agent.commands import HERE, AsJson, Repo, emit, opened
+from agent.domain import plain
 from agent.domain.event import Event
 from agent.errors import CouldNotTell, UsageError
 
@@ -27,7 +28,12 @@ def approve(number: Number, why: Why = "", repository: Repo = HERE, as_json: AsJ
     _verdict("approve", number, why, repository, as_json)
 
 
-def reject(number: Number, why: Annotated[str, typer.Option("--why", help="The reason; it is shown on the proposal.")], repository: Repo = HERE, as_json: AsJson = False) -> None:
+def reject(
+    number: Number,
+    why: Annotated[str, typer.Option("--why", help="The reason; it is shown on the proposal.")],
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Reject a proposal; the next run closes it and tells the requester.
 
     Example: skillops reject 2 --why "we buy this"
@@ -35,7 +41,9 @@ def reject(number: Number, why: Annotated[str, typer.Option("--why", help="The r
     _verdict("reject", number, why, repository, as_json)
 
 
-def revise(number: Number, why: Annotated[str, typer.Option("--why", help="What is to change.")], repository: Repo = HERE, as_json: AsJson = False) -> None:
+def revise(
+    number: Number, why: Annotated[str, typer.Option("--why", help="What is to change.")], repository: Repo = HERE, as_json: AsJson = False
+) -> None:
     """Send a proposal back to its author.
 
     Example: skillops revise 2 --why "accept days as well"

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import HERE, AsJson, Repo, emit, opened, plain
+from agent.commands import HERE, AsJson, Repo, emit, opened
+from agent.domain import plain
 from agent.errors import NotFound, UsageError
 
 Name = Annotated[str, typer.Argument(help="The skill.")]

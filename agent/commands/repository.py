@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import HERE, AsJson, Repo, emit, plain
+from agent.commands import HERE, AsJson, Repo, emit
+from agent.domain import plain
 from agent.errors import ConfigurationError
 
 
@@ -33,7 +34,10 @@ def demo(as_json: AsJson = False,
     emit(told, as_json, lambda: None)
 
 
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new working clone; its bare origin lies beside it as DIR.git.")], as_json: AsJson = False) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new working clone; its bare origin lies beside it as DIR.git.")],
+    as_json: AsJson = False,
+) -> None:
     """Make a new skills repository: registry, policy, issue form, README.
 
     Example: skillops init my-skills && cd my-skills && skillops ask "How many seconds is 1h 30m?"

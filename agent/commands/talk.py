@@ -82,5 +82,3 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError("--input is JSON but no object.", next_step="""Example: --input '{"text": "one two"}'""")
     return value
-
-

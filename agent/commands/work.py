@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.commands import HERE, AsJson, Repo, emit, opened, plain
+from agent.commands import HERE, AsJson, Repo, emit, opened
+from agent.domain import plain
 from agent.errors import NotFound, Refused, UsageError, WaitsForPerson
 
 LIMIT = 60_000  # characters of a request's text; GitHub's own limit of an issue is 65,536
@@ -35,7 +36,11 @@ def request(text: Annotated[str, typer.Argument(help="What is missing, with an e
     name = title or " ".join(words.split())[:80]
     key = digest_of([place.parts.user, words, len(place.parts.forge.requests("all"))])
     raised = place.parts.forge.open_request(RequestDraft(key=key, title=name, text=words, requester=place.parts.user, source="cli"))
-    emit(raised, as_json, lambda: print(f"Request #{raised.number} is open. `skillops run` works on it; `skillops explain {raised.number}` follows it."))
+    emit(
+        raised,
+        as_json,
+        lambda: print(f"Request #{raised.number} is open. `skillops run` works on it; `skillops explain {raised.number}` follows it."),
+    )
 
 
 def reply(number: Annotated[int, typer.Argument(help="The request that asked a question.")], text: Annotated[str, typer.Argument(help="Your answer.")],
@@ -93,17 +98,25 @@ def run(number: Annotated[int | None, typer.Argument(help="Only this request or 
         raise typer.Exit(outcome.exit_code)
 
 
-def check(target: Annotated[str, typer.Argument(help="A skill's folder, or the number of a proposal.")], repository: Repo = HERE, as_json: AsJson = False) -> None:
+def check(
+    target: Annotated[str, typer.Argument(help="A skill's folder, or the number of a proposal.")], repository: Repo = HERE, as_json: AsJson = False
+) -> None:
     """Run the checks on a skill folder or a proposal, and say what they found. Changes nothing.
 
     Examples: skillops check skills/word-count · skillops check 2
     """
-    from agent.commands.judging import check_folder, check_proposal
+    from agent import wiring
+    from agent.commands.judging import check_proposal
     from agent.domain.check import Outcome
     from agent.errors import CouldNotTell
     from agent.screen import report_of
+    from agent.settings import Settings
 
-    report = check_proposal(opened(repository, as_json), int(target)) if target.isdigit() else check_folder(Path(target), repository, as_json)
+    folder = Path(target)
+    if target.isdigit() and not folder.exists():
+        report = check_proposal(opened(repository, as_json), int(target))
+    else:
+        report = wiring.check_folder(folder, Settings.load(repository))
     emit({"outcome": report.outcome, **plain(report)}, as_json, lambda: report_of(report))
     if report.outcome is not Outcome.PASSED:
         raise typer.Exit(Refused.exit_code if report.outcome is Outcome.FAILED else CouldNotTell.exit_code)
@@ -141,7 +154,9 @@ def decide(number: Annotated[int, typer.Argument(help="The proposal.")], reposit
     if seen.proposal is not None and seen.proposal.state != "open":
         raise UsageError(f"Proposal #{number} is {seen.proposal.state}; there is nothing to decide.")
     if seen.decision is None:
-        raise WaitsForPerson(f"Proposal #{number} has no decision yet: {verdicts_needed(seen) or 'its verdicts'} comes first.", next_step="skillops run")
+        raise WaitsForPerson(
+            f"Proposal #{number} has no decision yet: {verdicts_needed(seen) or 'its verdicts'} comes first.", next_step="skillops run"
+        )
     decision = seen.decision
     emit(decision, as_json, lambda: print(decision_sentence(decision).replace("**", "")))
     if decision.action is not Action.MERGE:
@@ -202,7 +217,9 @@ def _words(text: str) -> str:
     if not text.strip():
         raise UsageError("The text is empty.", next_step='Say what is missing: skillops request "Turn durations such as 1h 30m into seconds"')
     if len(text) > LIMIT:
-        raise UsageError(f"The text has more than {LIMIT:,} characters.", next_step="Say what is needed in a page; put data into a file that a skill can be given.")
+        raise UsageError(
+            f"The text has more than {LIMIT:,} characters.", next_step="Say what is needed in a page; put data into a file that a skill can be given."
+        )
     if any(ord(char) < 32 and char not in "\n\r\t" for char in text):
         raise UsageError("The text has control characters: it looks like binary data.", next_step="Describe in words what you need.")
     return text

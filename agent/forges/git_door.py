@@ -15,6 +15,7 @@ _CONFIG = {
     "core.hooksPath": os.devnull,
     "core.attributesFile": os.devnull,
     "core.fsmonitor": "false",
+    "core.warnAmbiguousRefs": "false",  # its warnings would fill the pipe of the lasting cat-file
     "core.filesRefLockTimeout": "5000",  # milliseconds; git's own 100 is short on a busy machine
     "core.packedRefsTimeout": "5000",
     "merge.renames": "false",  # what is merged is path by path what was judged
@@ -43,7 +44,7 @@ _ISOLATED = {
 
 
 class GitDoor:
-    """git on the repository at `git_dir`. Without a `work_tree` it is bare, and no attributes file is ever read from it."""
+    """git on the repository at `git_dir`, for several threads. Without a `work_tree` it is bare, and no attributes file is ever read from it."""
 
     def __init__(self, git_dir: Path, work_tree: Path | None = None) -> None:
         self.git_dir = git_dir
@@ -70,7 +71,8 @@ class GitDoor:
 
     def header(self, name: str) -> tuple[str, str, int] | None:
         """Id, type and size in bytes of the object that `name` (one line) resolves to, or None."""
-        return self._ask(lambda: self._git.get_object_header(name), name)
+        found = self._ask(lambda: self._git.get_object_header(name), name)
+        return (found[0].decode(), found[1].decode(), found[2]) if found else None
 
     def data(self, object_id: str) -> bytes | None:
         """The content of an object, or None."""
@@ -87,7 +89,7 @@ class GitDoor:
         import gitdb
 
         try:
-            stored = gitdb.LooseObjectDB(str(self.git_dir / "objects")).store(gitdb.IStream(kind.encode(), len(data), BytesIO(data)))
+            stored = gitdb.LooseObjectDB(str(common_dir(self.git_dir) / "objects")).store(gitdb.IStream(kind.encode(), len(data), BytesIO(data)))
         except OSError as error:
             raise could_not(f"store a {kind}", str(error), self.git_dir) from error
         return str(stored.hexsha.decode())

@@ -44,6 +44,8 @@ class LiteLLMModel:
             raise ModelUnavailable(f"The model {self.name} cannot be asked.", why=able.why, next_step=able.fix)
         started = time.monotonic()
         response = self._respond(question)
+        if not response.choices:
+            raise ModelUnavailable(f"The model {self.name} gave no answer: its reply holds no choice.", next_step=f"Is this its endpoint? {EXPLAIN}")
         message, usage = response.choices[0].message, response.usage
         text = message.content or getattr(message, "refusal", None) or (message.provider_specific_fields or {}).get("refusal") or ""
         return Completion(
@@ -175,19 +177,19 @@ def _explained(settings: Settings, error: Exception) -> ModelUnavailable:
     import openai
 
     place = settings.api_base or "the provider's own address"
-    advice: list[tuple[type[Exception] | tuple[type[Exception], ...], str, str]] = [
-        (
-            (openai.AuthenticationError, openai.PermissionDeniedError),
-            "the key was refused",
-            "Set the provider's key (SKILLOPS_API_KEY or its own variable).",
-        ),
-        (openai.NotFoundError, "it is not known there", _unknown(settings.model)),
-        (openai.APITimeoutError, f"it took longer than {settings.model_timeout:g} s", "Raise SKILLOPS_MODEL_TIMEOUT, or try again later."),
-        (openai.RateLimitError, "too many calls, or the account's quota is spent", "Try again later, or set another model with SKILLOPS_MODEL."),
-        (openai.BadRequestError, "it refused the question", "Set another model with SKILLOPS_MODEL."),
-    ]
-    unreached = ("it could not be reached", f"Is {place} right and up? SKILLOPS_API_BASE sets it.")
-    why, fix = next(((why, fix) for kind, why, fix in advice if isinstance(error, kind)), unreached)
+    status = 408 if isinstance(error, openai.APITimeoutError) else getattr(error, "status_code", 0)
+    refused = "the key was refused", "Set the provider's key (SKILLOPS_API_KEY or its own variable)."
+    unfit = "it refused the question", "Set another model with SKILLOPS_MODEL."
+    why, fix = {
+        400: unfit,
+        401: refused,
+        403: refused,
+        404: ("it is not known there", _unknown(settings.model)),
+        408: (f"it took longer than {settings.model_timeout:g} s", "Raise SKILLOPS_MODEL_TIMEOUT, or try again later."),
+        413: unfit,
+        422: unfit,
+        429: ("too many calls, or the account's quota is spent", "Try again later, or set another model with SKILLOPS_MODEL."),
+    }.get(status, ("it could not be reached, or is in trouble", f"Is {place} right and up? SKILLOPS_API_BASE sets it."))
     said = " ".join(str(error).split())[:300]
     return ModelUnavailable(
         f"The model {settings.model} gave no answer: {why}.", why=f"It was asked at {place} and said: {said}", next_step=f"{fix} {EXPLAIN}"

@@ -11,7 +11,7 @@ from typing import Any
 from agent.domain.release import Artifact, Endpoint, Service
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell
-from agent.instance import launch, not_healthy, unserved
+from agent.instance import language_of, launch, not_healthy, unserved
 from agent.ports import Availability, Deployment, Language, Sandbox
 from agent.supervisor_client import NotRunning, ask, home, short_folder, start
 
@@ -65,7 +65,7 @@ class ProcessRuntime:
             instance = launch(
                 Path(artifact.location),
                 manifest,
-                self._languages[manifest.runtime],
+                language_of(manifest, self._languages),
                 self._sandbox,
                 folder=folder / "run",
                 log=log,

@@ -131,12 +131,7 @@ def _run(ground: _Ground, spec: SandboxSpec) -> SandboxResult:
         stdin = stack.enter_context(open(in_memory(spec.stdin), "rb", buffering=0))
         streams = {0: stdin.fileno(), **{number: capture.writer for number, capture in enumerate(captures, 1)}}
         tree = stack.enter_context(closing(launch(ground.program, options, spec.argv, streams, limits, ground.cgroups)))
-        try:
-            for capture in captures:
-                capture.hand_over()
-            cut = follow(tree, captures, begun + limits.seconds)
-        finally:
-            tree.kill()
+        cut = follow(tree, captures, begun + limits.seconds)
         exit_code = None if cut else tree.exit_code()
         return SandboxResult(
             ending=_ending(tree, cut, exit_code),

@@ -56,6 +56,8 @@ class Capture:
 
 def follow(tree: Tree, captures: list[Capture], deadline: float) -> Cut | None:
     """Reads until the tree has ended or must be cut short, kills what is left of it, and says why it was cut."""
+    for capture in captures:
+        capture.hand_over()
     cut = _read_until_end(tree, captures, deadline)
     tree.kill()
     for capture in captures:

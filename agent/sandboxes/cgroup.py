@@ -121,7 +121,7 @@ class Cgroups:
             for left in Path(folder).glob(f"{PREFIX}*"):
                 name = left.name.removeprefix(PREFIX)
                 pid, _, _ = name.partition("-")
-                if not f"{name}-".startswith(f"{name_of(int(pid))}-"):
+                if pid.isdigit() and not f"{name}-".startswith(f"{name_of(int(pid))}-"):
                     self.named(name).remove()
 
 

@@ -55,7 +55,6 @@ class Service:
             trim(f"/proc/{tree.pid}/fd/1", self._log_limit)
         with self._lock:
             self._over = True
-            tree.kill()
             tree.close()
 
 

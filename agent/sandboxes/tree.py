@@ -39,7 +39,9 @@ class Tree:
         if inner is not None:
             self._know(inner)
 
-    def _know(self, inner: int) -> None:
+    def _know(self, inner: int | None) -> None:
+        if inner is None:
+            raise ProcessLookupError
         self._inner_descriptor = os.pidfd_open(inner)
         self._inner = inner
 
@@ -48,10 +50,7 @@ class Tree:
 
         Raises ProcessLookupError where bubblewrap has given up by then, other OSErrors where a limit cannot be set.
         """
-        inner = self._told("child-pid", _SETUP_SECONDS)
-        if inner is None:
-            raise ProcessLookupError
-        self._know(inner)
+        self._know(self._told("child-pid", _SETUP_SECONDS))
         if self.cgroup:
             self.cgroup.admit(self._inner)
         for kind, most in _resource_limits(limits, grouped=self.cgroup is not None):
@@ -70,10 +69,9 @@ class Tree:
     def kill(self) -> None:
         """Ends every process, and returns when none is left. Killing twice does no harm."""
         if self._inner_descriptor < 0:
-            for pid in children(self.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        else:
+            with contextlib.suppress(ProcessLookupError):
+                self._know(self._told("child-pid", 1.0))
+        if self._inner_descriptor >= 0:
             _kill(self._inner_descriptor)
             _readable(self._inner_descriptor, _KILL_SECONDS)
         # The outer one ends by itself, once it has reaped the inner.
@@ -99,7 +97,8 @@ class Tree:
         return None
 
     def close(self) -> None:
-        """Gives back what a killed tree still holds; the counters of its group are gone afterwards."""
+        """Kills it, and gives back all that it holds; the counters of its group are gone afterwards."""
+        self.kill()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
         if self.cgroup:
@@ -150,7 +149,6 @@ def launch(
         except ProcessLookupError:
             tree.kill()
         except BaseException as error:
-            tree.kill()
             tree.close()
             if isinstance(error, OSError):
                 raise SandboxUnavailable("The limits of a sandbox could not be set.", why=str(error), next_step="See `skillops doctor`.") from error

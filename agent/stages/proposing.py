@@ -20,6 +20,7 @@ from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, OUT_OF_BUDGET, WITNES
 from agent.domain.request import Request
 from agent.domain.skill import WITNESS_PATH, Manifest, Version, digest_of
 from agent.errors import InvalidFile, ModelUnavailable, NotFound, Refused, UsageError, WaitsForPerson
+from agent.history import versions_of
 from agent.manifest_file import read_manifest, read_witness, witness_digest, write_witness
 from agent.ports import Forge, LanguageModel, Ledger
 from agent.witness import contract_of, witness
@@ -56,7 +57,7 @@ def propose(
     if attempt.files is not None:
         message = messages.author_commit(contract.name, task.version, gap.request, revises=task.manifest is not None and bool(mend))
         head = put(forge, branch, contract.name, attempt.files, parent=head, message=message, author=AUTHOR) or head
-    return _opened(gap, task, attempt, branch, proposal, forge, record)
+    return _opened(gap, task, attempt, branch, proposal, forge, ledger, record)
 
 
 def _witnessed(gap: Gap, contract: Contract, branch: str, forge: Forge, model: LanguageModel, ledger: Ledger, record: Record) -> str:
@@ -111,10 +112,12 @@ def _finished(task: Assignment, proposal: Proposal | None, ledger: Ledger) -> At
     return None
 
 
-def _opened(gap: Gap, task: Assignment, attempt: Attempt, branch: str, proposal: Proposal | None, forge: Forge, record: Record) -> Proposal:
+def _opened(
+    gap: Gap, task: Assignment, attempt: Attempt, branch: str, proposal: Proposal | None, forge: Forge, ledger: Ledger, record: Record
+) -> Proposal:
     """Opens the proposal or brings it up to date, and says so in the ledger."""
     manifest = attempt.manifest or task.manifest
-    body = messages.draft_body(gap, attempt.problems or task.problems, attempt.over)
+    body = messages.draft_body(gap, attempt.problems or task.problems or _left_over(gap, ledger), attempt.over)
     if not attempt.over and manifest is not None:
         body = messages.proposal_body(gap, manifest, attempt.notes)
     opened = forge.open_proposal(ProposalDraft(
@@ -211,15 +214,14 @@ def propose_revert(merged: Proposal, forge: Forge, why: str) -> Proposal | None:
         return None
     current = _current(name, forge)
     version = str(current.semver.next_patch())
-    before = _before(current, forge)
-    files = (
-        _with(forge.files(before, folder), version=version) if before else _with(forge.files(forge.main, folder), version=version, status="retired")
-    )
+    before = next((past.commit for past in versions_of(name, forge) if past.version != current.version and past.status != "retired"), None)
+    files = forge.files(before or forge.main, folder)
+    restored = _with(files, version=version) if before else _with(files, version=version, status="retired")
     draft = ProposalDraft(
         branch=f"skillops/revert-{name}-{version}", skill=name, kind="revert", author=DEPLOYER,
         title=messages.revert_title(merged), body=messages.revert_body(merged, version, why, first=before is None),
     )  # fmt: skip
-    return _put_up(draft, files, forge, keep=())
+    return _put_up(draft, restored, forge, keep=())
 
 
 def _add_witness(proposal: Proposal, contract: Contract, forge: Forge, model: LanguageModel, record: Record) -> None:
@@ -267,16 +269,6 @@ def _with(files: Mapping[str, bytes], **values: str) -> dict[str, bytes]:
         text = text if found else f"{text.rstrip()}\n{key}: {value}\n"
     read_manifest(text.encode(), MANIFEST)
     return {**files, MANIFEST: text.encode()}
-
-
-def _before(current: Manifest, forge: Forge) -> str | None:
-    """The newest commit of main with another version of the skill that was in use, or None."""
-    path = _path(current.name, MANIFEST)
-    for line in forge.history(path):
-        manifest = _manifest(forge.read(line.commit, path))
-        if manifest and manifest.version != current.version and manifest.status != "retired":
-            return line.commit
-    return None
 
 
 def _current(name: str, forge: Forge) -> Manifest:

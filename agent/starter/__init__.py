@@ -43,7 +43,9 @@ def starting_files() -> dict[str, bytes]:
 def new_skill(name: str, language: str, folder: Path, languages: Mapping[str, Language]) -> Path:
     """Makes `folder/name` from the language's template and returns it."""
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
-        raise UsageError(f"{name!r} is no skill name.", next_step=f"Lower-case words joined by hyphens, at most {NAME_LENGTH} characters: word-count.")
+        raise UsageError(
+            f"{name!r} is no skill name.", next_step=f"Lower-case words joined by hyphens, at most {NAME_LENGTH} characters: word-count."
+        )
     if language not in languages:
         raise UsageError(f"There is no language {language!r}.", next_step=f"There are: {', '.join(sorted(languages))}.")
     root = folder / name

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ Talk = Callable[[socket.socket], None]
 
 
 @contextmanager
-def listening(talk: Talk, address: tuple[socket.AddressFamily, object]) -> Iterator[socket.socket]:
+def listening(talk: Talk, address: tuple[socket.AddressFamily, Any]) -> Iterator[socket.socket]:
     """A server that hands each connection to `talk`."""
     with socket.socket(address[0]) as server:
         server.bind(address[1])
@@ -123,15 +124,25 @@ def test_a_skill_that_went_to_rest_is_asked_once_more_at_a_fresh_endpoint(tmp_pa
 
 
 def test_a_skill_that_says_unreachable_itself_is_not_called_twice(tmp_path: Path) -> None:
-    fresh: list[Endpoint] = []
+    asked_again = False
+
+    def again() -> Endpoint:
+        nonlocal asked_again
+        asked_again = True
+        return endpoint
+
     with a_skill(tmp_path, saying(b'{"success": false, "error": {"code": "unreachable", "message": "its host is down"}}')) as endpoint:
-        reply = execute(endpoint, an_invocation(), again=lambda: fresh.append(endpoint) or endpoint)
-    assert (reply.error_code, fresh) == ("unreachable", [])
+        reply = execute(endpoint, an_invocation(), again=again)
+    assert (reply.error_code, asked_again) == ("unreachable", False)
+
+
+def silence(until: threading.Event) -> None:
+    until.wait(5)
 
 
 def test_silence_is_a_timeout(tmp_path: Path) -> None:
     done = threading.Event()
-    with a_skill(tmp_path, lambda connection: done.wait(5) and None) as endpoint:
+    with a_skill(tmp_path, lambda connection: silence(done)) as endpoint:
         assert execute(endpoint, an_invocation(deadline_seconds=0.05)).error_code == "timeout"
         done.set()
 
@@ -164,7 +175,7 @@ def test_too_much_is_cut_off(tmp_path: Path, talk: Talk) -> None:
 def test_a_reply_of_exactly_the_limit_is_taken(tmp_path: Path) -> None:
     with a_skill(tmp_path, saying(b"x" * 100)) as endpoint:
         assert call(endpoint, "GET", "/", None, 5.0, max_bytes=100) == (200, b"x" * 100)
-        with pytest.raises(NoAnswer, match="too|bytes"):
+        with pytest.raises(NoAnswer, match="99 are allowed"):
             call(endpoint, "GET", "/", None, 5.0, max_bytes=99)
 
 

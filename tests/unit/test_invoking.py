@@ -88,9 +88,7 @@ def test_outputs_that_break_the_schema_are_a_failure_of_their_own(outputs: Any) 
 def test_an_error_keeps_its_code_and_message(code: str) -> None:
     manifest = a_manifest()
     with pytest.raises(InvocationFailed) as failed:
-        interpret(
-            manifest, an_entry(), prepare(manifest, {"text": ""}, "ada", "r1"), Reply(success=False, error_code=code, error_message="so it is")
-        )
+        interpret(manifest, an_entry(), prepare(manifest, {"text": ""}, "ada", "r1"), Reply(success=False, error_code=code, error_message="so it is"))
     assert (failed.value.code_, failed.value.why) == (code, "so it is")
 
 

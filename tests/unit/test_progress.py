@@ -79,5 +79,4 @@ def test_only_a_closed_state_leads_nowhere() -> None:
 def test_reviewers_are_not_asked_about_what_failed_its_checks() -> None:
     situation = seen(proposal=a_proposal(), report=a_report(style="failed"))
 
-
     assert verdicts_needed(situation) is None

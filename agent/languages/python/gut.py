@@ -8,7 +8,15 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-LEAST = {"int": "0", "float": "0.0", "complex": "0j", "bool": "False", "str": "''", "bytes": "b''", "bytearray": "bytearray()"} | {
+LEAST = {
+    "int": "0",
+    "float": "0.0",
+    "complex": "0j",
+    "bool": "False",
+    "str": "''",
+    "bytes": "b''",
+    "bytearray": "bytearray()",
+} | {
     name: empty
     for empty, names in {
         "[]": ("list", "List", "Sequence", "MutableSequence"),

@@ -45,7 +45,10 @@ class PythonLanguage:
         if link := next((path for path in root.rglob("*") if path.is_symlink()), None):
             raise Refused(f"{link.relative_to(root)} is a link; a skill holds plain files only.", next_step="Take the link out.")
         if not (root / manifest.entrypoint).is_file():
-            raise Refused(f"The entrypoint {manifest.entrypoint} does not exist.", next_step="Name the file that defines execute(inputs, context).")
+            raise Refused(
+                f"The entrypoint {manifest.entrypoint} does not exist.",
+                next_step="Name the file that defines execute(inputs, context).",
+            )
         shutil.copytree(root, target / "code", ignore=lambda folder, _: {"tests"} if Path(folder) == root else set())
         if dependencies := locking.installed(root, manifest, self._cache):
             shutil.copytree(dependencies, target / "deps")
@@ -65,7 +68,11 @@ class PythonLanguage:
     def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
         return SandboxSpec(
             argv=(interpreter(), "-E", "-s", "-S", f"{INSIDE}/server.py", f"{SOCKETS}/skill.sock"),
-            mounts=(*base_mounts(), Mount(source=artifact, target=INSIDE), Mount(source=socket_folder, target=SOCKETS, writable=True)),
+            mounts=(
+                *base_mounts(),
+                Mount(source=artifact, target=INSIDE),
+                Mount(source=socket_folder, target=SOCKETS, writable=True),
+            ),
             env={**manifest.environment, "TZ": "UTC", "MALLOC_ARENA_MAX": "2"},
             cwd=f"{INSIDE}/code",
             limits=Limits(memory=SERVER_MEMORY + manifest.resources.memory_bytes, processes=SERVER_PROCESSES),

@@ -97,7 +97,8 @@ def _walk(holder: ast.AST, *, inside: bool, words: bool, statement: int) -> Iter
             for new in _mutations(child, holder):
                 yield Site(holder, field, index, child, new, inside, first)
         if isinstance(
-            child, ast.stmt | ast.expr | ast.comprehension | ast.ExceptHandler | ast.match_case | ast.keyword | ast.arguments | ast.pattern
+            child,
+            ast.stmt | ast.expr | ast.comprehension | ast.ExceptHandler | ast.match_case | ast.keyword | ast.arguments | ast.pattern,
         ):
             yield from _walk(child, inside=inside or isinstance(child, FUNCTIONS), words=spoken, statement=first)
 
@@ -156,7 +157,8 @@ def _constants(node: ast.Constant, holder: ast.AST) -> Iterator[ast.Constant]:
     elif isinstance(value, int | float):
         yield ast.Constant(value + 1)
     elif isinstance(value, str | bytes) and not isinstance(holder, ast.JoinedStr | ast.FormattedValue):
-        yield ast.Constant(value[:0] if value else type(value)(value) + ("x" if isinstance(value, str) else b"x"))  # type: ignore[operator]
+        grown = "x" if isinstance(value, str) else b"x"
+        yield ast.Constant(value[:0] if value else grown)
 
 
 def _conditions(node: ast.If | ast.While | ast.IfExp) -> Iterator[ast.AST]:

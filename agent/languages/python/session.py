@@ -13,7 +13,7 @@ import importlib.machinery
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -27,11 +27,26 @@ OURS = ("testbed", "session", "mutate", "gut")
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 # Lines that no test can run. Nothing else is left out of coverage: the skill's own `pragma: no cover` does not count.
 NEVER_RUN = (r"^if __name__ == ['\"]__main__['\"]:\s*$", r"^if (typing\.)?TYPE_CHECKING:\s*$")
-ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)  # and neither broken nor interrupted
+ENDED = (
+    pytest.ExitCode.OK,
+    pytest.ExitCode.TESTS_FAILED,
+    pytest.ExitCode.NO_TESTS_COLLECTED,
+)  # and neither broken nor interrupted
 MESSAGE_LINES, MESSAGE_LENGTH = 6, 600
 # Plugins of pytest that only a person at a terminal needs, or that cost more than they tell: each run is a fork that lives for some 50 ms.
 UNUSED = (
-    *("cacheprovider", "debugging", "doctest", "faulthandler", "junitxml", "legacypath", "pastebin", "setuponly", "setupplan", "stepwise"),
+    *(
+        "cacheprovider",
+        "debugging",
+        "doctest",
+        "faulthandler",
+        "junitxml",
+        "legacypath",
+        "pastebin",
+        "setuponly",
+        "setupplan",
+        "stepwise",
+    ),
     *("terminal", "threadexception", "unraisableexception", "warnings"),
 )
 
@@ -135,7 +150,15 @@ def _counting(job: Job, sources: Sources, change: Change, only: set[str] | None 
 
 def _run(job: Job, plugin: object, *options: str) -> int:
     scratch = f"/tmp/run-{os.getpid()}"
-    fixed = ["-c", os.devnull, f"--rootdir={job['root']}", "--noconftest", "-s", f"--basetemp={scratch}", *(f"-pno:{name}" for name in UNUSED)]
+    fixed = [
+        "-c",
+        os.devnull,
+        f"--rootdir={job['root']}",
+        "--noconftest",
+        "-s",
+        f"--basetemp={scratch}",
+        *(f"-pno:{name}" for name in UNUSED),
+    ]
     return int(pytest.main([*fixed, *options, f"{job['root']}/tests"], plugins=[plugin]))
 
 
@@ -209,7 +232,7 @@ def _unspoken(excinfo: pytest.ExceptionInfo[BaseException], style: str | None = 
 class _Telling:
     """Tells of every test as it starts and ends."""
 
-    def __init__(self, emit: Emit, root: Path, switch_context: Callable[[str], None]) -> None:
+    def __init__(self, emit: Emit, root: Path, switch_context: Callable[[str], Any]) -> None:
         self._emit, self._root, self._switch_context = emit, root, switch_context
         self._result: dict[str, Any] = {}
 
@@ -223,8 +246,8 @@ class _Telling:
         self._result = {"id": nodeid, "outcome": "passed", "message": ""}
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-        report: Any = yield
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        report = yield
         if report.failed:
             outcome = "failed" if call.when == "call" else "error"
             told = self._told(call.excinfo) if call.excinfo else {"message": str(report.longrepr)}
@@ -245,7 +268,7 @@ class _Telling:
         """The message of a failure, and the skill's own line where it came from."""
         if isinstance(excinfo.value, pytest.Collector.CollectError) and excinfo.value.__cause__:
             excinfo = pytest.ExceptionInfo.from_exception(excinfo.value.__cause__)
-        lines = excinfo.exconly(tryshort=True).splitlines()
+        lines = [line for line in excinfo.exconly(tryshort=True).splitlines() if line.strip()]
         told: dict[str, Any] = {"message": "\n".join(lines[:MESSAGE_LINES])[:MESSAGE_LENGTH]}
         for entry in excinfo.traceback:
             if Path(entry.path).is_relative_to(self._root):

@@ -95,7 +95,12 @@ class Bed:
         clean = next(self._pool([Plan(session.clean(self._job, list(self._sources), lines), self._job["seconds"])]))
         tests = [line["test"] for line in clean.lines() if "test" in line]
         started = [line["start"] for line in clean.lines() if "start" in line]
-        report: dict[str, Any] = {"tests": tests, "end": clean.end, "status": clean.status, "last": started[-1] if started else None}
+        report: dict[str, Any] = {
+            "tests": tests,
+            "end": clean.end,
+            "status": clean.status,
+            "last": started[-1] if started else None,
+        }
         if clean.end != "done" or not tests or any(test["outcome"] in ("failed", "error") for test in tests):
             return report
         report["coverage"] = clean.said("coverage")
@@ -131,7 +136,12 @@ class Bed:
             "gutted_passes": not failed[0] if first and failed else None,
             "repeats": not failed[first] if mutants and len(failed) > first else True,
             "mutants": [
-                {"path": path, "line": site.line, "change": site.change, "killed": verdict is not None and failed[verdict]}
+                {
+                    "path": path,
+                    "line": site.line,
+                    "change": site.change,
+                    "killed": verdict is not None and failed[verdict],
+                }
                 for (path, _, site), verdict in zip(mutants, verdicts, strict=True)
                 if verdict is None or verdict < len(failed)
             ],
@@ -172,7 +182,11 @@ class Bed:
             os.close(3)
             with open("/proc/self/statm") as statm:
                 address_space = int(statm.read().split()[0]) * resource.getpagesize() + self._job["memory"]
-            for limit, value in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_FSIZE, CHILD_FILE), (resource.RLIMIT_CORE, 0)):
+            for limit, value in (
+                (resource.RLIMIT_AS, address_space),
+                (resource.RLIMIT_FSIZE, CHILD_FILE),
+                (resource.RLIMIT_CORE, 0),
+            ):
                 hard = resource.getrlimit(limit)[1]
                 value = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.setrlimit(limit, (value, value))

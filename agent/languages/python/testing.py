@@ -17,7 +17,16 @@ from agent.domain.check import Mutant, Outcome, TestReport, TestRun
 from agent.domain.schema import least_value
 from agent.domain.skill import WITNESS_PATH, Manifest
 from agent.errors import UsageError
-from agent.languages.python.toolchain import CODE, DEPENDENCIES, SITE, TESTBED, base_mounts, interpreter, own_mounts, package_mounts
+from agent.languages.python.toolchain import (
+    CODE,
+    DEPENDENCIES,
+    SITE,
+    TESTBED,
+    base_mounts,
+    interpreter,
+    own_mounts,
+    package_mounts,
+)
 from agent.ports import Limits, Mount, Sandbox, SandboxResult, SandboxSpec
 
 CLEAN_SECONDS = 60.0  # wall time of the author's tests, run once
@@ -58,7 +67,12 @@ def run_tests(root: Path, manifest: Manifest, sandbox: Sandbox, dependencies: Pa
         "seconds": CLEAN_SECONDS,
         "workers": workers,
     }
-    mounts = [*base_mounts(), *package_mounts(), *own_mounts("testbed", "session", "mutate", "gut"), Mount(source=root, target=CODE)]
+    mounts = [
+        *base_mounts(),
+        *package_mounts(),
+        *own_mounts("testbed", "session", "mutate", "gut"),
+        Mount(source=root, target=CODE),
+    ]
     if dependencies:
         mounts.append(Mount(source=dependencies, target=DEPENDENCIES))
     spec = SandboxSpec(

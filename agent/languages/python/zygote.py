@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -117,22 +117,16 @@ class Zygote:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(done.si_pid, signal.SIGKILL)
                 status = os.waitstatus_to_exitcode(os.waitpid(done.si_pid, 0)[1])
-                with contextlib.suppress(OSError), self._lines.pop(done.si_pid) as line:
+                with contextlib.suppress(OSError, KeyError), self._lines.pop(done.si_pid) as line:
                     line.setblocking(False)
                     send(line, DIED, str(status).encode())
 
 
 def load(service: dict[str, Any]) -> Execute:
     """The skill's `execute`; raises whatever importing it raises."""
-    path = os.path.join(service["code"], service["entrypoint"])  # noqa: PTH118 - pathlib costs 10 ms of the start
-    sys.path[:1] = [os.path.dirname(path), *service["path"]]  # noqa: PTH120 - in place of the shim's own folder
-    name = os.path.basename(path).removesuffix(".py")  # noqa: PTH119
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{service['entrypoint']} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    sys.path[:1] = [service["code"], *service["path"]]  # in place of the shim's own folder
+    sys.modules.pop("zygote", None)
+    module = importlib.import_module(service["entrypoint"].removesuffix(".py").replace("/", "."))
     if not callable(getattr(module, "execute", None)):
         raise AttributeError(f"{service['entrypoint']} has no function execute(inputs, context)")
     execute: Execute = module.execute

@@ -1,0 +1,216 @@
+"""The catalog: the registry's parsed index, and search over it. Does a skill for this exist already?
+
+One SQLite file, keyed by the blob id of registry.yaml. It holds nothing that could not be made again: a damaged or
+deleted file is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import sqlite3
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from agent.domain.registry import Entry
+from agent.domain.skill import NAME_LENGTH, Manifest, Status
+from agent.errors import CouldNotTell, InvalidFile
+from agent.nearness import Embed, by_meaning, by_words, indexed, signs_of, vectors_of
+from agent.registry_file import PATH, block_in, entry_of, pieces, revision_of
+from agent.sqlite_file import SqliteFile
+
+FORMAT = 1  # of what is indexed: raising it indexes every skill anew
+CANDIDATES = 50  # hits of the text search that are ranked again by meaning
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), blob TEXT NOT NULL, revision INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS skill (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    hash BLOB NOT NULL,
+    status TEXT NOT NULL,
+    tree TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    manifest TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS skill_hash ON skill (hash, name);
+CREATE INDEX IF NOT EXISTS skill_tree ON skill (name, tree);
+CREATE TABLE IF NOT EXISTS vector (id INTEGER PRIMARY KEY, signs BLOB NOT NULL, numbers BLOB NOT NULL) STRICT;
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
+    name, aliases, description, schemas, prefix = '3', tokenize = 'porter unicode61 remove_diacritics 2'
+);
+"""
+_T = TypeVar("_T")
+_Sources = tuple[str, Callable[[], str], Callable[[Entry], Manifest | None]]
+
+
+class Hit(NamedTuple):
+    """A skill found. `score` is between 0 and 1 and says which of two is nearer, no more."""
+
+    entry: Entry
+    score: float
+
+
+class Changed(NamedTuple):
+    """What a new text of the registry means for the index."""
+
+    revision: int
+    gone: tuple[str, ...]
+    entries: tuple[tuple[bytes, Entry, Manifest | None], ...]
+
+
+class Catalog:
+    """The index at `path`, for any number of threads and processes.
+
+    `embed` turns texts into vectors; what it cannot (CouldNotTell) is searched by words alone. Raises CouldNotTell where
+    the file can be neither used nor made anew.
+    """
+
+    def __init__(self, path: Path, embed: Embed | None = None) -> None:
+        self._file, self._embed = SqliteFile(path, _SCHEMA, durable=False), embed
+        self._sources: _Sources | None = None
+
+    def sync(self, blob_id: str, text: Callable[[], str], manifest: Callable[[Entry], Manifest | None]) -> None:
+        """Brings the index to the registry.yaml of `blob_id`: nothing where it is there, else the changed blocks, all or none.
+
+        `text` and `manifest` are asked only for what changed. Raises InvalidFile for a broken registry.yaml; then the
+        index stays as it was.
+        """
+        self._sources = (f"{FORMAT}:{blob_id}", text, manifest)
+        self._mended(self._bring_up)
+
+    def revision(self) -> int:
+        """The registry's revision; 0 before the first sync."""
+        head = self._read(lambda index: index.execute("SELECT revision FROM head").fetchone())
+        return int(head["revision"]) if head else 0
+
+    def entry(self, name: str) -> Entry | None:
+        row = self._read(lambda index: index.execute("SELECT entry FROM skill WHERE name = ?", (name,)).fetchone())
+        return Entry.model_validate_json(row["entry"]) if row else None
+
+    def entries(self, status: Status | None = None) -> list[Entry]:
+        """By name; all, or those of one status."""
+        sql = "SELECT entry FROM skill WHERE ? IN (status, '') ORDER BY name"
+        rows = self._read(lambda index: index.execute(sql, (status or "",)).fetchall())
+        return [Entry.model_validate_json(row["entry"]) for row in rows]
+
+    def trees(self) -> dict[str, str]:
+        """Each skill's name and git tree id."""
+        return {row["name"]: row["tree"] for row in self._read(lambda index: index.execute("SELECT name, tree FROM skill").fetchall())}
+
+    def manifest(self, name: str) -> Manifest | None:
+        row = self._read(lambda index: index.execute("SELECT manifest FROM skill WHERE name = ?", (name,)).fetchone())
+        return Manifest.model_validate_json(row["manifest"]) if row and row["manifest"] else None
+
+    def nearest(self, name: str, n: int = 3) -> list[str]:
+        """The names most like `name`, those of retired skills left out."""
+        rows = self._read(lambda index: index.execute("SELECT name FROM skill WHERE status <> 'retired'").fetchall())
+        return difflib.get_close_matches(name[:NAME_LENGTH].lower(), [row["name"] for row in rows], n, cutoff=0.4)
+
+    def search(self, text: str, limit: int = 8) -> list[Hit]:
+        """The skills nearest to any text at all, the nearest first; retired ones are left out."""
+        vector = next(iter(vectors_of(self._embed, [text[:8000]]) or ()), None) if text.strip() else None
+
+        def look(index: sqlite3.Connection) -> list[tuple[str, float]]:
+            scores = by_words(index, text, limit if vector is None else CANDIDATES)
+            if vector is not None:
+                meaning = by_meaning(index, vector, scores)
+                scores = {row: (scores.get(row, 0.0) + meaning.get(row, 0.0)) / 2 for row in scores | meaning}
+            best = sorted(scores, key=lambda row: (-scores[row], row))[:limit]
+            return [(index.execute("SELECT entry FROM skill WHERE id = ?", (row,)).fetchone()["entry"], scores[row]) for row in best]
+
+        return [Hit(Entry.model_validate_json(entry), score) for entry, score in self._read(look)]
+
+    # ---- keeping the index -----------------------------------------------------------------------------------------
+
+    def _read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
+        def read() -> _T:
+            with self._file.reading() as index:
+                if self._sources is None or _blob(index) is not None:
+                    return query(index)
+            self._bring_up()  # somebody deleted the file
+            with self._file.reading() as index:
+                return query(index)
+
+        return self._mended(read)
+
+    def _mended(self, use: Callable[[], _T]) -> _T:
+        """`use()`, a second time with a new file where the file is damaged or of another make."""
+        try:
+            return use()
+        except CouldNotTell as error:
+            if not _is_damage(error.__cause__):
+                raise
+            self._file.discard()
+            return use()
+
+    def _bring_up(self) -> None:
+        assert self._sources is not None
+        wanted, text, manifest = self._sources
+        while True:
+            with self._file.reading() as index:
+                seen = _blob(index)
+                if seen == wanted:
+                    return
+                known = dict(index.execute("SELECT hash, name FROM skill").fetchall())
+            changed = _changed(text(), known, manifest)
+            vectors = vectors_of(self._embed, [_meaning(entry) for _, entry, _ in changed.entries])
+            with self._file.writing() as index:
+                if _blob(index) == seen:  # else another process was faster, and what changed is to be looked up again
+                    _apply(index, wanted, changed, vectors)
+                    return
+
+
+def _blob(index: sqlite3.Connection) -> str | None:
+    row = index.execute("SELECT blob FROM head").fetchone()
+    return str(row["blob"]) if row else None
+
+
+def _is_damage(cause: BaseException | None) -> bool:
+    """Whether SQLite says that the file is no database, is malformed, or lacks a table or column of ours."""
+    if isinstance(cause, sqlite3.OperationalError):
+        return "no such " in str(cause) or "has no column" in str(cause)
+    return type(cause) is sqlite3.DatabaseError
+
+
+def _changed(text: str, known: Mapping[bytes, str], manifest: Callable[[Entry], Manifest | None]) -> Changed:
+    """What `text` changes of the index, which knows skills by the digest of their piece of the file."""
+    found: set[str] = set()
+    entries: list[tuple[bytes, Entry]] = []
+    line, parts = pieces(text)
+    for piece in parts:
+        digest = hashlib.sha256(f"{FORMAT}{piece}".encode()).digest()
+        name = known.get(digest)
+        if name is None and (block := block_in(piece, line)):
+            name = block.name
+            entries.append((digest, entry_of(block)))
+        if name in found:
+            raise InvalidFile(PATH, f"the skill {name!r} is already there; expected it once", line=line)
+        if name is not None:
+            found.add(name)
+        line += piece.count("\n")
+    gone = tuple(name for name in known.values() if name not in found)
+    return Changed(revision_of(text), gone, tuple((digest, entry, manifest(entry)) for digest, entry in entries))
+
+
+def _meaning(entry: Entry) -> str:
+    return f"{entry.name}: {entry.description} {'; '.join(entry.aliases)}"[:8000]
+
+
+def _apply(index: sqlite3.Connection, blob: str, changed: Changed, vectors: Sequence[array[float]] | None) -> None:
+    for name in (*changed.gone, *(entry.name for _, entry, _ in changed.entries)):
+        for row in index.execute("SELECT id FROM skill WHERE name = ?", (name,)).fetchall():
+            index.execute("DELETE FROM words WHERE rowid = ?", (row["id"],))
+            index.execute("DELETE FROM vector WHERE id = ?", (row["id"],))
+            index.execute("DELETE FROM skill WHERE id = ?", (row["id"],))
+    for place, (digest, entry, manifest) in enumerate(changed.entries):
+        row = (entry.name, digest, entry.status, entry.tree, entry.model_dump_json(), manifest.model_dump_json() if manifest else None)
+        id = index.execute("INSERT INTO skill (name, hash, status, tree, entry, manifest) VALUES (?, ?, ?, ?, ?, ?)", row).lastrowid
+        if entry.status == "retired":
+            continue
+        index.execute("INSERT INTO words (rowid, name, aliases, description, schemas) VALUES (?, ?, ?, ?, ?)", (id, *indexed(entry, manifest)))
+        if vectors:
+            index.execute("INSERT INTO vector (id, signs, numbers) VALUES (?, ?, ?)", (id, signs_of(vectors[place]), vectors[place].tobytes()))
+    index.execute("INSERT OR REPLACE INTO head (one, blob, revision) VALUES (1, ?, ?)", (blob, changed.revision))

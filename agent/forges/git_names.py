@@ -1,0 +1,40 @@
+"""Which names of branches and files are plain. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_BAD_BRANCH = re.compile(r"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[-/]|[/.]$|^@$|^HEAD$|^$")
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Cf holds what HFS+ ignores in a name, so that `.g\u200cit` is `.git` there
+
+
+def is_commit_id(ref: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{40}", ref) is not None
+
+
+def branch_problem(name: str) -> str:
+    """Why git would not take `name` for a branch (man git-check-ref-format), or nothing."""
+    if is_commit_id(name):
+        return "It reads like a commit."
+    if not name.isascii() and any(unicodedata.category(sign) in _UNSEEN for sign in name):
+        return "It holds signs that nobody sees."
+    return "git allows no such name." if _BAD_BRANCH.search(name) or len(name) > 200 else ""
+
+
+def inside(path: str) -> bool:
+    """Whether a path from the root (which is "") can be looked up: no control characters, no way up or around."""
+    return path == "" or not any(
+        part in ("", ".", "..") or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in part) for part in path.split("/")
+    )
+
+
+def odd_name(name: str) -> bool:
+    """Whether one part of a path could mean something else to git, to a file system or to a reader than it seems to.
+
+    The spellings of `.git` are those that git refuses itself (verify_path, is_ntfs_dotgit and is_hfs_dotgit).
+    """
+    if not name or "/" in name or "\\" in name or any(unicodedata.category(sign) in _UNSEEN for sign in name):
+        return True
+    plain = name.casefold().split(":")[0].rstrip(" .")
+    return plain in ("", ".git", "git~1")

@@ -1,0 +1,228 @@
+"""Our own security rules, on the syntax tree: what hides code from a reader or reaches out of the sandbox.
+
+They look at references, not at calls, so that `f = os.system` is as good as `os.system(...)`. A name counts as a module's only
+where the module is imported, so that a variable called `requests` is nobody's business. In tests, what is ordinary there
+(patching, sample data) is a note.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from agent.languages.python.banned import (
+    BANNED,
+    BUILTINS,
+    DECODERS,
+    DYNAMIC,
+    ENCODED,
+    ENVIRONMENT,
+    ENVIRONMENTS,
+    FRAMES,
+    HARMLESS,
+    NETWORK,
+    OPAQUE,
+    OPAQUE_ENTROPY,
+    PAYLOAD,
+    SENSITIVE,
+    WAYS_OUT,
+)  # fmt: skip
+
+Broken = tuple[int, str, str, Literal["error", "note"]]
+
+
+@dataclass(frozen=True)
+class Permitted:
+    """What the manifest allows: the network at all, and variables beside SKILL_*."""
+
+    network: bool = False
+    variables: frozenset[str] = frozenset()
+
+
+def permitted(root: Path) -> Permitted:
+    """From skill.yaml; nothing where it cannot be read."""
+    try:
+        manifest: Any = yaml.safe_load((root / "skill.yaml").read_bytes())
+        return Permitted(bool(manifest.get("permissions", {}).get("network")), frozenset(map(str, manifest.get("environment") or {})))
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, RecursionError):
+        return Permitted()
+
+
+def broken(tree: ast.Module, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
+    """The rules that a module breaks: line, rule, message, level; each once a line."""
+    reading = _Reading(permitted)
+    try:
+        reading.names(tree)
+        found = list(reading.broken(tree))
+    except RecursionError:
+        return [(1, "unreadable", "nested too deeply to be read", "error")]
+    lenient = {ENVIRONMENT[0], ENCODED[0], "module-as-value", FRAMES[0]} if in_tests else set()
+    unique = dict.fromkeys((line, rule, message) for line, rule, message in found)
+    return [(line, rule, message, "note" if rule in lenient else "error") for line, rule, message in sorted(unique)]
+
+
+@dataclass
+class _Reading:
+    permitted: Permitted
+    modules: dict[str, str] = field(default_factory=dict)  # a local name and what it was imported as
+    literals: dict[str, int] = field(default_factory=dict)  # a name and the length of the literal that it was given
+
+    def names(self, tree: ast.Module) -> None:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    top = alias.name.partition(".")[0]
+                    self.modules[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                for alias in node.names:
+                    self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+            elif isinstance(node, ast.Assign):
+                for target in node.targets:
+                    if isinstance(target, ast.Name):
+                        self.literals[target.id] = max(_literal_size(node.value), self.literals.get(target.id, 0))
+
+    def broken(self, tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+        parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            parent = parents.get(node)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield from self._import(node)
+            elif isinstance(node, ast.Name | ast.Attribute):
+                yield from self._reference(node, parent, parents)
+            elif isinstance(node, ast.Call):
+                yield from self._call(node)
+            elif isinstance(node, ast.Constant) and id(node) not in documentation:
+                yield from self._constant(node)
+
+    # ---- one kind of node each; all yield (line, rule, message) --------------------------------------------------------
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[int, str, str]]:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif node.level:
+            return
+        else:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            if any(alias.name == "*" for alias in node.names) and str(node.module).partition(".")[0] in SENSITIVE:
+                yield node.lineno, DYNAMIC[0], f"`from {node.module} import *` hides which of its members are used"
+        for name in names:
+            if rule := self._rule(name):
+                yield node.lineno, rule[0], f"{name} {rule[1]}"
+            elif name in ENVIRONMENTS:
+                yield node.lineno, ENVIRONMENT[0], f"{name} {ENVIRONMENT[1]}"
+
+    def _reference(self, node: ast.Name | ast.Attribute, parent: ast.AST | None, parents: dict[ast.AST, ast.AST]) -> Iterator[tuple[int, str, str]]:
+        if isinstance(node, ast.Attribute) and node.attr in WAYS_OUT:
+            yield node.lineno, DYNAMIC[0], f"{node.attr} {DYNAMIC[1]}"
+        if isinstance(parent, ast.Attribute):
+            return  # the whole chain is looked at once
+        name = self._qualified(node)
+        if name is None:
+            if isinstance(node, ast.Name) and node.id in BUILTINS and node.id not in self.modules:
+                yield node.lineno, DYNAMIC[0], f"{node.id} {DYNAMIC[1]}"
+        elif rule := self._rule(name):
+            yield node.lineno, rule[0], f"{name} {rule[1]}"
+        elif name in SENSITIVE and isinstance(getattr(node, "ctx", None), ast.Load):
+            yield (
+                node.lineno,
+                "module-as-value",
+                f"the module {name} is used as a value, which hides what is used of it: name the member",
+            )
+        elif any(name == known or name.startswith(f"{known}.") for known in ENVIRONMENTS) and not self._own_variable(node, name, parents):
+            yield node.lineno, ENVIRONMENT[0], f"{name} {ENVIRONMENT[1]}"
+        elif name.partition(".")[0] in SENSITIVE and ".__dict__" in name:
+            yield node.lineno, DYNAMIC[0], f"{name} {DYNAMIC[1]}"
+
+    def _call(self, node: ast.Call) -> Iterator[tuple[int, str, str]]:
+        called = self._qualified(node.func) or _dotted(node.func)
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if (called in DECODERS and any(self._payload(argument) for argument in arguments)) or (
+            called == "codecs.decode" and any(isinstance(item, ast.Constant) and str(item.value).startswith("rot") for item in arguments)
+        ):
+            yield node.lineno, ENCODED[0], f"{called} {ENCODED[1]}"
+        elif called in ("getattr", "setattr", "operator.attrgetter", "operator.methodcaller"):
+            for argument in arguments:
+                if isinstance(argument, ast.Constant) and argument.value in (*BUILTINS, *WAYS_OUT, "system", "popen"):
+                    yield node.lineno, DYNAMIC[0], f"{called} with {argument.value!r} {DYNAMIC[1]}"
+
+    def _constant(self, node: ast.Constant) -> Iterator[tuple[int, str, str]]:
+        value = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
+        if not isinstance(value, str):
+            return
+        if value.startswith(("/proc/", "/sys/")):
+            yield node.lineno, ENVIRONMENT[0], f"{value[:40]} {ENVIRONMENT[1]}"
+        elif len(value) >= OPAQUE and not any(char.isspace() for char in value) and _entropy(value) > OPAQUE_ENTROPY:
+            yield (
+                node.lineno,
+                ENCODED[0],
+                f"a literal of {len(value)} characters that nobody can read: write its content in plain",
+            )
+
+    # ---- names and literals ----------------------------------------------------------------------------------------------
+
+    def _qualified(self, node: ast.AST) -> str | None:
+        """`os.path.join` for whatever local name that goes by; None where it does not start at an import."""
+        dotted = _dotted(node)
+        if dotted is None:
+            return None
+        first, _, rest = dotted.partition(".")
+        if first not in self.modules:
+            return None
+        return f"{self.modules[first]}.{rest}" if rest else self.modules[first]
+
+    def _rule(self, name: str) -> tuple[str, str] | None:
+        """The rule that bans a qualified name. Its ends count too: `shutil.os.system` is `os.system`."""
+        parts = name.split(".")
+        for start in range(len(parts)):
+            for end in range(start + 1, len(parts) + 1):
+                known = ".".join(parts[start:end])
+                if known in BANNED and (start == 0 or end - start > 1) and not ".".join(parts[start:]).startswith(HARMLESS):
+                    rule = BANNED[known]
+                    return None if rule is NETWORK and self.permitted.network else rule
+        return None
+
+    def _own_variable(self, node: ast.AST, name: str, parents: dict[ast.AST, ast.AST]) -> bool:
+        """Whether a variable of the environment is read that the skill was given: by a constant name."""
+        parent = parents.get(node)
+        key: ast.AST | None = None
+        if isinstance(parent, ast.Subscript) and parent.value is node:
+            key = parent.slice
+        elif isinstance(parent, ast.Call) and parent.func is node and parent.args and name in ("os.getenv", "os.environ.get"):
+            key = parent.args[0]
+        elif isinstance(parent, ast.Compare) and node in parent.comparators:
+            key = parent.left
+        if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+            return False
+        return key.value.startswith("SKILL_") or key.value in self.permitted.variables
+
+    def _payload(self, node: ast.AST) -> bool:
+        return (
+            max((self.literals.get(part.id, 0) for part in ast.walk(node) if isinstance(part, ast.Name)), default=0) + _literal_size(node) >= PAYLOAD
+        )
+
+
+def _dotted(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (inner := _dotted(node.value)):
+        return f"{inner}.{node.attr}"
+    return None
+
+
+def _literal_size(node: ast.AST) -> int:
+    """How much is written out in an expression: characters of its strings, numbers of its lists."""
+    constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    return sum(len(value) if isinstance(value, str | bytes) else 1 for value in constants)
+
+
+def _entropy(text: str) -> float:
+    """Bits a character (Shannon)."""
+    return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())

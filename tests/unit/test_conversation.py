@@ -1,0 +1,521 @@
+"""A chat turn: answered, asked back, waiting for a request, or failed; and what waited is finished once."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agent.conversation as conversation
+from agent import messages
+from agent.catalog import Hit
+from agent.conversation import Conversations, Result
+from agent.domain.event import Event
+from agent.domain.proposal import AGENT
+from agent.domain.registry import Entry
+from agent.domain.release import Endpoint
+from agent.domain.request import Comment, Request, RequestDraft
+from agent.domain.skill import Manifest
+from agent.errors import ModelUnavailable, NotFound, SandboxUnavailable
+from agent.memory import Memory
+from agent.ports import Availability, Completion, Question
+from tests.builders import a_contract, a_gap, a_manifest, an_entry
+
+TASK = "How many words has 'one two'?"
+NEED = {"title": "Count words", "text": "Count the words of a text that is given."}
+
+
+class Forge:
+    """The requests of a forge, in memory."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, int] = {}
+        self.held: dict[int, Request] = {}
+        self.said: list[Comment] = []
+
+    def open_request(self, draft: RequestDraft) -> Request:
+        number = self.by_key.setdefault(draft.key, len(self.by_key) + 1)
+        return self.held.setdefault(number, Request(number=number, **draft.model_dump(exclude={"key"})))
+
+    def request(self, number: int) -> Request:
+        return self.held[number]
+
+    def comments(self, number: int) -> list[Comment]:
+        return [comment for comment in self.said if comment.number == number]
+
+    def close(self, number: int, closed_as: str, **gap: Any) -> None:
+        request = self.held[number] = self.held[number].model_copy(update={"state": "closed", "closed_as": closed_as})
+        text = messages.gap_comment(a_gap(request=number, **gap), request)
+        self.said.append(Comment(id=len(self.said), number=number, author=AGENT, text=text))
+
+
+class Catalog:
+    """What the agent can do: `found` is what a search gives, `held` what there is."""
+
+    def __init__(self, *manifests: Manifest) -> None:
+        self.held = {manifest.name: manifest for manifest in manifests}
+        self.found = list(self.held)
+
+    def entry(self, name: str) -> Entry | None:
+        return an_entry(name=name, version=self.held[name].version) if name in self.held else None
+
+    def manifest(self, name: str) -> Manifest | None:
+        return self.held.get(name)
+
+    def search(self, text: str, limit: int = 8) -> list[Hit]:
+        return [Hit(entry, 1.0) for name in self.found if (entry := self.entry(name))][:limit]
+
+
+class Model:
+    """Says what is scripted for each purpose, in turn; an exception is raised, a callable is called first."""
+
+    name = "scripted"
+
+    def __init__(self, *plans: Any, answers: tuple[Any, ...] = ('{"text": "Two."}',) * 9) -> None:
+        self.says: dict[str, list[Any]] = {"plan": list(plans), "answer": list(answers)}
+        self.asked: list[Question] = []
+
+    def available(self) -> Availability:
+        return Availability(ok=True)
+
+    def complete(self, question: Question) -> Completion:
+        self.asked.append(question)
+        said = self.says[question.purpose].pop(0)
+        if isinstance(said, Exception):
+            raise said
+        text = said() if callable(said) else said
+        return Completion(text=text if isinstance(text, str) else json.dumps(text), model=self.name, tokens_in=3, tokens_out=2, cost=0.5)
+
+
+class Runtime:
+    """Skills that answer over HTTP on loopback: the last part of the base URL is the skill's name."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda inputs: {"words": len(inputs["text"].split())}
+        runtime = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                runtime.calls.append(body)
+                try:
+                    reply = {"success": True, "outputs": runtime.answer(body["inputs"])}
+                except ValueError as error:
+                    reply = {"success": False, "error": {"code": "invalid-input", "message": str(error)}}
+                data = json.dumps(reply).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def endpoint(self, skill: str) -> Endpoint:
+        return Endpoint(url=f"http://127.0.0.1:{self.server.server_port}")
+
+
+class World:
+    """Everything that a conversation stands on; `conversations` may be made anew, as in a new process."""
+
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        self.path, self.runtime = folder / "conversations.sqlite", runtime
+        self.forge, self.catalog, self.model = Forge(), Catalog(a_manifest()), Model()
+        self.events: list[Event] = []
+
+    def conversations(self) -> Conversations:
+        return Conversations(self.forge, self.catalog, self.runtime, self.model, Memory(self.path), self.events.append, 4)  # type: ignore[arg-type]
+
+    def turn(self, text: str = TASK, ident: str | None = None) -> Result:
+        return self.conversations().turn(ident, text, "ada")
+
+    def waits(self, ident: str | None = None, **need: str) -> Result:
+        """A turn whose plan needs a skill; another need where words of it are given."""
+        self.model.says["plan"].insert(0, needs({**NEED, **need}))
+        return self.turn(ident=ident)
+
+    def told(self, ident: str) -> list[str]:
+        return [turn.text for turn in Memory(self.path).turns(ident) if turn.role == "agent"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    runtime = Runtime()
+    threading.Thread(target=runtime.server.serve_forever, args=(0.02,), daemon=True).start()
+    yield World(tmp_path, runtime)
+    runtime.server.shutdown()
+    runtime.server.server_close()
+
+
+def needs(*wanted: dict[str, str]) -> dict[str, Any]:
+    return {"steps": [{"id": f"n{number}", "need": need} for number, need in enumerate(wanted)]}
+
+
+def calls(**steps: Any) -> dict[str, Any]:
+    """A plan that calls word-count for each step, with this text."""
+    return {"steps": [{"id": ident, "skill": "word-count", "inputs": {"text": text}} for ident, text in steps.items()]}
+
+
+# ---- a turn -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_is_planned_invoked_and_answered_with_its_receipt(world: World) -> None:
+    world.model = Model(calls(a="one two"))
+
+    result = world.turn()
+
+    assert (result.kind, result.text, result.outputs) == ("answered", "Two.", {"a": {"words": 2}})
+    assert [(receipt.skill, receipt.proposal, receipt.approvers) for receipt in result.receipts] == [
+        ("word-count", 2, ("correctness", "security", "fit"))
+    ]
+    assert world.model.asked[1].variables["results"] == [{"skill": "word-count", "inputs": {"text": "one two"}, "outputs": {"words": 2}}]
+    assert [(turn.role, turn.text) for turn in Memory(world.path).turns(result.conversation)] == [("person", TASK), ("agent", "Two.")]
+    assert [(event.stage, event.what, event.tokens) for event in world.events] == [
+        ("planning", "asked", 5), ("invoking", "invoked", 0), ("answering", "asked", 5), ("conversation", "answered", 0),
+    ]  # fmt: skip
+
+
+def test_steps_that_do_not_refer_to_one_another_run_side_by_side(world: World) -> None:
+    together = threading.Barrier(3, timeout=10)
+    world.runtime.answer = lambda inputs: {"words": together.wait() and 0}
+    world.model = Model(calls(a="x", b="y", c="z"))
+
+    assert world.turn().kind == "answered"
+
+
+def test_a_step_takes_an_earlier_output(world: World) -> None:
+    world.catalog = Catalog(a_manifest(inputs={"type": "object", "properties": {"text": {}}}))
+    world.runtime.answer = lambda inputs: {"words": inputs["text"] + 1 if isinstance(inputs["text"], int) else 1}
+    world.model = Model(calls(b={"$step": "a", "path": "/words"}, a="x"))
+
+    result = world.turn()
+
+    assert result.outputs == {"a": {"words": 1}, "b": {"words": 2}}
+
+
+def test_a_question_waits_in_the_conversation_and_the_next_turn_goes_on(world: World) -> None:
+    world.model = Model({"question": "Which text?"}, calls(a="one two"))
+    asked = world.turn("Count the words.")
+
+    result = world.turn("one two", asked.conversation)
+
+    assert (asked.kind, asked.text, result.kind) == ("asks", "Which text?", "answered")
+    assert world.model.asked[1].variables["history"] == ["person: Count the words.", "agent: Which text?"]
+
+
+def test_talk_is_answered_without_a_skill(world: World) -> None:
+    world.model = Model({"reply": "Hello."})
+
+    result = world.turn("Hi")
+
+    assert (result.kind, result.text, result.receipts) == ("answered", "Hello.", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", conversation.EMPTY),
+        (" \n", conversation.EMPTY),
+        ("x" * 20_001, conversation.ENORMOUS),
+        ("\x00\x01", conversation.BINARY),
+        ("\ud800", conversation.BINARY),
+    ],
+)
+def test_what_nobody_can_read_is_asked_back_without_a_model(world: World, text: str, said: str) -> None:
+    result = world.turn(text)
+
+    assert (result.kind, result.text, world.model.asked) == ("asks", said, [])
+
+
+def test_a_conversation_that_is_not_there_is_said_so(world: World) -> None:
+    with pytest.raises(NotFound):
+        world.turn(TASK, "nowhere")
+
+
+def test_without_a_model_nobody_can_tell_and_what_it_cost_is_kept(world: World) -> None:
+    world.model = Model("prose", "prose")
+
+    with pytest.raises(ModelUnavailable):
+        world.turn()
+
+    assert [(event.what, event.outcome, event.tokens, event.cost) for event in world.events] == [("unanswered", "could_not_tell", 10, 1.0)]
+
+
+# ---- steps that fail --------------------------------------------------------------------------------------------------
+
+
+def fail(message: str) -> dict[str, Any]:
+    raise ValueError(message)
+
+
+def test_a_step_that_fails_is_planned_anew_once_with_what_went_wrong(world: World) -> None:
+    world.runtime.answer = lambda inputs: fail("no digits") if inputs["text"] == "1" else {"words": 1}
+    world.model = Model(calls(good="one", bad="1"), calls(a="one"))
+
+    result = world.turn()
+
+    failure = world.model.asked[1].variables["failure"]
+    assert result.outputs == {"a": {"words": 1}}
+    assert (failure["skill"], failure["inputs"]) == ("word-count", {"text": "1"})
+    assert "invalid-input" in failure["error"] and "no digits" in failure["error"]
+    assert failure["done"] == [{"skill": "word-count", "inputs": {"text": "one"}, "outputs": {"words": 1}}]
+    assert [call["context"]["request_id"].split("-", 1)[1] for call in world.runtime.calls[-1:]] == ["0-1-2-a"]
+
+
+def test_a_second_failure_is_told(world: World) -> None:
+    world.runtime.answer = lambda inputs: fail("no digits")
+    world.model = Model(calls(a="1"), calls(a="2"))
+
+    result = world.turn()
+
+    assert result.kind == "failed" and "no digits" in result.text
+    assert [event.outcome for event in world.events if event.stage == "invoking"] == ["failed", "failed"]
+
+
+def test_an_output_that_is_not_there_is_a_failure_of_the_step(world: World) -> None:
+    world.model = Model(calls(a="x", b={"$step": "a", "path": "/letters"}), {"reply": "I cannot."})
+
+    assert world.turn().text == "I cannot."
+    assert "no output at '/letters'" in world.model.asked[1].variables["failure"]["error"]
+
+
+def test_outputs_that_break_the_schema_are_a_failure_of_the_step(world: World) -> None:
+    world.runtime.answer = lambda inputs: {"words": "many"}
+    world.model = Model(calls(a="x"), {"reply": "I cannot."})
+
+    assert world.turn().text == "I cannot."
+
+
+def test_a_runtime_that_cannot_tell_is_not_planned_around(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endpoint(skill: str) -> Endpoint:
+        raise SandboxUnavailable("bubblewrap is missing")
+
+    monkeypatch.setattr(world.runtime, "endpoint", endpoint)
+    world.model = Model(calls(a="x"))
+
+    with pytest.raises(SandboxUnavailable):
+        world.turn()
+
+
+# ---- requests ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_need_raises_a_request_and_the_conversation_waits(world: World) -> None:
+    result = world.waits()
+
+    request = world.forge.held[1]
+    assert (result.kind, result.requests) == ("waits", (1,))
+    assert (request.title, request.text, request.requester, request.source) == (NEED["title"], NEED["text"], "ada", "chat")
+    assert request.conversation == result.conversation
+    assert "#1 (Count words)" in result.text
+    assert world.conversations().ready() == []
+    assert [(event.what, event.request, event.key) for event in world.events if event.what == "raised"] == [("raised", 1, "raised:1")]
+
+
+def test_nothing_is_invoked_while_a_part_of_the_plan_is_missing(world: World) -> None:
+    world.model = Model({"steps": [*calls(a="x")["steps"], *needs(NEED)["steps"]]})
+
+    assert world.turn().kind == "waits"
+    assert world.runtime.calls == []
+
+
+def test_the_same_said_again_opens_no_second_request(world: World) -> None:
+    first = world.waits()
+
+    second = world.waits(first.conversation)
+
+    assert (first.requests, second.requests, len(world.forge.held)) == ((1,), (1,), 1)
+
+
+@pytest.mark.parametrize("closed_as", ["done", "covered"])
+def test_when_its_request_is_closed_the_task_is_finished_with_the_new_skill(world: World, closed_as: str) -> None:
+    first = world.waits()
+    world.catalog.held["letter-count"] = a_manifest(name="letter-count")
+    world.forge.close(1, closed_as, contract=a_contract(name="letter-count"))
+    world.model = Model({"steps": [{"id": "a", "skill": "letter-count", "inputs": {"text": "one two"}}]})
+
+    assert world.conversations().ready() == [1]
+    results = world.conversations().resume(1)
+
+    assert [(result.kind, result.conversation, result.text) for result in results] == [("answered", first.conversation, "Two.")]
+    assert results[0].receipts[0].skill == "letter-count"
+    assert [skill["name"] for skill in world.model.asked[0].variables["skills"]] == ["letter-count", "word-count"]
+    assert world.model.asked[0].variables["history"] == []
+    assert world.told(first.conversation)[-1] == "Two."
+    assert (world.conversations().ready(), world.conversations().resume(1)) == ([], [])
+    assert {event.request for event in world.events if event.stage in ("planning", "invoking", "answering")} == {None, 1}
+
+
+def test_a_request_that_is_refused_ends_the_task_and_the_person_is_told_why(world: World) -> None:
+    world.waits()
+    world.forge.close(1, "refused", verdict="refused", reason="It would harm.", contract=None)
+
+    results = world.conversations().resume(1)
+
+    assert [result.kind for result in results] == ["failed"]
+    assert "refused" in results[0].text and "It would harm." in results[0].text
+    assert world.conversations().ready() == []
+
+
+def test_a_task_with_two_needs_waits_for_both(world: World) -> None:
+    world.model = Model(needs(NEED, {**NEED, "title": "Count letters"}), calls(a="x"))
+    assert world.turn().requests == (1, 2)
+    world.forge.close(2, "done")
+    assert (world.conversations().ready(), world.conversations().resume(2)) == ([], [])
+    world.forge.close(1, "done")
+
+    ready = world.conversations().ready()
+
+    assert [len(world.conversations().resume(number)) for number in ready] == [1]
+    assert world.conversations().resume(1) == []
+
+
+def test_two_tasks_of_one_conversation_wait_side_by_side(world: World) -> None:
+    first = world.waits()
+    world.waits(first.conversation, title="Count letters")
+    world.model = Model(calls(a="b b"), calls(a="a"), answers=('{"text": "second"}', '{"text": "first"}'))
+
+    world.forge.close(2, "done")
+    second = world.conversations().resume(2)
+    assert ([result.text for result in second], world.conversations().ready()) == (["second"], [])
+    world.forge.close(1, "done")
+    last = world.conversations().resume(1)
+
+    assert [result.text for result in last] == ["first"]
+    assert world.told(first.conversation)[-2:] == ["second", "first"]
+
+
+def test_a_skill_that_is_still_missing_after_its_request_was_done_is_told(world: World) -> None:
+    world.waits()
+    world.forge.close(1, "done")
+    world.model = Model(needs(NEED))
+
+    results = world.conversations().resume(1)
+
+    assert [result.kind for result in results] == ["failed"]
+    assert "#1 (Count words)" in results[0].text
+    assert world.conversations().ready() == []
+
+
+def test_a_task_may_need_another_skill_but_not_for_ever(world: World) -> None:
+    first = world.waits()
+    kinds = []
+    for number in range(1, 5):
+        world.forge.close(number, "done")
+        world.model = Model(needs({**NEED, "title": f"Count more {number}"}))
+        results = world.conversations().resume(number)
+        kinds += [result.kind for result in results]
+        if kinds[-1] == "failed":
+            break
+
+    assert kinds == ["waits", "waits", "failed"]
+    assert world.conversations().ready() == []
+    assert len(world.told(first.conversation)) == 4
+
+
+def test_the_same_need_in_a_later_task_of_a_conversation_is_requested_anew(world: World) -> None:
+    first = world.waits()
+    world.forge.close(1, "refused")
+    world.conversations().resume(1)
+
+    again = world.waits(first.conversation)
+
+    assert (again.kind, again.requests) == ("waits", (2,))
+
+
+def test_what_cannot_be_told_goes_on_waiting_and_is_not_held(world: World) -> None:
+    world.waits()
+    world.forge.close(1, "done")
+    world.model = Model(ModelUnavailable("gone"), calls(a="x"))
+    with pytest.raises(ModelUnavailable):
+        world.conversations().resume(1)
+
+    results = world.conversations().resume(1)
+
+    assert [result.kind for result in results] == ["answered"]
+
+
+# ---- once, whoever does it --------------------------------------------------------------------------------------------
+
+
+def start(world: World) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=lambda: world.conversations().resume(1))
+    process.start()
+    return process  # type: ignore[return-value]
+
+
+def test_two_processes_answer_once(world: World) -> None:
+    first = world.waits()
+    world.forge.close(1, "done")
+    world.model = Model(lambda: time.sleep(0.3) or calls(a="one two"))
+
+    processes = [start(world), start(world)]
+    for process in processes:
+        process.join(30)
+
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert world.told(first.conversation)[1:] == ["Two."]
+    assert len(world.runtime.calls) == 1
+
+
+def test_a_killed_process_leaves_the_task_to_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "LEASE", 0.4)
+    first = world.waits()
+    world.forge.close(1, "done")
+    world.model = Model(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    killed = start(world)
+    killed.join(30)
+    world.model = Model(calls(a="one two"))
+
+    results = world.conversations().resume(1)
+
+    assert killed.exitcode == -signal.SIGKILL
+    assert [result.text for result in results] == ["Two."]
+    assert world.told(first.conversation)[1:] == ["Two."]
+
+
+@pytest.mark.parametrize("method", ["resolve", "wait"])
+def test_a_process_killed_after_the_answer_was_kept_does_not_answer_again(world: World, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(conversation, "LEASE", 0.4)
+    first = world.waits()
+    if method == "wait":
+        world.waits(first.conversation, title="Count letters")
+    world.forge.close(1, "done")
+    world.model = Model(calls(a="one two"))
+    with monkeypatch.context() as dying:
+        dying.setattr(Memory, method, lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
+        killed = start(world)
+        killed.join(30)
+
+    results = world.conversations().resume(1)
+
+    assert killed.exitcode == -signal.SIGKILL
+    assert results == []
+    assert world.told(first.conversation).count("Two.") == 1
+    assert world.conversations().ready() == []
+    assert len(Memory(world.path).waiting()) == (1 if method == "wait" else 0)
+
+
+def test_a_slow_answer_keeps_its_claim(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "LEASE", 0.4)
+    first = world.waits()
+    world.forge.close(1, "done")
+    world.model = Model(lambda: time.sleep(1.2) or calls(a="one two"))
+
+    slow = start(world)
+    time.sleep(0.3)
+    assert world.conversations().resume(1) == []
+    slow.join(30)
+
+    assert world.told(first.conversation)[1:] == ["Two."]

@@ -1,0 +1,306 @@
+"""One test a row of the table, and what holds for all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import reviewers
+from agent.domain.check import CheckReport, Finding, Outcome
+from agent.domain.decision import Action, Decision, Policy, Spent
+from agent.domain.proposal import AUTHOR, HOLD, WITNESS
+from agent.domain.review import Review
+from agent.manifest_file import read_policy
+from agent.stages.deciding import RULES, decide, risk_of
+from tests.builders import a_manifest, a_proposal, a_report, a_result, a_review
+
+CHECKS = ("scope", "manifest", "style", "security", "secrets", "dependencies", "tests", "contract")
+PANEL = ("correctness", "security", "fit")
+CASE = {"name": "x", "clause": "words are counted", "inputs": {"text": ""}, "expect": {"outputs": {"words": 0}}}
+BLOCKING = {
+    "message": "It counts wrongly.",
+    "path": "skills/word-count/skill.py",
+    "line": 3,
+    "blocking": True,
+    "reproducer": CASE,
+    "reproduced": True,
+}
+OLD = "e" * 40
+
+
+def decided(**given: Any) -> Decision:
+    """A decision on the agent's own proposal, on which everybody agrees but for what is given."""
+    reviews = given.pop("reviews", tuple(a_review(name) for name in PANEL))
+    policy = given.pop("policy", Policy())
+    proposal, report = given.pop("proposal", a_proposal()), given.pop("report", a_report())
+    known = {
+        "risk": "low",
+        "check_names": CHECKS,
+        "reviewer_names": PANEL,
+        "changed_paths": ("skills/word-count/skill.py",),
+        "spent": Spent(attempts=2),
+    }
+    return decide(proposal, report, (*reviews, *given.pop("also", ())), policy, **{**known, **given})
+
+
+def by_person(verdict: str = "approve", person: str = "ada", **traits: Any) -> Review:
+    return a_review(person, verdict, kind="person", **{"summary": "Says ada.", **traits})
+
+
+def panel(**verdicts: str) -> tuple[Review, ...]:
+    return tuple(a_review(name, verdicts.get(name, "approve")) for name in PANEL)
+
+
+def outcome(decision: Decision) -> tuple[str, str, str]:
+    return decision.rule, decision.action.value, decision.waiting_for
+
+
+def test_a_person_who_rejects_wins_over_everything() -> None:
+    decision = decided(also=[by_person("reject"), by_person("approve", "bob")], proposal=a_proposal(labels=(HOLD,)), report=a_report(style="failed"))
+    assert outcome(decision) == ("person-rejected", "reject", "")
+    assert "ada" in decision.why
+
+
+def test_a_proposal_on_hold_waits_even_where_all_agree() -> None:
+    assert outcome(decided(proposal=a_proposal(labels=(HOLD,)), also=[by_person()])) == ("on-hold", "wait", "person")
+
+
+def test_a_draft_waits_for_a_person() -> None:
+    assert outcome(decided(proposal=a_proposal(draft=True))) == ("draft", "wait", "person")
+
+
+def test_a_person_who_asks_for_a_change_sends_the_agent_back_with_their_words() -> None:
+    decision = decided(also=[by_person("revise", summary="accept days as well"), by_person("approve", "bob")])
+    assert outcome(decision) == ("person-asked-revision", "revise", "")
+    assert decision.problems[0].message == "accept days as well"
+
+
+def test_a_person_who_asks_for_a_change_of_a_persons_proposal_waits_for_its_author() -> None:
+    decision = decided(proposal=a_proposal(author="bob", kind="person", request=None), also=[by_person("revise")], spent=None)
+    assert outcome(decision) == ("person-asked-revision", "wait", "author")
+
+
+def test_failed_checks_go_back_to_the_agent_with_what_was_found() -> None:
+    found = a_result(
+        "style", "failed", findings=(Finding(message="unused import", path="skills/word-count/skill.py", line=1), Finding(message="n", level="note"))
+    )
+    decision = decided(report=CheckReport(head=a_report().head, results=(found, *a_report().results)))
+    assert outcome(decision) == ("checks-failed", "revise", "")
+    assert [problem.message for problem in decision.problems] == ["unused import"]
+
+
+def test_failed_checks_of_a_persons_proposal_wait_for_its_author() -> None:
+    assert outcome(decided(report=a_report(tests="failed"), proposal=a_proposal(author="ada"))) == ("checks-failed", "wait", "author")
+
+
+def test_failed_checks_wait_for_a_person_once_the_budget_is_spent() -> None:
+    decision = decided(report=a_report(tests="failed"), spent=Spent(attempts=6))
+    assert outcome(decision) == ("checks-failed", "wait", "person")
+    assert "attempts: 6 of 6" in decision.why
+
+
+def test_failed_checks_wait_for_a_person_where_the_contract_is_not_at_hand() -> None:
+    assert outcome(decided(report=a_report(tests="failed"), revisable=False)) == ("checks-failed", "wait", "person")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        None,
+        a_report(tests="could_not_tell"),
+        CheckReport(head=a_report().head, results=a_report().results[:-1]),
+        a_report().model_copy(update={"head": OLD}),
+    ],
+    ids=["none", "one-could-not-tell", "one-missing", "of-another-head"],
+)
+def test_checks_that_could_not_tell_wait_for_the_machine_whoever_approves(report: CheckReport | None) -> None:
+    decision = decided(report=report, also=[by_person()])
+    assert outcome(decision) == ("checks-could-not-tell", "wait", "machine")
+    assert "skillops retry 2" in decision.why
+
+
+def test_most_reviewers_rejecting_rejects() -> None:
+    assert outcome(decided(reviews=panel(fit="reject", security="reject"))) == ("most-reviewers-reject", "reject", "")
+
+
+def test_one_reviewer_rejecting_waits_for_a_person() -> None:
+    assert outcome(decided(reviews=panel(fit="reject"))) == ("a-reviewer-rejects", "wait", "person")
+
+
+def test_a_remark_whose_reproducer_fails_goes_back_to_the_agent() -> None:
+    decision = decided(reviews=(*panel()[1:], a_review("correctness", "revise", remarks=[BLOCKING])))
+    assert outcome(decision) == ("remark-blocks", "revise", "")
+    assert decision.problems[0].line == 3 and '"text":""' in decision.problems[0].message
+
+
+def test_a_remark_that_blocks_waits_for_a_person_once_the_budget_is_spent() -> None:
+    reviews = (*panel()[1:], a_review("correctness", "revise", remarks=[BLOCKING]))
+    assert outcome(decided(reviews=reviews, spent=Spent(tokens=400_000))) == ("remark-blocks", "wait", "person")
+
+
+def test_a_remark_whose_reproducer_did_not_fail_blocks_nothing() -> None:
+    reviews = (*panel()[1:], a_review("correctness", "approve", remarks=[{**BLOCKING, "reproduced": False}]))
+    assert decided(reviews=reviews).action is Action.MERGE
+
+
+def test_an_approval_of_ones_own_proposal_does_not_count() -> None:
+    mine = a_proposal(author="ada", kind="person", request=None)
+    decision = decided(proposal=mine, risk="medium", also=[by_person()], spent=None)
+    assert outcome(decision) == ("self-approval", "wait", "person")
+
+
+def test_an_approval_of_ones_own_proposal_counts_where_policy_lets_it() -> None:
+    mine = a_proposal(author="ada", kind="person", request=None)
+    assert decided(proposal=mine, risk="medium", also=[by_person()], spent=None, policy=Policy(self_approval=True)).action is Action.MERGE
+
+
+def test_an_own_approval_that_nobody_asked_for_does_no_harm() -> None:
+    assert decided(proposal=a_proposal(author="ada", kind="person"), also=[by_person()]).action is Action.MERGE
+
+
+def test_a_reviewer_that_could_not_tell_waits_for_a_person() -> None:
+    assert outcome(decided(reviews=panel(fit="could_not_tell"))) == ("no-quorum", "wait", "person")
+
+
+def test_a_missed_quorum_waits_for_a_person() -> None:
+    decision = decided(reviews=panel()[:1])
+    assert outcome(decision) == ("no-quorum", "wait", "person")
+    assert "1 of the 2" in decision.why and "skillops approve 2" in decision.why
+
+
+def test_reviewers_that_policy_does_not_ask_count_for_nothing() -> None:
+    assert decided(reviews=(a_review("friend"), a_review("other"))).rule == "no-quorum"
+
+
+def test_a_protected_path_waits_for_a_person() -> None:
+    policy = Policy(protected=("reviewers/",))
+    decision = decided(policy=policy, changed_paths=("skills/x/skill.py", "reviewers/policy.yaml"))
+    assert outcome(decision) == ("protected-path", "wait", "person")
+    assert "reviewers/policy.yaml" in decision.why
+
+
+def test_policy_asks_a_person_at_its_risk_and_says_why() -> None:
+    decision = decided(risk="medium", risk_reasons=("reaches api.example.com:443",))
+    assert outcome(decision) == ("policy-asks-person", "wait", "person")
+    assert "api.example.com" in decision.why
+
+
+@pytest.mark.parametrize(
+    ("autonomy", "risk", "action"),
+    [
+        ("manual", "low", "wait"),
+        ("balanced", "low", "merge"),
+        ("balanced", "medium", "wait"),
+        ("automatic", "medium", "merge"),
+        ("automatic", "high", "wait"),
+    ],
+)
+def test_autonomy_says_where_a_person_is_asked(autonomy: Any, risk: Any, action: str) -> None:
+    assert decided(policy=Policy(autonomy=autonomy), risk=risk).action == action
+
+
+def test_where_all_agree_it_is_merged() -> None:
+    assert outcome(decided()) == ("all-agree", "merge", "")
+
+
+@pytest.mark.parametrize(
+    "reviews",
+    [panel(fit="could_not_tell"), panel(fit="reject"), panel(fit="reject", security="reject"), (), (a_review("fit", "revise", remarks=[BLOCKING]),)],
+    ids=["could-not-tell", "one-reject", "most-reject", "none", "blocking-remark"],
+)
+def test_a_persons_approval_overrules_the_reviewers(reviews: tuple[Review, ...]) -> None:
+    assert decided(reviews=reviews, also=[by_person()]).action is Action.MERGE
+
+
+def test_as_many_approvals_are_needed_as_policy_says() -> None:
+    policy = Policy.model_validate({"approvals": {"low": 1, "medium": 2, "high": 2}})
+    assert decided(policy=policy, risk="high", also=[by_person()]).action is Action.WAIT
+    assert decided(policy=policy, risk="high", also=[by_person(), by_person(person="bob")]).action is Action.MERGE
+
+
+def test_nobody_needs_no_approval_where_a_person_is_asked() -> None:
+    policy = Policy.model_validate({"approvals": {"low": 0, "medium": 0, "high": 0}})
+    assert decided(policy=policy, risk="high").action is Action.WAIT
+
+
+@pytest.mark.parametrize("person", ["mallory", AUTHOR, WITNESS])
+def test_only_approvers_approve(person: str) -> None:
+    anyone_but = Policy(approvers=("ada", AUTHOR, WITNESS))
+    assert decided(policy=anyone_but, risk="high", also=[by_person(person=person)]).action is Action.WAIT
+
+
+def test_only_people_with_a_say_reject() -> None:
+    assert decided(policy=Policy(approvers=("ada",)), also=[by_person("reject", "mallory")]).action is Action.MERGE
+
+
+def test_verdicts_on_another_head_never_count() -> None:
+    stale = tuple(review.model_copy(update={"head": OLD}) for review in panel())
+    assert decided(reviews=stale).rule == "no-quorum"
+    assert decided(risk="high", also=[by_person(head=OLD)]).action is Action.WAIT
+    assert decided(also=[by_person("reject", head=OLD)]).action is Action.MERGE
+
+
+def test_each_row_has_a_name_of_its_own() -> None:
+    assert len({name for name, _ in RULES}) == len(RULES)
+
+
+OUTCOMES = st.sampled_from([outcome.value for outcome in Outcome])
+VERDICTS = st.sampled_from(["approve", "revise", "reject", "could_not_tell"])
+
+
+@given(
+    outcomes=st.dictionaries(st.sampled_from(CHECKS), OUTCOMES, max_size=2),
+    verdicts=st.dictionaries(st.sampled_from(PANEL), VERDICTS),
+    people=st.lists(st.tuples(st.sampled_from(["ada", "bob", AUTHOR]), st.sampled_from(["approve", "revise", "reject"])), max_size=3),
+    risk=st.sampled_from(["low", "medium", "high"]),
+    autonomy=st.sampled_from(["manual", "balanced", "automatic"]),
+    author=st.sampled_from([AUTHOR, "ada"]),
+)
+def test_nothing_merges_but_what_passed_and_was_agreed_to(
+    outcomes: dict[str, str], verdicts: dict[str, str], people: list[tuple[str, str]], risk: Any, autonomy: Any, author: str
+) -> None:
+    said = [by_person(verdict, person) for person, verdict in people]
+    decision = decided(
+        report=a_report(**outcomes),
+        reviews=panel(**verdicts),
+        also=said,
+        risk=risk,
+        policy=Policy(autonomy=autonomy),
+        proposal=a_proposal(author=author),
+    )
+    if decision.action is Action.MERGE:
+        assert set(outcomes.values()) <= {"passed"}
+        approving = {person for person, verdict in people if verdict == "approve"} - {author, AUTHOR}
+        assert approving or not {"reject", "could_not_tell"} & set(verdicts.values())
+
+
+def test_risk_is_that_of_the_riskiest_trait() -> None:
+    plain = a_manifest()
+    reaching = a_manifest(permissions={"network": ["api.example.com:443"]})
+    secret = a_manifest(permissions={"network": ["api.example.com:443"], "secrets": ["API_KEY"]})
+    assert risk_of(plain, None, Policy()) == ("low", ())
+    assert risk_of(reaching, None, Policy()) == ("medium", ("reaches api.example.com:443",))
+    assert risk_of(secret, None, Policy()) == ("high", ("reads the secrets API_KEY",))
+    assert risk_of(reaching, plain, Policy())[0] == "high", "asking for more than the version before"
+    assert risk_of(reaching, reaching, Policy())[0] == "medium"
+    assert risk_of(None, plain, Policy())[0] == "high"
+
+
+@pytest.mark.parametrize(
+    ("traits", "risk"),
+    [({"annotations": {"destructive": True}}, "high"), ({"dependencies": ["attrs==25.4.0"]}, "medium"), ({"runtime": "container"}, "high"),
+     ({"permissions": {"storage": "persistent"}}, "medium")],
+)  # fmt: skip
+def test_every_trait_brings_its_risk(traits: dict[str, Any], risk: str) -> None:
+    assert risk_of(a_manifest(**traits), None, Policy())[0] == risk
+
+
+def test_the_shipped_policy_is_the_default_with_the_judges_protected() -> None:
+    shipped = (Path(reviewers.__file__).parent / "policy.yaml").read_bytes()
+    policy = read_policy(shipped, "reviewers/policy.yaml")
+    assert policy.model_copy(update={"protected": ()}) == Policy()
+    assert "reviewers/" in policy.protected
