@@ -129,7 +129,7 @@ class Author:
             except CouldNotTell as error:
                 # Not the author's fault and no attempt, but the answer was paid for.
                 self._record(Event(stage="proposing", what="stumbled", actor=AUTHOR, request=task.request, skill=task.contract.name,
-                                   outcome="could_not_tell", note=str(error), tokens=tokens, cost=cost))  # fmt: skip
+                                   outcome="could_not_tell", note=error.fault, tokens=tokens, cost=cost))  # fmt: skip
                 raise
         attempt = replace(attempt, problems=tuple(_steady(problem, task.contract.name) for problem in attempt.problems[:PROBLEMS]))
         self._keep_files(task, number, attempt)
@@ -222,7 +222,7 @@ def _attempts(task: Assignment, ledger: Ledger) -> list[Event]:
 def _variables(task: Assignment, last: Attempt) -> dict[str, Any]:
     """What the model is told; it identifies the question to a recorded session, so there is no commit and no time in it."""
     return {
-        "contract": task.contract.model_dump(mode="json"), "runtime": task.contract.runtime, "version": task.version,
+        "contract": task.contract.model_dump(mode="json"), "runtime": task.contract.runtime,
         "files": _shown(task.files), "mend": _lines(task.problems), "attempt": _shown(last.files or {}), "problems": _lines(last.problems),
     }  # fmt: skip
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 import difflib
 import hashlib
 import sqlite3
-from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from agent.domain.registry import Entry
 from agent.domain.skill import NAME_LENGTH, Manifest, Status
-from agent.errors import CouldNotTell, InvalidFile
+from agent.errors import CouldNotTell
 from agent.nearness import Embed, by_meaning, by_words, indexed, signs_of, vectors_of
-from agent.registry_file import PATH, block_in, entry_of, pieces, revision_of
+from agent.registry_file import Section, block_in, check_order, cut, entry_of, pieces, revision_of
 from agent.sqlite_file import SqliteFile
 
 FORMAT = 1  # of what is indexed: raising it indexes every skill anew
+SECTION = 100  # blocks of the file that are compared at once; one that changed is looked through block by block
+BATCH = 256  # texts that are turned into vectors at once
 CANDIDATES = 50  # hits of the text search that are ranked again by meaning
 
 _SCHEMA = """
@@ -35,13 +36,14 @@ CREATE TABLE IF NOT EXISTS skill (
     entry TEXT NOT NULL,
     manifest TEXT
 ) STRICT;
-CREATE INDEX IF NOT EXISTS skill_hash ON skill (hash, name);
+CREATE TABLE IF NOT EXISTS section (first TEXT PRIMARY KEY, hash BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS skill_tree ON skill (name, tree);
 CREATE TABLE IF NOT EXISTS vector (id INTEGER PRIMARY KEY, signs BLOB NOT NULL, numbers BLOB NOT NULL) STRICT;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
     name, aliases, description, schemas, prefix = '3', tokenize = 'porter unicode61 remove_diacritics 2'
 );
 """
+_BEYOND = "\x7f"  # above every name
 _T = TypeVar("_T")
 _Sources = tuple[str, Callable[[], str], Callable[[Entry], Manifest | None]]
 
@@ -53,12 +55,13 @@ class Hit(NamedTuple):
     score: float
 
 
-class Changed(NamedTuple):
-    """What a new text of the registry means for the index."""
+class Difference(NamedTuple):
+    """What a new text of the registry changes in the index. A section's hash is that of its text, from its first name on."""
 
     revision: int
-    gone: tuple[str, ...]
-    entries: tuple[tuple[bytes, Entry, Manifest | None], ...]
+    gone: list[str]
+    entries: list[tuple[bytes, Entry]]
+    sections: list[tuple[str, bytes]]
 
 
 class Catalog:
@@ -153,14 +156,30 @@ class Catalog:
             with self._file.reading() as index:
                 seen = _blob(index)
                 if seen == wanted:
-                    return
-                known = dict(index.execute("SELECT hash, name FROM skill").fetchall())
-            changed = _changed(text(), known, manifest)
-            vectors = vectors_of(self._embed, [_meaning(entry) for _, entry, _ in changed.entries])
+                    return None
+                difference = _difference(index, text())
+            manifests = [manifest(entry) for _, entry in difference.entries]
             with self._file.writing() as index:
-                if _blob(index) == seen:  # else another process was faster, and what changed is to be looked up again
-                    _apply(index, wanted, changed, vectors)
-                    return
+                fresh = _blob(index) == seen  # else another process was faster, and what changed is to be looked up again
+                if fresh:
+                    _apply(index, wanted, difference, manifests)
+            if fresh:
+                return self._add_vectors()
+
+    def _add_vectors(self) -> None:
+        """Makes the vectors that changed skills lack, or skills that were indexed while there were none to be had."""
+        sql = "SELECT id, hash, entry FROM skill WHERE status <> 'retired' AND id NOT IN (SELECT id FROM vector) LIMIT ?"
+        while self._embed is not None:
+            with self._file.reading() as index:
+                lacking = index.execute(sql, (BATCH,)).fetchall()
+            vectors = vectors_of(self._embed, [_meaning(Entry.model_validate_json(row["entry"])) for row in lacking])
+            if not vectors:
+                return
+            with self._file.writing() as index:
+                for row, vector in zip(lacking, vectors, strict=True):
+                    same = "SELECT id, ?, ? FROM skill WHERE id = ? AND hash = ?"  # it may have changed meanwhile
+                    values = (signs_of(vector), vector.tobytes(), row["id"], row["hash"])
+                    index.execute(f"INSERT OR REPLACE INTO vector (id, signs, numbers) {same}", values)
 
 
 def _blob(index: sqlite3.Connection) -> str | None:
@@ -175,42 +194,57 @@ def _is_damage(cause: BaseException | None) -> bool:
     return type(cause) is sqlite3.DatabaseError
 
 
-def _changed(text: str, known: Mapping[bytes, str], manifest: Callable[[Entry], Manifest | None]) -> Changed:
-    """What `text` changes of the index, which knows skills by the digest of their piece of the file."""
-    found: set[str] = set()
-    entries: list[tuple[bytes, Entry]] = []
-    line, parts = pieces(text)
+def _difference(index: sqlite3.Connection, text: str) -> Difference:
+    difference = Difference(revision_of(text), [], [], [])
+    known = index.execute("SELECT first, hash FROM section ORDER BY first").fetchall() or [("", b"")]
+    firsts = [first for first, _ in known]
+    for (first, hash), beyond, section in zip(known, [*firsts[1:], _BEYOND], cut(text, firsts[1:]), strict=True):
+        if _hash(section.text) != hash:
+            _compare(index, section, first, beyond, difference)
+    return difference
+
+
+def _compare(index: sqlite3.Connection, section: Section, first: str, beyond: str, difference: Difference) -> None:
+    """Adds what changed in a section, which holds the names from `first` to below `beyond`."""
+    known = dict(index.execute("SELECT hash, name FROM skill WHERE name >= ? AND name < ?", (first, beyond)).fetchall())
+    line, parts = section.line, pieces(section.text)
+    names: list[str] = []
     for piece in parts:
-        digest = hashlib.sha256(f"{FORMAT}{piece}".encode()).digest()
-        name = known.get(digest)
+        hash = _hash(piece)
+        name = known.get(hash)
         if name is None and (block := block_in(piece, line)):
             name = block.name
-            entries.append((digest, entry_of(block)))
-        if name in found:
-            raise InvalidFile(PATH, f"the skill {name!r} is already there; expected it once", line=line)
+            difference.entries.append((hash, entry_of(block)))
         if name is not None:
-            found.add(name)
+            check_order(names[-1] if names else "", name, line)
+            if not first <= name < beyond:  # no section of a sorted file holds it
+                check_order(max(first, name), min(name, beyond), line)
+        names.append(name or first)
         line += piece.count("\n")
-    gone = tuple(name for name in known.values() if name not in found)
-    return Changed(revision_of(text), gone, tuple((digest, entry, manifest(entry)) for digest, entry in entries))
+    difference.gone.extend(set(known.values()).difference(names))
+    for place in range(0, len(parts) or 1, SECTION):
+        text = "".join(parts[place : place + SECTION])
+        difference.sections.append((names[place] if place else first, _hash(text)))
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(f"{FORMAT}{text}".encode()).digest()
 
 
 def _meaning(entry: Entry) -> str:
     return f"{entry.name}: {entry.description} {'; '.join(entry.aliases)}"[:8000]
 
 
-def _apply(index: sqlite3.Connection, blob: str, changed: Changed, vectors: Sequence[array[float]] | None) -> None:
-    for name in (*changed.gone, *(entry.name for _, entry, _ in changed.entries)):
+def _apply(index: sqlite3.Connection, blob: str, difference: Difference, manifests: Sequence[Manifest | None]) -> None:
+    for name in (*difference.gone, *(entry.name for _, entry in difference.entries)):
         for row in index.execute("SELECT id FROM skill WHERE name = ?", (name,)).fetchall():
             index.execute("DELETE FROM words WHERE rowid = ?", (row["id"],))
             index.execute("DELETE FROM vector WHERE id = ?", (row["id"],))
             index.execute("DELETE FROM skill WHERE id = ?", (row["id"],))
-    for place, (digest, entry, manifest) in enumerate(changed.entries):
-        row = (entry.name, digest, entry.status, entry.tree, entry.model_dump_json(), manifest.model_dump_json() if manifest else None)
+    for (hash, entry), manifest in zip(difference.entries, manifests, strict=True):
+        row = (entry.name, hash, entry.status, entry.tree, entry.model_dump_json(), manifest.model_dump_json() if manifest else None)
         id = index.execute("INSERT INTO skill (name, hash, status, tree, entry, manifest) VALUES (?, ?, ?, ?, ?, ?)", row).lastrowid
-        if entry.status == "retired":
-            continue
-        index.execute("INSERT INTO words (rowid, name, aliases, description, schemas) VALUES (?, ?, ?, ?, ?)", (id, *indexed(entry, manifest)))
-        if vectors:
-            index.execute("INSERT INTO vector (id, signs, numbers) VALUES (?, ?, ?)", (id, signs_of(vectors[place]), vectors[place].tobytes()))
-    index.execute("INSERT OR REPLACE INTO head (one, blob, revision) VALUES (1, ?, ?)", (blob, changed.revision))
+        if entry.status != "retired":
+            index.execute("INSERT INTO words (rowid, name, aliases, description, schemas) VALUES (?, ?, ?, ?, ?)", (id, *indexed(entry, manifest)))
+    index.executemany("INSERT OR REPLACE INTO section (first, hash) VALUES (?, ?)", difference.sections)
+    index.execute("INSERT OR REPLACE INTO head (one, blob, revision) VALUES (1, ?, ?)", (blob, difference.revision))

@@ -8,77 +8,99 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
-from pathlib import Path
+from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import Any, NoReturn
 
 import typer
 
-from agent.commands import people, registry, repository, talk, work
-from agent.errors import CouldNotTell, SkillOpsError
+from agent.commands import gates, people, registry, repository, talk, work
+from agent.errors import CouldNotTell, SkillOpsError, UsageError
+
+STOPPED = 130  # what a shell says of a command that Ctrl-C ended
 
 app = typer.Typer(
-    name="skillops", no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    name="skillops",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
     help="GitOps for an AI agent's own abilities: skills written, checked, reviewed, merged and deployed by pull request.",
     epilog="Exit codes: 0 done, 1 a check or review said no, 2 wrong usage, 3 waits for a person, 4 could not tell, 5 configuration.",
-)  # fmt: skip
-for shelf in (repository, talk, work, people, registry):
+)
+for shelf in (repository, talk, work, gates, people, registry):
     shelf.add_to(app)
 
 
-def main() -> None:
-    """Runs a verb. With --json an error is one JSON document too; without, it is told on stderr."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a verb and exits with its code. With --json an error is one JSON document too; without, it is told on stderr."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    as_json = "--json" in given
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a sign shows its number
     try:
-        app(standalone_mode=False)
+        code = app(given, prog_name="skillops", standalone_mode=False)
     except SkillOpsError as error:
-        _tell(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("\nStopped. Nothing is lost: `skillops run` carries on from here.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_told(error, as_json))
+    except (KeyboardInterrupt, typer.Abort):
+        code = STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except Exception as error:
-        if code := _usage(error):
-            sys.exit(code)
-        log = _written(traceback.format_exc())
-        _tell(CouldNotTell(f"Something unexpected happened: {type(error).__name__}: {error}",
-                           next_step=f"The details are in {log}; they make a good issue. Nothing is lost: run the command again."))  # fmt: skip
-        sys.exit(CouldNotTell.exit_code)
+        code = 0
+    except OSError as error:
+        sys.exit(_told(_machine_said_no(error), as_json))
+    except Exception as error:  # noqa: BLE001 (the outermost door of the command)
+        sys.exit(_misused(error, as_json) if hasattr(error, "show") else _told(_unexpected(error), as_json))
+    if code == STOPPED:
+        stopped = SkillOpsError("Stopped.", next_step="Nothing is lost: `skillops run` carries on from here.")
+        _told(stopped, as_json)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage(error: Exception) -> int:
-    """Click's own errors show themselves; 2, or 0 where this is none of them."""
-    show = getattr(error, "show", None)
-    if show is None:
-        return 0
-    if "--json" in sys.argv:
-        print(json.dumps({"error": {"code": "usage", "what": str(getattr(error, "message", error)), "why": "", "next_step": "skillops --help"}}))
+def _told(error: SkillOpsError, as_json: bool) -> int:
+    """Tells an error and returns its exit code."""
+    if as_json:
+        print(json.dumps({"error": error.told()}))
     else:
-        show()
-    return 2
+        from agent.screen import errors
+
+        errors(error)
+    return error.exit_code
 
 
-def _tell(error: SkillOpsError) -> None:
-    if "--json" in sys.argv:
-        print(json.dumps({"error": {"code": error.code, "what": error.what, "why": error.why, "next_step": error.next_step}}))
-        return
-    from agent.screen import errors
+def _misused(error: Any, as_json: bool) -> int:
+    """Typer's own errors (an unknown option, a missing argument) show themselves."""
+    message = str(getattr(error, "message", "")) or "A verb is missing."
+    if as_json:
+        return _told(UsageError(message, next_step="`skillops --help`, or `skillops VERB --help`."), as_json)
+    error.show()
+    return UsageError.exit_code
 
-    errors(error)
+
+def _machine_said_no(error: OSError) -> CouldNotTell:
+    where = f" ({error.filename})" if error.filename else ""
+    return CouldNotTell(
+        f"This machine said no: {error.strerror or type(error).__name__}{where}.",
+        next_step="See that the disk is not full and that the folder is yours to write in (`skillops doctor`), then run the command again.",
+    )
 
 
-def _written(text: str) -> Path:
+def _unexpected(error: Exception) -> CouldNotTell:
+    """A fault of SkillOps itself; its details go to a file that can be pasted into an issue."""
     import tempfile
+    import traceback
 
-    path = Path(tempfile.gettempdir()) / "skillops-error.log"
+    details = traceback.format_exc()
     try:
-        path.write_text(text)
+        with tempfile.NamedTemporaryFile("w", prefix="skillops-error-", suffix=".log", delete=False) as log:
+            log.write(details)
+        place = f"The details are in {log.name}; they make a good issue."
     except OSError:
-        print(text, file=sys.stderr)
-    return path
+        print(details, file=sys.stderr)
+        place = "The details are above; they make a good issue."
+    return CouldNotTell(
+        f"Something unexpected happened: {type(error).__name__}: {error}", next_step=f"{place} Nothing is lost: run the command again."
+    )
 
 
 if __name__ == "__main__":

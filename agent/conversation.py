@@ -218,7 +218,7 @@ class Conversations:
         try:
             asked = question()
         except ModelUnavailable as error:
-            lost = {"what": "unanswered", "outcome": "could_not_tell", "note": str(error), "tokens": error.tokens, "cost": error.cost}
+            lost = {"what": "unanswered", "outcome": "could_not_tell", "note": error.fault, "tokens": error.tokens, "cost": error.cost}
             self._record(event.model_copy(update=lost))
             raise
         spent = {"tokens": asked.tokens, "cost": asked.cost, "seconds": asked.seconds, "data": {"model": asked.model}}

@@ -26,6 +26,15 @@ class SkillOpsError(Exception):
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.next_step) if part)
 
+    @property
+    def fault(self) -> str:
+        """What and why, without the advice: for the trail and for verdicts, which are read later."""
+        return " ".join(part for part in (self.what, self.why) if part)
+
+    def told(self) -> dict[str, str]:
+        """As JSON values."""
+        return {"code": self.code, "what": self.what, "why": self.why, "next_step": self.next_step}
+
 
 class Refused(SkillOpsError):
     """A gate, a reviewer or a rule said no."""
@@ -127,5 +136,5 @@ class InvalidFile(ConfigurationError):
 
     def __init__(self, path: str, expected: str, *, line: int | None = None, next_step: str = "") -> None:
         place = path if line is None else f"{path}:{line}"
-        super().__init__(f"{place}: {expected}", next_step=next_step or f"Correct {path} and try again.")
+        super().__init__(f"{place}: {expected}" + ("" if expected.endswith(".") else "."), next_step=next_step or f"Correct {path} and try again.")
         self.path, self.line, self.expected = path, line, expected

@@ -58,7 +58,7 @@ class Instance:
             if time.monotonic() + pause > deadline:
                 return f"it was not healthy within {allowed:g} s: {why}"
             time.sleep(pause)
-            pause = min(pause * 1.5, 0.2)
+            pause = min(pause * 1.2, 0.1)
 
     def calls(self) -> tuple[float, float] | None:
         """How many calls it has had, and how many are under way; None where its /metrics do not tell."""
@@ -119,7 +119,13 @@ def unserved(manifest: Manifest) -> str:
 
 
 def language_of(manifest: Manifest, languages: Mapping[str, Language]) -> Language:
-    """Raises Refused where this runtime does not know the language."""
+    """Raises Refused where this runtime cannot serve the skill."""
+    if asked := unserved(manifest):
+        raise Refused(
+            f"{manifest.name} cannot be served here: it asks for {asked}.",
+            why="The process runtime gives a skill neither network nor secrets yet.",
+            next_step="Take that out of `permissions` in its skill.yaml, or serve it with another runtime.",
+        )
     if language := languages.get(manifest.runtime):
         return language
     raise Refused(

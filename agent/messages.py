@@ -240,25 +240,28 @@ def _cell(text: str) -> str:
 # ---- events, one line each: what `explain` and the live display say ------------------------------------------------
 
 _EVENTS = {
-    "planned": "planned: {note}",
+    "asked": "asked the model {model}",
+    "unanswered": "the model gave no answer: {note}",
+    "answered": "answered the person",
+    "asks": "asked the person a question",
+    "waits": "waits for what it raised",
+    "failed": "could not do the task",
+    "raised": "raised request #{request}: {note}",
+    "invoked": "called {skill}{why}",
     "assessed": "assessed as {outcome}: {note}",
-    "witnessed": "the witness wrote its cases from the contract alone",
-    "attempt": "draft {attempt}: {outcome}{problems}",
+    "witnessed": "the witness wrote {cases} cases from the contract alone",
+    "attempt": "draft {attempt} {outcome}{problems}",
     "gave_up": "out of budget: {note}",
-    "pushed": "pushed a revision",
-    "proposed": "opened proposal #{proposal}",
+    "pushed": "pushed {short} to proposal #{proposal}",
+    "proposed": "opened proposal #{proposal}: {skill} {version}",
     "checked": "{check}: {outcome}. {note}",
     "reviewed": "{actor}: {outcome}. {note}",
-    "decided": "policy: {outcome}, because {note}",
+    "decided": "policy says {outcome}: {note}",
     "merged": "merged #{proposal} as {short}",
     "released": "released {skill} {version} as registry revision {revision}",
     "deployed": "{skill} {version} is healthy and serves",
     "deploy_failed": "{skill} {version} was not deployed: {note}",
     "removed": "{skill} serves no more",
-    "invoked": "called {skill}: {outcome}{note}",
-    "answered": "answered: {note}",
-    "raised": "raised request #{request}: {note}",
-    "resumed": "took the conversation up again",
     "approve": "{actor} approved{why}",
     "reject": "{actor} rejected it{why}",
     "revise": "{actor} sent it back{why}",
@@ -267,22 +270,27 @@ _EVENTS = {
     "stumbled": "could not go on: {note}",
 }
 WORDS = frozenset(_EVENTS)
+SHORT = 110  # characters of a problem or, on a live display, of a note
 
 
-def event_sentence(event: Event) -> str:
-    """One event in one line."""
-    problems = event.data.get("problems") or []
-    told = "".join(f"; {problem_line(Problem.model_validate(problem))}" for problem in problems[:2])
-    more = f" and {len(problems) - 2} more" if len(problems) > 2 else ""
+def event_sentence(event: Event, width: int | None = None) -> str:
+    """One event in one line; `width` is the most characters of its note, None all of them."""
+    problems = [Problem.model_validate(problem) for problem in event.data.get("problems") or ()]
+    told = "".join(f"; {_cut(problem_line(problem), SHORT)}" for problem in problems[:2])
+    more = f"; and {len(problems) - 2} more" if len(problems) > 2 else ""
+    note = _cut(event.note, width)
     values = {
-        **event.data, "note": event.note, "outcome": event.outcome.replace("_", " "), "actor": event.actor, "skill": event.skill,
+        **event.data, "note": note, "outcome": event.outcome.replace("_", " "), "actor": event.actor, "skill": event.skill,
         "proposal": event.proposal, "request": event.request, "short": (event.commit or "")[:8], "problems": told + more,
-        "why": f": {event.note}" if event.note else "",
+        "why": f": {note}" if note else "",
     }  # fmt: skip
-    template = _EVENTS.get(event.what)
-    if template is None:
-        return f"{event.what} {event.note}".strip()
-    return " ".join(template.format_map(_Missing(values)).split())
+    return _cut(_EVENTS[event.what].format_map(_Missing(values))) if event.what in _EVENTS else f"{event.what} {note}".strip()
+
+
+def _cut(text: str, width: int | None = None) -> str:
+    """`text` in one line of at most `width` characters."""
+    line = " ".join(text.split())
+    return line if width is None or len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 class _Missing(dict[str, object]):

@@ -18,9 +18,9 @@ from agent.errors import SkillOpsError
 Embed = Callable[[Sequence[str]], list[list[float]]]
 
 TERMS = 24  # distinct words of a query that are looked up; the rest of an enormous one is not read
-RAREST = 6  # of these are searched for one by one: they tell what a long text is about
-COMMON = 800  # skills that hold a word: from here on it tells little, and counts in names and aliases alone
-RANKED = 1500  # rows that are ranked at most: what keeps the slowest query short
+RAREST = 5  # of these are searched for one by one: they tell what a long text is about
+COMMON = 500  # skills that hold a word: from here on it tells little, and counts in names and aliases alone
+RANKED = 1000  # rows that are ranked at most: what keeps the slowest query short
 SHORTLIST = 64  # vectors that are compared number by number, of those whose signs agree most
 
 _STOP = frozenset(

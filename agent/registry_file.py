@@ -1,14 +1,15 @@
 """registry.yaml <-> Registry, byte-stable.
 
 The file is a header (apiVersion, kind, revision), the line `skills:` and one block a skill: a line of two spaces and the
-name, and below it lines of at least four. Blocks are found by these lines alone, so that one can be exchanged without reading
-or changing the others, and each is the same piece of YAML on its own as in the file.
+name, and below it lines of at least four. Blocks are sorted by name and found by these lines alone, so that one can be exchanged
+without reading or changing the others, and each is the same piece of YAML on its own as in the file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -28,6 +29,7 @@ _SKILLS = re.compile(r"^skills:[ \t]*(\{\}[ \t]*)?(?:#[^\n]*)?(?:\n|\Z)", re.MUL
 _REVISION = re.compile(r"^revision:[ \t]*(\d+)", re.MULTILINE)
 _BLOCK = re.compile(rf'  (?P<quote>"?)(?P<name>{_NAME})(?P=quote):[^\n]*(?:\n|\Z)(?:(?:[ \t]*\n)*    [^\n]*(?:\n|\Z))*')
 _HEADER = re.compile(rf'^  "?({_NAME})"?:', re.MULTILINE)
+_CUT = re.compile(r'\n(?=  ["a-z])')
 _BETWEEN = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
 
 
@@ -37,6 +39,18 @@ class Block(NamedTuple):
     name: str
     text: str
     line: int
+
+
+class Section(NamedTuple):
+    """A run of blocks, `start` characters into the file's text `whole`."""
+
+    text: str
+    whole: str
+    start: int
+
+    @property
+    def line(self) -> int:
+        return self.whole.count("\n", 0, self.start) + 1
 
 
 class _Head(Frozen):
@@ -49,12 +63,8 @@ class _Head(Frozen):
 def parse(text: str | bytes, path: str = PATH) -> Registry:
     """The whole file. Raises InvalidFile with the line, and what was expected there."""
     text = _text(text, path)
-    found: dict[str, Entry] = {}
-    for block in blocks(text, path):
-        if block.name in found:
-            raise InvalidFile(path, f"the skill {block.name!r} is already there; expected it once", line=block.line)
-        found[block.name] = entry_of(block, path)
-    return Registry(revision=revision_of(text, path), skills=tuple(found[name] for name in sorted(found)))
+    entries = tuple(entry_of(block, path) for block in blocks(text, path))
+    return Registry(revision=revision_of(text, path), skills=entries)
 
 
 def render(registry: Registry) -> str:
@@ -69,30 +79,61 @@ def splice(text: str, entry: Entry | None, *, name: str, revision: int | None = 
 
     All other bytes stay as they are, but for the revision: one more, or the one given.
     """
-    return _with_revision(_spliced(text, name, entry), revision)
+    return _spliced(text, {name: entry}, revision)
 
 
 def splice_all(text: str, entries: Sequence[Entry], gone: Sequence[str] = ()) -> str:
     """As `splice`, for several skills (those in `gone` are removed) with one rise of the revision."""
-    for name in gone:
-        text = _spliced(text, name, None)
-    for entry in entries:
-        text = _spliced(text, entry.name, entry)
-    return _with_revision(text, None)
+    return _spliced(text, dict.fromkeys(gone) | {entry.name: entry for entry in entries}, None)
+
+
+def cut(text: str, firsts: Sequence[str], path: str = PATH) -> list[Section]:
+    """What is below the line `skills:`, cut before the first block that is not below each of the names `firsts` (sorted).
+
+    Found by halving, so that a file that is hardly changed need not be gone through.
+    """
+    start = _skills_line(text, path).end()
+    places = [start, *(_not_below(name, text, start) for name in firsts), len(text)]
+    return [Section(text[one:next], text, one) for one, next in pairwise(places)]
+
+
+def pieces(section: str) -> list[str]:
+    """A section cut before each line that names a skill, unread. Joined they are the section."""
+    cuts = [0, *(match.end() for match in _CUT.finditer(section)), len(section)]
+    return [section[one:next] for one, next in pairwise(cuts) if one < next]
+
+
+def block_in(piece: str, line: int, path: str = PATH) -> Block | None:
+    """The block of a piece that starts on `line`; None where it is comments alone. InvalidFile where a line belongs to nothing."""
+    block = _BLOCK.match(piece)
+    at = block.end() if block else 0
+    while at < len(piece):
+        match = _BETWEEN.match(piece, at)
+        if match is None:
+            wrong = line + piece.count("\n", 0, at)
+            raise InvalidFile(path, "expected a skill's name after two spaces, or lines of its block after four", line=wrong)
+        at = match.end()
+    return Block(block["name"], block[0], line) if block else None
 
 
 def blocks(text: str, path: str = PATH) -> Iterator[Block]:
-    """The file's blocks in their order, unread. InvalidFile where a line belongs to none."""
-    start = _skills_line(text, path).end()
-    line = text.count("\n", 0, start) + 1
-    while start < len(text):
-        match = _BLOCK.match(text, start)
-        if match:
-            yield Block(match["name"], match[0], line)
-        elif not (match := _BETWEEN.match(text, start)):
-            raise InvalidFile(path, "expected a skill's name after two spaces, or lines of its block after four", line=line)
-        line += match[0].count("\n")
-        start = match.end()
+    """The file's blocks in their order, unread. InvalidFile where a line belongs to none, or the order is another."""
+    (section,) = cut(text, (), path)
+    line, above = section.line, ""
+    for piece in pieces(section.text):
+        if block := block_in(piece, line, path):
+            check_order(above, block.name, line, path)
+            yield block
+            above = block.name
+        line += piece.count("\n")
+
+
+def check_order(above: str, name: str, line: int, path: str = PATH) -> None:
+    """InvalidFile where a block is not in its place."""
+    if name == above:
+        raise InvalidFile(path, f"the skill {name!r} is already there; expected it once", line=line)
+    if name < above:
+        raise InvalidFile(path, f"expected the skills sorted by name, and {name!r} stands below {above!r}", line=line)
 
 
 def entry_of(block: Block, path: str = PATH) -> Entry:
@@ -132,29 +173,36 @@ def _skills_line(text: str, path: str = PATH) -> re.Match[str]:
     raise InvalidFile(path, "expected the line `skills:` after apiVersion, kind and revision", line=min(text.count("\n") + 1, 4))
 
 
-def _with_revision(text: str, revision: int | None) -> str:
-    now = revision_of(text)
-    match = _REVISION.search(text, 0, _skills_line(text).start())
-    if match is None:
+def _spliced(text: str, entries: Mapping[str, Entry | None], revision: int | None) -> str:
+    now, skills = revision_of(text), _skills_line(text)
+    number = _REVISION.search(text, 0, skills.start())
+    if number is None:
         raise InvalidFile(PATH, "expected `revision:` and a number on one line", line=1)
-    return f"{text[: match.start(1)]}{now + 1 if revision is None else revision}{text[match.end(1) :]}"
+    if not text.endswith("\n"):
+        text += "\n"
+    edits = [(number.start(1), number.end(1), str(now + 1 if revision is None else revision))]
+    edits += [_edit(text, skills.end(), name, entry) for name, entry in sorted(entries.items())]
+    parts, at = [], 0
+    for start, end, new in sorted(edits, key=lambda edit: edit[0]):
+        parts += [text[at:start], new]
+        at = end
+    return _listed("".join((*parts, text[at:])))
 
 
-def _spliced(text: str, name: str, entry: Entry | None) -> str:
-    start = _skills_line(text).end()
-    at = max(text.find(f"\n  {name}:", start - 1), text.find(f'\n  "{name}":', start - 1)) + 1
-    block = "" if entry is None else block_of(entry)
-    if at:
-        end = _BLOCK.match(text, at).end()  # type: ignore[union-attr]
-        return _listed(text[:at] + block + text[end:])
-    if entry is None:
-        return text
-    at = _place_for(name, text, start)
-    return _listed(text[:at] + ("\n" if text[at - 1] != "\n" else "") + block + text[at:])
+def _edit(text: str, start: int, name: str, entry: Entry | None) -> tuple[int, int, str]:
+    """From where to where what is to stand."""
+    new = "" if entry is None else block_of(entry)
+    at = _not_below(name, text, start)
+    header = _HEADER.match(text, at)
+    if header is None or header[1] != name:
+        at = _above_comments(text, start, at)
+        return at, at, new
+    block = _BLOCK.match(text, at)
+    return at, block.end() if block else at, new
 
 
-def _place_for(name: str, text: str, start: int) -> int:
-    """Where the block of a new name goes: before the first greater name and the comments above that."""
+def _not_below(name: str, text: str, start: int) -> int:
+    """Where the first block stands whose name is not below `name`; the end where there is none."""
     low, high, at = start, len(text), len(text)
     while low < high:
         middle = (low + high) // 2
@@ -163,6 +211,10 @@ def _place_for(name: str, text: str, start: int) -> int:
             low = header.end()
         else:
             high, at = middle, header.start() if header and header.start() < high else at
+    return at
+
+
+def _above_comments(text: str, start: int, at: int) -> int:
     while at < len(text) and (line := text.rfind("\n", start - 1, at - 1) + 1) and _BETWEEN.fullmatch(text, line, at):
         at = line
     return at

@@ -76,6 +76,14 @@ class Served:
         instance = self.instance
         return instance is not None and instance.process.running()
 
+    def was_called(self) -> bool:
+        """Whether its own counter has moved since this was last asked, or a call is under way."""
+        counted = self.instance.calls() if self.instance else None
+        if counted is None or (counted[0] == self.calls and not counted[1]):
+            return False
+        self.calls, self.used = counted[0], time.monotonic()
+        return True
+
     def waits(self) -> bool:
         """Whether it should run, does not, and may be started now."""
         return self.instance is None and self.state != "resting" and time.monotonic() >= self.not_before

@@ -17,8 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from agent.domain.release import Endpoint, Service
-from agent.errors import CouldNotTell, Refused, SkillOpsError
-from agent.instance import Instance, language_of, launch, not_healthy, seconds, tail, unserved
+from agent.errors import CouldNotTell, SkillOpsError
+from agent.instance import Instance, language_of, launch, not_healthy, seconds, tail
 from agent.ports import AdoptingSandbox, Deployment, Language
 from agent.served import Places, Served, read, unknown, write
 
@@ -36,18 +36,12 @@ class Supervisor:
         self._lock = threading.Lock()
         self._skill_locks: dict[str, threading.Lock] = {}
         self._hands = ThreadPoolExecutor(max_workers=8, thread_name_prefix="care")
-        self.ending = threading.Event()
+        self.ending, self.ended = threading.Event(), threading.Event()
 
     # ---- the verbs, as the port Runtime has them ---------------------------------------------------------------------
 
     def deploy(self, deployment: Deployment) -> Service:
         skill = deployment.skill
-        if asked := unserved(deployment.manifest):
-            raise Refused(
-                f"{skill} cannot be served here: it asks for {asked}.",
-                why="The process runtime gives a skill neither network nor secrets yet.",
-                next_step="Take that out of its skill.yaml, or serve it with another runtime.",
-            )
         with self._alone(skill):
             old = self._served.get(skill)
             if old and old.deployment.digest == deployment.digest and (old.running() or old.state == "resting"):
@@ -84,16 +78,11 @@ class Supervisor:
     def _healthy(self, deployment: Deployment) -> Instance:
         """A new instance, beside whatever runs. Raises Refused where it does not become healthy."""
         name, path = secrets.token_hex(4), self._places.log(deployment.skill)
+        language = language_of(deployment.manifest, self._languages)
         instance = launch(
-            Path(deployment.location),
-            deployment.manifest,
-            language_of(deployment.manifest, self._languages),
-            self._sandbox,
-            folder=self._places.sockets / name,
-            log=path,
-            storage=self._places.storage(deployment.skill),
-            outlive=True,
-        )
+            Path(deployment.location), deployment.manifest, language, self._sandbox,
+            folder=self._places.sockets / name, log=path, storage=self._places.storage(deployment.skill), outlive=True,
+        )  # fmt: skip
         instance.digest, instance.started_at = deployment.digest, self._sandbox.started_at(instance.process.pid)
         self._living[name] = instance
         try:
@@ -104,9 +93,7 @@ class Supervisor:
             raise
         if self.ending.is_set():
             self._discard(instance)
-            raise CouldNotTell(
-                f"{deployment.skill} was not started: the supervisor is ending.", next_step="Try again: the next command starts a new one."
-            )
+            raise CouldNotTell(f"{deployment.skill} was not started: the supervisor is ending.", next_step="Try again: a new one starts then.")
         if why:
             self._discard(instance)
             raise not_healthy(deployment.skill, why, path)
@@ -125,7 +112,7 @@ class Supervisor:
                 self._discard(new.instance)
             raise
         if old and old.instance:
-            threading.Thread(target=self._retire, args=(old.instance,), daemon=True).start()
+            self._retire(old.instance)
 
     def _put(self, skill: str, served: Served | None) -> None:
         if served:
@@ -148,15 +135,17 @@ class Supervisor:
 
     def _revive(self, served: Served) -> None:
         """Starts it anew; a start that fails is one more crash."""
+        instance = None
         try:
             instance = self._healthy(served.deployment)
+            served.started(instance)
+            self._places.switch(served.deployment.skill, served)
+            self._save()
         except (SkillOpsError, OSError) as error:
-            served.crashed(str(error))
             log.warning("%s does not start: %s", served.deployment.skill, error)
-            return
-        served.started(instance)
-        self._places.switch(served.deployment.skill, served)
-        self._save()
+            served.crashed(str(error))
+            if instance:
+                self._discard(instance)
 
     def _fell(self, served: Served, why: str) -> None:
         """It crashed or hangs: it is started again, the first time at once."""
@@ -170,8 +159,13 @@ class Supervisor:
             self._revive(served)
 
     def _retire(self, instance: Instance) -> None:
-        instance.drain()
-        self._discard(instance)
+        """Ends it once its last call is answered, without keeping anybody waiting."""
+
+        def drain_and_discard() -> None:
+            instance.drain()
+            self._discard(instance)
+
+        threading.Thread(target=drain_and_discard, daemon=True).start()
 
     def _discard(self, instance: Instance) -> None:
         instance.stop()
@@ -228,15 +222,15 @@ class Supervisor:
     def _rest(self, served: Served, instance: Instance) -> None:
         """Stops an idle skill. Calls go straight to its socket, so its own counter says whether it is idle."""
         skill = served.deployment.skill
-        if _called(served, instance):
+        if served.was_called():
             return
         self._places.switch(skill, None)
-        if _called(served, instance):  # one slipped in before the path was gone
+        if served.was_called():  # one slipped in before the path was gone
             self._places.switch(skill, served)
             return
         served.instance = None
         served.become("resting")
-        self._discard(instance)
+        self._retire(instance)
 
     # ---- beginning and end ---------------------------------------------------------------------------------------------
 
@@ -267,6 +261,14 @@ class Supervisor:
         """The orderly end: every process ends, side by side; services.json keeps what should run again."""
         self.ending.set()
         self._hands.shutdown(wait=False, cancel_futures=True)
+        self._discard_all()
+        for skill in list(self._skill_locks):
+            with self._alone(skill):
+                pass  # whoever was about to start something has seen by now that this is the end
+        self._discard_all()
+        self.ended.set()
+
+    def _discard_all(self) -> None:
         _all_at_once([threading.Thread(target=self._discard, args=(instance,)) for instance in list(self._living.values())])
 
     # ---- small parts ---------------------------------------------------------------------------------------------------
@@ -281,14 +283,6 @@ class Supervisor:
     def _save(self) -> None:
         with self._lock:
             write(self._places.kept, list(self._served.values()), list(self._living.values()))
-
-
-def _called(served: Served, instance: Instance) -> bool:
-    counted = instance.calls()
-    if counted is None or (counted[0] == served.calls and not counted[1]):
-        return False
-    served.calls, served.used = counted[0], time.monotonic()
-    return True
 
 
 def _told(care: Future[None]) -> None:

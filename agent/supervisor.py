@@ -60,7 +60,7 @@ def serve(state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Languag
                 supervisor.look()
             supervisor.stop()
             server.shutdown()
-            if _at_home(state, lock):
+            if _at_home(state, lock) or control.parent.parent != home(state):
                 shutil.rmtree(control.parent, ignore_errors=True)
         log.info("process %s ends", os.getpid())
 
@@ -81,7 +81,8 @@ def answer(supervisor: Supervisor, request: dict[str, Any]) -> Any:
         case {"verb": "logs", "skill": str(skill), "lines": int(lines)}:
             return supervisor.logs(skill, lines)
         case {"verb": "shutdown"}:
-            return supervisor.stop()
+            supervisor.ending.set()
+            return supervisor.ended.wait(60)
     raise UsageError(
         "The supervisor does not know this request.", next_step="Where SkillOps was just updated, `kill` the supervisor: a new one starts."
     )

@@ -50,7 +50,8 @@ def make_sockets(state: Path) -> Path:
     if len(os.fsencode(run)) <= LONGEST:
         run.mkdir(mode=0o700, exist_ok=True)
         return run
-    short = _own_folder() / hashlib.sha256(os.fsencode(run)).hexdigest()[:12]
+    # By path and inode, so that a folder which was deleted and made anew never shares one with its predecessor.
+    short = _own_folder() / hashlib.sha256(b"%d %s" % (run.parent.stat().st_ino, os.fsencode(run))).hexdigest()[:12]
     short.mkdir(mode=0o700, exist_ok=True)
     if sockets(state) != short:
         run.unlink(missing_ok=True)

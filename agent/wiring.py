@@ -57,13 +57,13 @@ def settings_of(path: Path, **options: Any) -> tuple[Settings, Checkout]:
     return Settings.load(checkout.root, **options), checkout
 
 
-def open_workplace(path: Path, tell: Tell = silent, model: LanguageModel | None = None, **options: Any) -> Workplace:
+def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | None = None, **options: Any) -> Workplace:
     """Everything for one repository, from its settings and what lies in its origin. Nothing is started.
 
-    `model` stands in for the one that the settings name.
+    `stand_in` is used instead of the model that the settings name.
     """
     settings, checkout = settings_of(path, **options)
-    parts = parts_of(settings, checkout.origin, tell, model or model_of(settings))
+    parts = parts_of(settings, checkout.origin, tell, stand_in or model_of(settings))
     pipeline = Pipeline(parts)
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,

@@ -66,7 +66,7 @@ class ModelReviewer:
             tokens, cost = asked.tokens, asked.cost
         except ModelUnavailable as error:
             if not heard:
-                return self._said(reviewed, "could_not_tell", str(error), started, error.tokens, error.cost)
+                return self._said(reviewed, "could_not_tell", error.fault, started, error.tokens, error.cost)
             tokens, cost = error.tokens, error.cost
         judgement = heard[-1]
         remarks = tuple(_remark(self.name, number, comment, reviewed.skill, files) for number, comment in enumerate(judgement.remarks, 1))
@@ -85,7 +85,7 @@ def _variables(reviewed: Reviewed, files: dict[str, str]) -> dict[str, Json]:
     """What identifies the question to a recorded session: no commit, no time, no path of this machine."""
     before = {path: text for path, text in reviewed.base_files.items() if path != WITNESS_PATH}
     return {
-        "skill": reviewed.skill, "files": files, "before": before, "request": reviewed.request,
+        "files": files, "before": before, "request": reviewed.request,
         "contract": reviewed.contract, "neighbours": list(reviewed.registry_neighbours),
     }  # fmt: skip
 

@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-from agent.errors import SkillOpsError
+from agent.errors import SkillOpsError, UsageError
 from agent.screen import err, errors, out, turn_of
 from agent.workplace import Workplace
 
 HELP = "Type a task; an empty line or Ctrl-D ends. The conversation is kept: `skillops chat` goes on with it."
 
 
-def talk(place: Workplace, conversation: str | None, *, new: bool) -> None:
-    """Reads lines from the terminal (or standard input) and answers each. An error ends a turn, not the talk."""
-    if conversation is None and not new:
-        latest = place.conversations.memory.latest(place.parts.user)
-        conversation = latest.id if latest else None
-    if sys.stdin.isatty():
-        out.print(f"[dim]{HELP}[/]")
-    _catch_up(place, conversation)
-    while text := _line():
+class Talk:
+    """Reads lines from the terminal, or from a pipe, and answers each. An error ends a turn, not the talk.
+
+    `turns` are the answers (or errors) so far, as JSON values; `failed` is the error of the last turn, where it had one.
+    """
+
+    def __init__(self, place: Workplace, conversation: str | None, *, new: bool, quiet: bool = False) -> None:
+        self.place, self.quiet, self.at_terminal = place, quiet, sys.stdin.isatty()
+        latest = None if conversation or new else place.conversations.memory.latest(place.parts.user)
+        self.conversation = conversation or (latest.id if latest else None)
+        self.turns: list[dict[str, Any]] = []
+        self.failed: SkillOpsError | None = None
+
+    def go_on(self) -> None:
+        """Until an empty line at the terminal, or the end of the input."""
+        if self.at_terminal:
+            out.print(f"[dim]{HELP}[/]")
+        if self.conversation and not self.quiet:
+            for turn in self.place.conversations.memory.turns(self.conversation)[-4:]:
+                err.print(f"{turn.role}: {turn.text}", style="dim", markup=False)
+        while (text := self._line()) is not None:
+            if text:
+                self._turn(text)
+            elif self.at_terminal:
+                return
+
+    def _turn(self, text: str) -> None:
         try:
-            result, outcome = place.ask(text, conversation)
+            result, outcome = self.place.ask(text, self.conversation)
         except SkillOpsError as error:
-            errors(error)
-            continue
-        conversation = result.conversation
-        turn_of(result, outcome)
+            self.failed = error
+            self.turns.append({"said": text, "error": error.told()})
+            if not self.quiet:
+                errors(error)
+            return
+        self.failed, self.conversation = None, result.conversation
+        self.turns.append({"said": text, **result.model_dump()})
+        if not self.quiet:
+            turn_of(result, outcome)
 
-
-def _catch_up(place: Workplace, conversation: str | None) -> None:
-    """What was answered while nobody listened."""
-    if conversation is None:
-        return
-    turns = place.conversations.memory.turns(conversation)
-    for turn in turns[-4:]:
-        err.print(f"{turn.role}: {turn.text}", style="dim", markup=False)
-
-
-def _line() -> str:
-    try:
-        return input("> " if sys.stdin.isatty() else "").strip()
-    except EOFError:
-        return ""
+    def _line(self) -> str | None:
+        try:
+            return input("> " if self.at_terminal else "").strip()
+        except EOFError:
+            return None
+        except UnicodeDecodeError:
+            raise UsageError("Standard input is not text (UTF-8).", next_step="Say in words what you would like to have done.") from None

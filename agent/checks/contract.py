@@ -45,7 +45,7 @@ class ContractCheck(Check):
         try:
             endpoint = bench.trial()
         except Refused as error:
-            return concluded(self.name, subject, [Finding(message=str(error), rule="start")], "")
+            return concluded(self.name, subject, [Finding(message=_reason(error), rule="start")], "")
         findings = [*_examples(subject, subject.manifest, endpoint)]
         if not findings:  # what one call at a time gets wrong, many at once only repeat
             findings += _concurrent(subject.manifest, endpoint)
@@ -72,7 +72,7 @@ def _examples(subject: Subject, manifest: Manifest, endpoint: Endpoint) -> Itera
 def _unmet(manifest: Manifest, endpoint: Endpoint, example: Example) -> str | None:
     reply = _execute(manifest, endpoint, example.inputs)
     if not reply.success:
-        return f"expected outputs, got the error {reply.error_code}: {_short(reply.error_message)}"
+        return f"expected outputs, got the error {reply.error_code}: {_short(_placeless(reply.error_message, endpoint))}"
     if not same_json(reply.outputs, example.outputs):
         return f"expected {_short(example.outputs)}, got {_short(reply.outputs)}"
     return None
@@ -136,12 +136,22 @@ def _metrics(endpoint: Endpoint) -> Iterator[Finding]:
 def _healthy(endpoint: Endpoint) -> Iterator[Finding]:
     healthy, why = probe(endpoint, SECONDS)
     if not healthy:
-        yield Finding(message=f"after these calls it is not healthy: {why}", rule="health")
+        yield Finding(message=f"after these calls it is not healthy: {_placeless(why, endpoint)}", rule="health")
 
 
 def _execute(manifest: Manifest, endpoint: Endpoint, inputs: dict[str, Json]) -> Reply:
     timeout = manifest.resources.timeout_seconds
     return execute(endpoint, Invocation(skill=manifest.name, inputs=inputs, request_id="contract", caller="skillops", deadline_seconds=timeout))
+
+
+def _reason(error: Refused) -> str:
+    """What was refused and why, without a traceback's frames: they name places on this machine."""
+    return "\n".join(line for line in f"{error.what} {error.why}".splitlines() if not line.startswith((" ", "Traceback")))
+
+
+def _placeless(text: str, endpoint: Endpoint) -> str:
+    """Without the place on this machine: a finding reads the same on every one."""
+    return text.replace(endpoint.socket or endpoint.url, "its endpoint")
 
 
 def _short(value: Any) -> str:

@@ -16,12 +16,14 @@ from agent.ports import Check, Workbench
 # Entropy in bits a character: random base64 of 40 characters has about 4.8, hexadecimal at most 4.
 _TUNED: dict[str, dict[str, float]] = {"Base64HighEntropyString": {"limit": 4.7}, "HexHighEntropyString": {"limit": 3.4}}
 _LEFT_OUT = frozenset(("IPPublicDetector",))  # an address is no secret
+KEYWORD = "Secret Keyword"
 _ENTROPY = frozenset(("Base64 High Entropy String", "Hex High Entropy String"))
 _SHORTEST = 20  # characters of a random-looking string that could be a key
 _HASHES = re.compile(r"md5|sha-?\d|blake|hash|digest|checksum", re.IGNORECASE)
 _HASH_LENGTHS = frozenset((32, 40, 56, 64, 96, 128))  # hexadecimal characters, from MD5 to SHA-512
 _PLACEHOLDER = re.compile(r"(?i)(.)\1*|.*(example|dummy|fake|placeholder|changeme|your[-_ ]|xxxx|\.\.\.|<[^>]*>|\{[^}]*\}|\$\w+).*")
-_PIECE, _OVERLAP = 1500, 300  # characters
+_PIECE, _OVERLAP = 800, 200  # characters
+_LONG_WORD = re.compile(r"(\w{60})\w+")
 _LARGEST = 256 * 2**10  # bytes; scope refuses a larger file
 _LOCK_FILES = (".lock", ".sum", "package-lock.json")
 
@@ -40,10 +42,17 @@ def _found(path: str, text: str) -> Iterator[Finding]:
     `.lock`, `swagger`), and its settings are global."""
     hashes = bool(_HASHES.search(text))
     for number, line in enumerate(text.splitlines(), 1):
-        found = {secret for piece in _pieces(line) for plugin in _plugins() for secret in plugin.analyze_line(filename=path, line=piece)}
+        found = {secret for piece in _pieces(line) for plugin in _plugins() for secret in _asked(plugin, path, piece)}
         for kind in sorted({secret.type for secret in found if not _harmless(secret.type, secret.secret_value or "", path, hashes)}):
             message = f"looks like a secret ({kind}); keep it in the vault (`skillops secret set`) and read it from $SKILL_SECRETS"
             yield Finding(message=message, rule="secret", path=path, line=number)
+
+
+def _asked(plugin: Any, path: str, piece: str) -> Iterable[Any]:
+    """What a plugin finds. The patterns for keywords take cubic time on a word that repeats them, so theirs are cut short."""
+    keyword = plugin.secret_type == KEYWORD
+    found: Iterable[Any] = plugin.analyze_line(filename=path, line=_LONG_WORD.sub(r"\1", piece) if keyword else piece)
+    return found
 
 
 def _pieces(line: str) -> Iterator[str]:
@@ -54,7 +63,7 @@ def _pieces(line: str) -> Iterator[str]:
 
 def _harmless(kind: str, value: str, path: str, hashes: bool) -> bool:
     """`hashes`: whether the file speaks of hashes; what has the form of one is then taken for one."""
-    if kind == "Secret Keyword":
+    if kind == KEYWORD:
         return bool(_PLACEHOLDER.fullmatch(value)) or _refers(value)
     if kind not in _ENTROPY:
         return False

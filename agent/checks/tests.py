@@ -13,7 +13,7 @@ from agent.domain.invocation import Invocation
 from agent.domain.release import Endpoint
 from agent.domain.schema import violations
 from agent.domain.skill import Case, Manifest, tree_digest
-from agent.errors import CouldNotTell
+from agent.errors import CouldNotTell, Refused
 from agent.ports import Check, Language, Sandbox, Workbench
 
 LISTED = 10  # missed places and surviving mutants that are told
@@ -98,7 +98,11 @@ def _witness_findings(subject: Subject, manifest: Manifest, bench: Workbench) ->
     if not subject.witness:
         yield Finding(message="there are no witness cases", rule="witness", level="note")
         return
-    endpoint = bench.trial()
+    try:
+        endpoint = bench.trial()
+    except Refused:
+        yield Finding(message="the skill does not start (see the check contract), so no witness case holds", rule="witness")
+        return
     for case in subject.witness:
         if not _holds(case, manifest, endpoint):
             yield Finding(message=f"the skill does not do what the request asks: {case.clause}", rule="witness")

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.domain import plain
-
 if TYPE_CHECKING:
+    from agent.pipeline import Outcome
     from agent.workplace import Workplace
 
 Repo = Annotated[Path, typer.Option("--repository", "-C", help="The working clone of the skills repository.", show_default="this folder")]
@@ -31,8 +30,19 @@ def opened(path: Path, as_json: bool, **options: Any) -> Workplace:
 
 
 def emit(document: Any, as_json: bool, show: Callable[[], None]) -> None:
-    """Prints `document` as JSON, or calls `show`."""
+    """Prints `document` as JSON (in ASCII, which every terminal and locale can take), or calls `show`."""
     if as_json:
-        print(json.dumps(plain(document), ensure_ascii=False, indent=1))
+        from agent.domain import plain
+
+        print(json.dumps(plain(document), indent=1))
     else:
         show()
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """What a run came to, for --json."""
+    return {
+        "moved": [{"work": str(work), "state": step.state, "stage": step.stage} for work, step in outcome.moved],
+        "waiting": [{"work": str(work), "for": step.waiting_for, "why": step.why} for work, step in outcome.waiting],
+        "troubled": [{"work": str(work), **error.told()} for work, error in outcome.troubled],
+    }

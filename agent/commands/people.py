@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit, opened
-from agent.domain import plain
-from agent.domain.event import Event
 from agent.errors import CouldNotTell, UsageError
+
+if TYPE_CHECKING:
+    from agent.domain.proposal import Proposal
+    from reviewers.human import Said
 
 Number = Annotated[int, typer.Argument(help="The proposal.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; it is shown on the proposal.")]
@@ -28,12 +30,7 @@ def approve(number: Number, why: Why = "", repository: Repo = HERE, as_json: AsJ
     _verdict("approve", number, why, repository, as_json)
 
 
-def reject(
-    number: Number,
-    why: Annotated[str, typer.Option("--why", help="The reason; it is shown on the proposal.")],
-    repository: Repo = HERE,
-    as_json: AsJson = False,
-) -> None:
+def reject(number: Number, why: Why, repository: Repo = HERE, as_json: AsJson = False) -> None:
     """Reject a proposal; the next run closes it and tells the requester.
 
     Example: skillops reject 2 --why "we buy this"
@@ -41,9 +38,7 @@ def reject(
     _verdict("reject", number, why, repository, as_json)
 
 
-def revise(
-    number: Number, why: Annotated[str, typer.Option("--why", help="What is to change.")], repository: Repo = HERE, as_json: AsJson = False
-) -> None:
+def revise(number: Number, why: Why, repository: Repo = HERE, as_json: AsJson = False) -> None:
     """Send a proposal back to its author.
 
     Example: skillops revise 2 --why "accept days as well"
@@ -56,6 +51,7 @@ def hold(number: Number, why: Why = "", repository: Repo = HERE, as_json: AsJson
 
     Example: skillops hold 2
     """
+    from agent.domain.event import Event
     from agent.domain.proposal import HOLD
 
     place = opened(repository, as_json)
@@ -70,11 +66,14 @@ def retry(number: Number, repository: Repo = HERE, as_json: AsJson = False) -> N
 
     Example: skillops retry 2 && skillops run
     """
+    from agent.domain.event import Event
     from agent.domain.proposal import DEPLOY_FAILED, HOLD, OUT_OF_BUDGET
 
     place = opened(repository, as_json)
     parts = place.parts
     proposal = parts.forge.proposal(number)
+    if DEPLOY_FAILED not in proposal.labels:
+        _open(proposal)
     parts.record(Event(stage="people", what="retried", actor=parts.user, request=proposal.request, proposal=number))
     parts.forge.label(number, remove=[HOLD, OUT_OF_BUDGET, DEPLOY_FAILED])
     parts.forge.forget_verdicts(number, proposal.head)
@@ -93,13 +92,11 @@ def explain(number: Annotated[int, typer.Argument(help="A request or a proposal.
     told = story(number, place.parts.forge, place.parts.ledger)
     emit(told, as_json, lambda: story_of(told))
     if told.tampered is not None:
-        raise CouldNotTell(
-            f"The ledger was changed at entry {told.tampered}: from there on its chain of hashes does not fit.",
-            next_step="Compare it with a copy; what lies before that entry can be trusted.",
-        )
+        raise typer.Exit(CouldNotTell.exit_code)
 
 
-def _verdict(verdict: str, number: int, why: str, repository: Repo, as_json: bool) -> None:
+def _verdict(verdict: Said, number: int, why: str, repository: Repo, as_json: bool) -> None:
+    from agent.domain.event import Event
     from reviewers import human
 
     place = opened(repository, as_json)
@@ -107,12 +104,23 @@ def _verdict(verdict: str, number: int, why: str, repository: Repo, as_json: boo
     proposal = _open(parts.forge.proposal(number))
     review = human.judge(verdict, proposal, parts.user, parts.policy(), why)
     parts.forge.post_review(number, review)
-    parts.record(Event(stage="people", what=verdict, actor=parts.user, request=proposal.request, proposal=number, skill=proposal.skill,
-                       commit=proposal.head, outcome=verdict, note=why))  # fmt: skip
-    emit(plain(review), as_json, lambda: print(f"#{number}: {verdict} by {parts.user}, at {proposal.head[:8]}. `skillops run` goes on with it."))
+    parts.record(
+        Event(
+            stage="people",
+            what=verdict,
+            actor=parts.user,
+            request=proposal.request,
+            proposal=number,
+            skill=proposal.skill,
+            commit=proposal.head,
+            outcome=verdict,
+            note=why,
+        )
+    )
+    emit(review, as_json, lambda: print(f"#{number}: {verdict} by {parts.user}, at {proposal.head[:8]}. `skillops run` goes on with it."))
 
 
-def _open(proposal):  # type: ignore[no-untyped-def]
+def _open(proposal: Proposal) -> Proposal:
     if proposal.state != "open":
         raise UsageError(f"Proposal #{proposal.number} is {proposal.state}.", next_step="`skillops list --proposals` shows the open ones.")
     return proposal

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit, opened
-from agent.domain import plain
 from agent.errors import NotFound, UsageError
 
 Name = Annotated[str, typer.Argument(help="The skill.")]
+Why = Annotated[str, typer.Option("--why", help="The reason; it is shown on the proposal.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,9 +18,12 @@ def add_to(app: typer.Typer) -> None:
         app.command(name, rich_help_panel="Registry")(verb)
 
 
-def list_(proposals: Annotated[bool, typer.Option("--proposals", help="Open proposals instead of skills.")] = False,
-          requests: Annotated[bool, typer.Option("--requests", help="Open requests instead of skills.")] = False,
-          repository: Repo = HERE, as_json: AsJson = False) -> None:  # fmt: skip
+def list_(
+    proposals: Annotated[bool, typer.Option("--proposals", help="Open proposals instead of skills.")] = False,
+    requests: Annotated[bool, typer.Option("--requests", help="Open requests instead of skills.")] = False,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """List the skills of the registry, with what runs; or the open proposals or requests.
 
     Examples: skillops list · skillops list --proposals
@@ -31,16 +34,20 @@ def list_(proposals: Annotated[bool, typer.Option("--proposals", help="Open prop
     if proposals or requests:
         found = parts.forge.proposals("open") if proposals else parts.forge.requests("open")
         lines = [f"#{item.number}  {item.title}" for item in found]
-        emit(plain(found), as_json, lambda: print("\n".join(lines) or "None are open."))
+        emit(found, as_json, lambda: print("\n".join(lines) or "None are open."))
         return
     parts.sync()
     entries, services = parts.catalog.entries(), parts.runtime.services()
-    document = {"revision": parts.catalog.revision(), "skills": plain(entries), "services": plain(services)}
+    document = {"revision": parts.catalog.revision(), "skills": entries, "services": services}
     emit(document, as_json, lambda: skills_of(parts.catalog.revision(), entries, services))
 
 
-def search(text: Annotated[str, typer.Argument(help="What it should do.")], limit: Annotated[int, typer.Option(min=1, max=100)] = 8,
-           repository: Repo = HERE, as_json: AsJson = False) -> None:  # fmt: skip
+def search(
+    text: Annotated[str, typer.Argument(help="What it should do.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many to show.")] = 8,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Find skills by what they do.
 
     Example: skillops search "table to records"
@@ -65,7 +72,7 @@ def show(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> None:
     entry = parts.entry(name)
     manifest = parts.catalog.manifest(name)
     services = [service for service in parts.runtime.services() if service.skill == name]
-    emit({"entry": plain(entry), "manifest": plain(manifest), "services": plain(services)}, as_json, lambda: skill_of(entry, manifest, services))
+    emit({"entry": entry, "manifest": manifest, "services": services}, as_json, lambda: skill_of(entry, manifest, services))
 
 
 def history(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -81,11 +88,15 @@ def history(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> Non
     if not versions:
         parts.entry(name)
     lines = [f"{v.version:10} {v.status:10} {v.at[:19]}  {v.commit[:8]}  {v.message}" for v in versions]
-    emit(plain(versions), as_json, lambda: print("\n".join(lines)))
+    emit(versions, as_json, lambda: print("\n".join(lines)))
 
 
-def rollback(name: Annotated[str, typer.Argument(help="NAME for the version before, or NAME@VERSION.")], why: Annotated[str, typer.Option("--why")] = "",
-             repository: Repo = HERE, as_json: AsJson = False) -> None:  # fmt: skip
+def rollback(
+    name: Annotated[str, typer.Argument(help="NAME for the version before, or NAME@VERSION.")],
+    why: Why = "",
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Propose to go back to an earlier version; it passes the gates as a new patch version.
 
     Examples: skillops rollback word-count · skillops rollback word-count@1.0.0
@@ -109,7 +120,7 @@ def rollback(name: Annotated[str, typer.Argument(help="NAME for the version befo
     emit(proposal, as_json, lambda: print(f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates."))
 
 
-def retire(name: Name, why: Annotated[str, typer.Option("--why")] = "", repository: Repo = HERE, as_json: AsJson = False) -> None:
+def retire(name: Name, why: Why = "", repository: Repo = HERE, as_json: AsJson = False) -> None:
     """Propose to retire a skill: it keeps its history, is found no more and refuses calls.
 
     Example: skillops retire word-count

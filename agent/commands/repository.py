@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit
-from agent.domain import plain
 from agent.errors import ConfigurationError
 
 
@@ -17,12 +17,13 @@ def add_to(app: typer.Typer) -> None:
         app.command(rich_help_panel="Start here")(verb)
 
 
-def demo(as_json: AsJson = False,
-         folder: Annotated[Path | None, typer.Option(help="Where to put the throw-away repository; a temporary folder where left out.")] = None,
-         live: Annotated[bool, typer.Option("--live", help="Use the live model of SKILLOPS_MODEL instead of the recorded session.")] = False,
-         record: Annotated[Path | None, typer.Option(help="With --live: record the session to this file.")] = None,
-         rekey: Annotated[Path | None, typer.Option(help="Re-key this recording: answer in its recorded order and write the new keys.")] = None,
-         ) -> None:  # fmt: skip
+def demo(
+    as_json: AsJson = False,
+    folder: Annotated[Path | None, typer.Option(help="Where to put the throw-away repository; a temporary folder where left out.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Use the live model of SKILLOPS_MODEL instead of the recorded session.")] = False,
+    record: Annotated[Path | None, typer.Option(help="With --live: record the session to this file.")] = None,
+    rekey: Annotated[Path | None, typer.Option(help="Re-key this recording: answer in its recorded order and write the new keys.")] = None,
+) -> None:
     """Tell the whole story on a throw-away repository: a question no skill can answer, and how one comes to be.
 
     Example: skillops demo
@@ -44,8 +45,8 @@ def init(
     """
     from agent.starter import found
 
-    checkout = found(folder)
-    told = f"{checkout.root} is a working clone of {checkout.origin}.\nNext: cd {folder} && skillops doctor"
+    checkout = found(folder.resolve())
+    told = f"{checkout.root} is a working clone of {checkout.origin}.\nNext: cd {shlex.quote(str(folder))} && skillops doctor"
     emit({"folder": str(checkout.root), "origin": str(checkout.origin)}, as_json, lambda: print(told))
 
 
@@ -58,13 +59,17 @@ def doctor(repository: Repo = HERE, as_json: AsJson = False) -> None:
     from agent.screen import diagnoses_of
 
     diagnoses = examine(repository)
-    emit({"ok": all(d.ok for d in diagnoses), "diagnoses": plain(diagnoses)}, as_json, lambda: diagnoses_of(diagnoses))
+    emit({"ok": all(d.ok for d in diagnoses), "diagnoses": diagnoses}, as_json, lambda: diagnoses_of(diagnoses))
     if any(not diagnosis.ok and diagnosis.needed for diagnosis in diagnoses):
         raise typer.Exit(ConfigurationError.exit_code)
 
 
-def new(name: Annotated[str, typer.Argument(help="The skill's name, like word-count.")], language: Annotated[str, typer.Option("--language", "-l")] = "python",
-        folder: Annotated[Path, typer.Option("--in", help="Where to make its folder.")] = HERE, as_json: AsJson = False) -> None:  # fmt: skip
+def new(
+    name: Annotated[str, typer.Argument(help="The skill's name, like word-count.")],
+    language: Annotated[str, typer.Option("--language", "-l", help="The language to write it in.")] = "python",
+    folder: Annotated[Path, typer.Option("--in", help="Where to make its folder.")] = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Make a skill from a template; it passes its checks as it is.
 
     Example: skillops new word-count && skillops check word-count && skillops propose --from word-count
@@ -82,9 +87,13 @@ def config(repository: Repo = HERE, as_json: AsJson = False) -> None:
 
     Example: skillops config
     """
-    from agent.screen import settings_table
+    from agent.forges.checkout import Checkout
+    from agent.screen import settings_of
     from agent.settings import Settings
 
-    settings = Settings.load(repository)
-    rows = settings.explained()
-    emit(plain(rows), as_json, lambda: settings_table(rows))
+    try:
+        root = Checkout.find(repository).root
+    except ConfigurationError:
+        root = repository  # outside a repository the defaults and the environment hold
+    rows = Settings.load(root).explained()
+    emit(rows, as_json, lambda: settings_of(rows))

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.commands import HERE, AsJson, Repo, emit, opened
-from agent.errors import InvocationFailed, UsageError
+from agent.commands import HERE, AsJson, Repo, emit, opened, outcome_document
+from agent.errors import InvocationFailed, UsageError, WaitsForPerson
 
-Talk = Annotated[str | None, typer.Option("--conversation", help="Go on with this conversation.")]
+EXAMPLE = """Example: --input '{"text": "one two"}'"""
+Conversation = Annotated[str | None, typer.Option("--conversation", help="Go on with this conversation.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,38 +21,54 @@ def add_to(app: typer.Typer) -> None:
         app.command(rich_help_panel="Use")(verb)
 
 
-def ask(text: Annotated[str, typer.Argument(help="The task, in your words.")], conversation: Talk = None,
-        repository: Repo = HERE, as_json: AsJson = False) -> None:  # fmt: skip
+def ask(
+    text: Annotated[str, typer.Argument(help="The task, in your words.")],
+    conversation: Conversation = None,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Give the agent a task; it plans, calls skills, and extends itself where it must.
 
+    Exits with 3 where it asks you, or where what it needs waits for a person.
     Example: skillops ask "How many seconds is 1h 30m?"
     """
     from agent.screen import turn_of
 
     place = opened(repository, as_json)
     result, outcome = place.ask(text, conversation)
-    emit(result, as_json, lambda: turn_of(result, outcome))
+    emit({**result.model_dump(), **outcome_document(outcome)}, as_json, lambda: turn_of(result, outcome))
     if result.kind == "failed":
         raise typer.Exit(InvocationFailed.exit_code)
-    if result.kind == "waits":
-        raise typer.Exit(outcome.exit_code if outcome else 3)
+    if result.kind in ("asks", "waits"):
+        raise typer.Exit(outcome.exit_code or WaitsForPerson.exit_code)
 
 
-def chat(conversation: Talk = None, new: Annotated[bool, typer.Option("--new", help="Start afresh instead of going on.")] = False,
-         repository: Repo = HERE) -> None:  # fmt: skip
+def chat(
+    conversation: Conversation = None,
+    new: Annotated[bool, typer.Option("--new", help="Start afresh instead of going on.")] = False,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Talk with the agent in the terminal; the last conversation is taken up again.
 
+    It reads a pipe as well, a task a line.
     Example: skillops chat
     """
-    from agent.chats.terminal import talk
+    from agent.chats.terminal import Talk
 
-    place = opened(repository, False)
-    talk(place, conversation, new=new)
+    talk = Talk(opened(repository, as_json), conversation, new=new, quiet=as_json)
+    talk.go_on()
+    emit({"conversation": talk.conversation, "turns": talk.turns}, as_json, lambda: None)
+    if talk.failed is not None and not talk.at_terminal:
+        raise typer.Exit(talk.failed.exit_code)
 
 
-def invoke(name: Annotated[str, typer.Argument(help="The skill.")],
-           inputs: Annotated[str, typer.Option("--input", "-i", help="The inputs as a JSON object; `-` reads standard input.")] = "{}",
-           repository: Repo = HERE, as_json: AsJson = False) -> None:  # fmt: skip
+def invoke(
+    name: Annotated[str, typer.Argument(help="The skill.")],
+    inputs: Annotated[str, typer.Option("--input", "-i", help="The inputs as a JSON object; `-` reads standard input.")] = "{}",
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Call a skill and print its outputs with the receipt.
 
     Example: skillops invoke word-count --input '{"text": "one two"}'
@@ -74,11 +91,15 @@ def invoke(name: Annotated[str, typer.Argument(help="The skill.")],
 
 
 def _object(text: str) -> dict[str, Any]:
-    text = sys.stdin.read() if text == "-" else text
+    """The inputs that `text`, or standard input for `-`, holds. UsageError where it is no JSON object."""
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"--input is not JSON: {error}.", next_step="""Example: --input '{"text": "one two"}'""") from None
+        value = json.loads(sys.stdin.read() if text == "-" else text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--input is not JSON: {error}.", next_step=EXAMPLE) from None
     if not isinstance(value, dict):
-        raise UsageError("--input is JSON but no object.", next_step="""Example: --input '{"text": "one two"}'""")
+        raise UsageError("--input is JSON but no object.", next_step=EXAMPLE)
     return value
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON's")

@@ -19,7 +19,6 @@ _CONFIG = {
     "core.filesRefLockTimeout": "5000",  # milliseconds; git's own 100 is short on a busy machine
     "core.packedRefsTimeout": "5000",
     "merge.renames": "false",  # what is merged is path by path what was judged
-    "gc.autoDetach": "true",
 }
 # Of what git reads from its surroundings (man git, ENVIRONMENT VARIABLES), each that could lead it elsewhere.
 _ISOLATED = {
@@ -42,6 +41,9 @@ _ISOLATED = {
     **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(_CONFIG.values())},
 }
 
+# Set for what git starts itself, such as the hook that we may be called from; GitDoor gives each a value of its own.
+_PLACES = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+
 
 class GitDoor:
     """git on the repository at `git_dir`, for several threads. Without a `work_tree` it is bare, and no attributes file is ever read from it."""
@@ -53,7 +55,7 @@ class GitDoor:
             GIT_DIR=str(git_dir),
             GIT_COMMON_DIR=str(common_dir(git_dir)),
             GIT_OBJECT_DIRECTORY=str(common_dir(git_dir) / "objects"),
-            GIT_WORK_TREE=str(work_tree or git_dir),
+            GIT_WORK_TREE=str(work_tree or git_dir),  # git 2.43 and later read a bare repository's attributes from its HEAD
             GIT_INDEX_FILE=str(git_dir / "index"),
         )
         self._reading = threading.Lock()
@@ -74,13 +76,23 @@ class GitDoor:
         found = self._ask(lambda: self._git.get_object_header(name), name)
         return (found[0].decode(), found[1].decode(), found[2]) if found else None
 
-    def data(self, object_id: str) -> bytes | None:
-        """The content of an object, or None."""
-        return self._ask(lambda: self._whole(object_id), object_id)
+    def data(self, object_id: str) -> bytes:
+        """The content of an object that something refers to; CouldNotTell where it is lost."""
+        return self.there(self._ask(lambda: self._whole(object_id), object_id), object_id)
 
     def start_of(self, object_id: str, size: int) -> bytes:
-        """The first `size` bytes of an object, however large it is."""
-        return self._ask(lambda: self._git.stream_object_data(object_id)[3].read(size), object_id) or b""
+        """As `data`, the first `size` bytes alone, however large it is."""
+        return self.there(self._ask(lambda: bytes(self._git.stream_object_data(object_id)[3].read(size)), object_id), object_id)
+
+    def size(self, object_id: str) -> int:
+        """The size in bytes of an object that something refers to; CouldNotTell where it is lost."""
+        return self.there(self.header(object_id), object_id)[2]
+
+    def there(self, answer: _Answer | None, name: str) -> _Answer:
+        """The answer, where there must be one; else CouldNotTell."""
+        if answer is None:
+            raise could_not(f"read {name!r}", "The object is missing or broken", self.git_dir)
+        return answer
 
     def store(self, kind: str, data: bytes) -> str:
         """Writes a loose object without a process, and returns its id."""
@@ -102,6 +114,8 @@ class GitDoor:
 
     def _ask(self, question: Callable[[], _Answer], name: str) -> _Answer | None:
         """Puts a question to the lasting `git cat-file`, and once more to a new one where the old one died."""
+        from git.exc import GitCommandNotFound
+
         with self._reading:
             for last in (False, True):
                 answered = False
@@ -109,6 +123,8 @@ class GitDoor:
                     answer = question()
                     answered = True
                     return answer
+                except GitCommandNotFound as error:
+                    raise _no_git() from error
                 except ValueError as error:
                     if "could not be resolved" in str(error):
                         answered = True
@@ -136,13 +152,16 @@ def isolated_git(folder: Path) -> Any:
 
 
 def run_git(git: Any, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
+    """As `GitDoor.run`, also where there is no repository yet."""
     from git.exc import GitCommandNotFound
 
+    own = git.environment()
+    unset = [option for name in _PLACES if name in os.environ and name not in own for option in ("-u", name)]
+    command = [*(("env", *unset) if unset else ()), git.GIT_PYTHON_GIT_EXECUTABLE, *arguments]
     read, write = os.pipe()
     try:
         os.write(write, stdin)
         os.close(write)
-        command = [git.GIT_PYTHON_GIT_EXECUTABLE, *arguments]
         status, output, complaint = git.execute(
             command, istream=read, with_extended_output=True, with_exceptions=False, stdout_as_string=False, strip_newline_in_stdout=False
         )

@@ -42,11 +42,13 @@ class GitObjects:
     # ---- reading --------------------------------------------------------------------------------------------------
 
     def head(self, ref: str) -> str | None:
-        if not is_commit_id(ref):
-            if branch_problem(ref):
-                return None
-            ref = f"refs/heads/{ref}"
-        found = self._door.header(ref)
+        if is_commit_id(ref):
+            found = self._door.header(ref)
+        elif branch_problem(ref):
+            return None
+        else:
+            name = f"refs/heads/{ref}"
+            found = self._door.header(name) or self._pointed_at(name)
         return found[0] if found and found[1] == "commit" else None
 
     def read(self, ref: str, path: str) -> bytes | None:
@@ -135,7 +137,6 @@ class GitObjects:
                 return found
             made = self._store_commit(self._merged_tree(main, head), (main, head), message, author)
             if self._move({self.main: (made, main)}, verify={branch: head}):
-                self._door.run("gc", "--auto", "--quiet")
                 return made
             if self.head(branch) != head:
                 break
@@ -165,17 +166,32 @@ class GitObjects:
 
     # ---- objects --------------------------------------------------------------------------------------------------
 
+    def _pointed_at(self, name: str) -> tuple[str, str, int] | None:
+        """None where there is no such ref; one that points to nothing must not pass for that."""
+        status, output, _ = self._door.run("rev-parse", "--verify", "--quiet", name)
+        return None if status else self._door.there(self._door.header(output.decode().strip()), name)
+
     def _object(self, ref: str, path: str) -> tuple[str, str, int] | None:
-        path = path.strip("/")
-        commit = self.head(ref) if inside(path) else None
-        return self._door.header(f"{commit}:{path}") if commit else None
+        commit = self.head(ref) if inside(path := path.strip("/")) else None
+        return self._at(commit, path) if commit else None
+
+    def _at(self, commit: str, path: str) -> tuple[str, str, int] | None:
+        """What lies at a path. A lost object must not pass for a path that is not there: git's `missing` means both."""
+        if found := self._door.header(f"{commit}:{path}"):
+            return found
+        folder, _, name = path.rpartition("/")
+        above = self._at(commit, folder) if path else self._door.there(None, f"{commit}:")
+        if above and above[1] == "tree" and self._trees.entries(above[0]).get(name.encode(), (SUBMODULE, ""))[0] != SUBMODULE:
+            return self._door.there(None, f"{commit}:{path}")
+        return None
 
     def _change(self, record: str, path: bytes) -> Change:
         """One record of `git diff-tree --raw` (man git-diff, RAW OUTPUT FORMAT)."""
         _, mode, _, object_id, status = record.split()
-        header = None if mode in ("000000", SUBMODULE) else self._door.header(object_id)
-        binary = header is not None and b"\0" in self._door.start_of(object_id, _SNIFFED)
-        return Change(path=shown(path), status=_STATUS.get(status, "modified"), mode=mode, size=header[2] if header else 0, binary=binary)
+        blob = mode not in ("000000", SUBMODULE)
+        size = self._door.size(object_id) if blob else 0
+        binary = blob and b"\0" in self._door.start_of(object_id, _SNIFFED)
+        return Change(path=shown(path), status=_STATUS.get(status, "modified"), mode=mode, size=size, binary=binary)
 
     def _ends(self, base: str, head: str) -> tuple[str, str]:
         """The merge base (`base` itself where there is none) and the head, as commits."""
@@ -189,11 +205,10 @@ class GitObjects:
         return commit
 
     def _tree_of(self, commit: str | None) -> str | None:
-        found = self._door.header(f"{commit}:") if commit else None
-        return found[0] if found else None
+        return self._door.there(self._door.header(f"{commit}:"), commit)[0] if commit else None
 
     def _parents(self, commit: str) -> tuple[str, ...]:
-        lines = (self._door.data(commit) or b"").split(b"\n\n", 1)[0].decode(errors="replace").splitlines()
+        lines = self._door.data(commit).split(b"\n\n", 1)[0].decode(errors="replace").splitlines()
         return tuple(line.removeprefix("parent ") for line in lines if line.startswith("parent "))
 
     def _is_ancestor(self, old: str, new: str) -> bool:

@@ -46,7 +46,7 @@ class Trees:
 
     def entries(self, tree: str) -> dict[bytes, tuple[str, str]]:
         """Name to (mode, object id)."""
-        return {match[2]: (match[1].decode(), match[3].hex()) for match in _ENTRY.finditer(self._door.data(tree) or b"")}
+        return {match[2]: (match[1].decode(), match[3].hex()) for match in _ENTRY.finditer(self._door.data(tree))}
 
     def files(self, tree: str, prefix: str = "") -> dict[str, bytes]:
         """The regular blobs of at most 1 MiB below, by path; oddly named ones are left out with what lies under them."""
@@ -57,8 +57,8 @@ class Trees:
                 continue
             if mode == TREE:
                 found |= self.files(object_id, f"{prefix}{name}/")
-            elif (header := self._door.header(object_id)) and header[2] <= BIGGEST:
-                found[prefix + name] = self._door.data(object_id) or b""
+            elif self._door.size(object_id) <= BIGGEST:
+                found[prefix + name] = self._door.data(object_id)
         return found
 
     def write(self, tree: str | None, changes: Nested) -> str:

@@ -137,10 +137,15 @@ class RecordedModel:
 
 
 class RecordingModel:
-    """A live model whose answers are added to the session at `path`, each on disk before it is handed on."""
+    """A live model whose answers are added to the session at `path`, each on disk before it is handed on.
+
+    What the session at `path` held before is served from it first: a recording that was cut short is gone on with, and
+    after a change only what is asked differently is asked of the live model.
+    """
 
     def __init__(self, inner: LanguageModel, path: Path) -> None:
         self._inner, self._path = inner, path
+        self._before = list(Session.read(path).exchanges) if path.exists() else []
         self._lock = threading.Lock()
         self.name = inner.name
 
@@ -148,6 +153,11 @@ class RecordingModel:
         return self._inner.available()
 
     def complete(self, question: Question) -> Completion:
+        with self._lock:
+            known = next((each for each in self._before if (each.purpose, each.key) == (question.purpose, key_of(question))), None)
+            if known:
+                self._before.remove(known)
+                return _completion(known, self.name)
         said = self._inner.complete(question)
         exchange = Exchange(
             purpose=question.purpose,
@@ -211,7 +221,7 @@ class NoModel:
         return Availability(ok=False, why="No model is set.", fix=SET_A_MODEL)
 
     def complete(self, question: Question) -> Completion:
-        raise ModelUnavailable(f"No model is set to answer the question {question.purpose!r}.", next_step=SET_A_MODEL)
+        raise ModelUnavailable("No model is set.", next_step=SET_A_MODEL)
 
 
 def _completion(exchange: Exchange, model: str) -> Completion:

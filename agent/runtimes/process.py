@@ -60,7 +60,7 @@ class ProcessRuntime:
                 why="The process runtime gives a skill neither network nor secrets yet, so what it does without them says nothing.",
                 next_step="Take them out of `permissions` in its skill.yaml, or use another runtime.",
             )
-        with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder()) as name:
+        with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True) as name:
             folder, log = Path(name), Path(name) / "log"
             instance = launch(
                 Path(artifact.location),

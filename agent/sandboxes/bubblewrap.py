@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.errors import SandboxUnavailable, UsageError
+from agent.errors import SandboxUnavailable
 from agent.ports import Availability, Ending, Limits, SandboxProcess, SandboxResult, SandboxSpec
 from agent.sandboxes import cgroup, diagnosis
 from agent.sandboxes.capture import Capture, Cut, follow
@@ -68,7 +68,7 @@ class BubblewrapSandbox:
         options = _options(ground, spec, outlive=outlive)
 
         def launch_it() -> Tree:
-            with open(log, "ab", buffering=0) as printed, open(in_memory(spec.stdin), "rb") as stdin:
+            with open(log, "ab", buffering=0) as printed, in_memory(spec.stdin) as stdin:
                 streams = {0: stdin.fileno(), 1: printed.fileno(), 2: printed.fileno()}
                 return launch(ground.program, options, spec.argv, streams, spec.limits, ground.cgroups, session=True)
 
@@ -128,7 +128,7 @@ def _run(ground: _Ground, spec: SandboxSpec) -> SandboxResult:
     options = _options(ground, spec)
     with ExitStack() as stack:
         captures = [stack.enter_context(closing(Capture(limits.output))) for _ in range(3 if spec.result_fd else 2)]
-        stdin = stack.enter_context(open(in_memory(spec.stdin), "rb", buffering=0))
+        stdin = stack.enter_context(in_memory(spec.stdin))
         streams = {0: stdin.fileno(), **{number: capture.writer for number, capture in enumerate(captures, 1)}}
         tree = stack.enter_context(closing(launch(ground.program, options, spec.argv, streams, limits, ground.cgroups)))
         cut = follow(tree, captures, begun + limits.seconds)
@@ -183,7 +183,4 @@ def _options(ground: _Ground, spec: SandboxSpec, *, outlive: bool = False) -> tu
     for name, value in {**_ENVIRONMENT, **spec.env}.items():
         options += ["--setenv", name, value]
     options += ["--remount-ro", "/", "--chdir", spec.cwd]
-    if any("\0" in text for text in (*options, *spec.argv)):
-        # bubblewrap reads its options parted by NUL: one in a value would let a skill write options of its own.
-        raise UsageError("A command, mount or variable for the sandbox holds a NUL character.", next_step="Take it out.")
     return tuple(options)

@@ -6,12 +6,13 @@ Versions 1 and 2 of the kernel's interface: Documentation/admin-guide/cgroup-v1/
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,16 +79,17 @@ class Cgroups:
             yield None
             return
         # Both processes of the sandbox are inside, beside those asked for.
-        group = self._create(f"{name_of(os.getpid())}-{threading.get_native_id()}", memory, processes + 2)
-        try:
-            for folder in group.folders:
-                _write(folder, "tasks", 0)
-            yield group
-        except BaseException:
-            self._come_back()
-            group.remove()
-            raise
-        self._come_back()
+        group = self._create(f"{_starter(os.getpid())}-{threading.get_native_id()}", memory, processes + 2)
+        with ExitStack() as undo:
+            undo.callback(group.remove)
+            try:
+                for folder in group.folders:
+                    _write(folder, "tasks", 0)
+                yield group
+            finally:
+                for folder in {self.memory, self.pids}:
+                    _write(folder, "tasks", 0)
+            undo.pop_all()
 
     def settle(self, group: Cgroup | None, pid: int, memory: int, processes: int) -> Cgroup:
         """The group of a newly spawned process, which is named for it; in version 2 it is empty until `admit`."""
@@ -97,10 +99,6 @@ class Cgroups:
         for before, after in {group.memory: named.memory, group.pids: named.pids}.items():
             os.rename(before, after)  # noqa: PTH104
         return named
-
-    def _come_back(self) -> None:
-        for folder in {self.memory, self.pids}:
-            _write(folder, "tasks", 0)
 
     def _create(self, name: str, memory: int, processes: int) -> Cgroup:
         group = self.named(name)
@@ -146,6 +144,9 @@ def find(proc: Path = Path("/proc/self")) -> Cgroups | None:
         if folder == top:
             break
     return None
+
+
+_starter = functools.cache(name_of)
 
 
 def _own_groups(text: str) -> Iterator[tuple[str, str]]:

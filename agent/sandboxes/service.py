@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from agent.errors import SkillOpsError
 from agent.sandboxes.tree import Tree
 
 _TRIM_SECONDS = 0.5
@@ -46,10 +47,12 @@ class Service:
     def _watch(self, launch: Callable[[], Tree], launched: Future[Tree]) -> None:
         try:
             tree = launch()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the launch, who raises it
+            launched.set_result(tree)
+        except (SkillOpsError, OSError) as error:
             launched.set_exception(error)
             return
-        launched.set_result(tree)
+        finally:
+            launched.cancel()  # so that nobody waits for a launch that failed in some other way
         while not tree.ended(_TRIM_SECONDS):
             # The outer process prints nothing itself and keeps the log open, also for a starter that adopts it.
             trim(f"/proc/{tree.pid}/fd/1", self._log_limit)

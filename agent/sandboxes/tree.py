@@ -16,9 +16,10 @@ import select
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from io import FileIO
 
-from agent.errors import SandboxUnavailable
+from agent.errors import SandboxUnavailable, UsageError
 from agent.ports import Limits
 from agent.sandboxes.cgroup import Cgroup, Cgroups
 from agent.sandboxes.process import children
@@ -123,46 +124,45 @@ def launch(
     The program starts when its limits hold; until then the inner process waits at a gate. Where bubblewrap gives up, the
     tree has ended, and stderr says why. `session`: in a session of its own, out of reach of our terminal's signals.
     """
-    # By descriptor and not on the command line, which everybody on this machine and in the sandbox can read.
-    arguments = in_memory(b"".join(os.fsencode(option) + b"\0" for option in options))
-    said, status = os.pipe()
+    text = "\0".join(options) + "\0"
+    if text.count("\0") != len(options) or any("\0" in argument for argument in argv):
+        # bubblewrap reads its options parted by NUL: one in a value would let a skill write options of its own.
+        raise UsageError("A command, mount or variable for the sandbox holds a NUL character.", next_step="Take it out.")
     # A datagram socket never reaches an end of file: should we die now, the gate stays shut.
     gate, latch = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    command = [program, "--args", str(_ARGS), "--json-status-fd", str(_STATUS), "--block-fd", str(_GATE), "--", *argv]
-    with gate, latch:
-        descriptors = {**streams, _ARGS: arguments, _STATUS: status, _GATE: gate.fileno()}
+    with latch, ExitStack() as theirs, ExitStack() as undo:
+        theirs.enter_context(gate)
+        # By descriptor and not on the command line, which everybody on this machine and in the sandbox can read.
+        arguments = theirs.enter_context(in_memory(os.fsencode(text)))
+        said, status = os.pipe()
+        theirs.callback(os.close, status)
+        undo.callback(os.close, said)
+        command = [program, "--args", str(_ARGS), "--json-status-fd", str(_STATUS), "--block-fd", str(_GATE), "--", *argv]
+        descriptors = {**streams, _ARGS: arguments.fileno(), _STATUS: status, _GATE: gate.fileno()}
         try:
             with cgroups.birthplace(limits.memory, limits.processes) if cgroups else nullcontext() as group:
                 pid = _spawn(command, descriptors, session)
-        except BaseException:
-            os.close(said)
-            raise
-        finally:
-            os.close(arguments)
-            os.close(status)
-        tree = Tree(pid, status=said, cgroup=group)
-        try:
+            tree = Tree(pid, status=said, cgroup=group)
+            undo.pop_all()
+            undo.callback(tree.close)
+            theirs.close()  # the status must end with bubblewrap
             if cgroups:
                 tree.cgroup = cgroups.settle(group, pid, limits.memory, limits.processes)
             tree.admit(limits)
             latch.send(b"\0")
         except ProcessLookupError:
             tree.kill()
-        except BaseException as error:
-            tree.close()
-            if isinstance(error, OSError):
-                raise SandboxUnavailable("The limits of a sandbox could not be set.", why=str(error), next_step="See `skillops doctor`.") from error
-            raise
+        except OSError as error:
+            raise SandboxUnavailable("A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause.") from error
+        undo.pop_all()
     return tree
 
 
-def in_memory(content: bytes) -> int:
-    """A descriptor that reads `content`: unlike a pipe, it never blocks whoever fills it."""
+def in_memory(content: bytes) -> FileIO:
+    """A file without a name that reads `content`: unlike a pipe, it never blocks whoever fills it."""
     descriptor = os.memfd_create("skillops")
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+    os.pwrite(descriptor, content, 0)
+    return open(descriptor, "rb", buffering=0)
 
 
 def _resource_limits(limits: Limits, *, grouped: bool) -> list[tuple[int, int]]:

@@ -67,7 +67,7 @@ def assess(
         asked = ask(model, "assess", Assessment, variables, check=lambda found: _problem(found, request, by_name, taken))
     except ModelUnavailable as error:
         record(Event(stage="assessing", what="unanswered", actor=AGENT, request=request.number, outcome="could_not_tell",
-                     note=str(error), tokens=error.tokens, cost=error.cost))  # fmt: skip
+                     note=error.fault, tokens=error.tokens, cost=error.cost))  # fmt: skip
         raise
     gap = _gap(asked.answer, request, by_name)
     spent = {"tokens": asked.tokens, "cost": asked.cost, "seconds": asked.seconds}

@@ -273,7 +273,11 @@ def _asked_of(review: Review) -> tuple[Problem, ...]:
 
 
 def _told(reviews: Sequence[Review]) -> str:
-    return " ".join(f"{review.reviewer}: {review.summary}" for review in reviews)
+    """Who said what; those who said the same are named together."""
+    said: dict[str, list[str]] = {}
+    for review in reviews:
+        said.setdefault(review.summary, []).append(review.reviewer)
+    return " ".join(f"{', '.join(names)}: {summary}" for summary, names in said.items())
 
 
 def _count(number: int, thing: str) -> str:

@@ -38,7 +38,7 @@ def deploy(entry: Entry, forge: Forge, builder: Builder, runtime: Runtime, recor
     try:
         service = runtime.deploy(deployment)
     except Refused as refused:
-        record(_event(entry, "deploy_failed", outcome="failed", note=str(refused)))
+        record(_event(entry, "deploy_failed", outcome="failed", note=refused.fault))
         raise
     record(_event(entry, "deployed", outcome="passed"))
     return service

@@ -180,7 +180,7 @@ def propose_folder(files: Mapping[str, bytes], who: str, forge: Forge, model: La
         _add_witness(proposal, contract_of(manifest), forge, model, record)
     except ModelUnavailable as error:
         record(Event(stage="proposing", what="stumbled", actor=WITNESS, proposal=proposal.number, skill=manifest.name, outcome="could_not_tell",
-                     note=f"no witness cases were written: {error}", tokens=error.tokens, cost=error.cost))  # fmt: skip
+                     note=f"no witness cases were written: {error.fault}", tokens=error.tokens, cost=error.cost))  # fmt: skip
     return forge.proposal(proposal.number)
 
 

@@ -6,6 +6,7 @@ or raced run is healed by the next.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from agent.domain.proposal import DEPLOYER, Proposal
 from agent.domain.registry import Entry
 from agent.domain.release import Artifact, Release
 from agent.domain.review import Review
-from agent.domain.skill import WITNESS_PATH, Manifest
+from agent.domain.skill import NAME_PATTERN, WITNESS_PATH, Manifest
 from agent.errors import CouldNotTell, HeadMoved, InvalidFile
 from agent.manifest_file import read_manifest
 from agent.ports import Builder, Forge
@@ -39,7 +40,8 @@ def merge(proposal: Proposal, forge: Forge, record: Record) -> str:
 
 def unreleased(forge: Forge, catalog: Catalog) -> tuple[str, ...]:
     """Names of skills whose tree on main is not the one in the registry, and of entries whose folder is gone."""
-    trees, entered = forge.children(forge.main, "skills"), catalog.trees()
+    trees = {name: tree for name, tree in forge.children(forge.main, "skills").items() if re.fullmatch(NAME_PATTERN, name)}
+    entered = catalog.trees()
     return tuple(sorted(name for name in trees.keys() | entered.keys() if trees.get(name) != entered.get(name)))
 
 

@@ -92,7 +92,7 @@ def _asked(reviewer: Reviewer, reviewed: Reviewed) -> Review:
     try:
         return reviewer.review(reviewed)
     except CouldNotTell as error:
-        return Review(reviewer=reviewer.name, head=reviewed.head, verdict="could_not_tell", summary=str(error))
+        return Review(reviewer=reviewer.name, head=reviewed.head, verdict="could_not_tell", summary=error.fault)
 
 
 def _tried(review: Review, manifest: Manifest | None, bench: Workbench, run_case: RunCase) -> Review:

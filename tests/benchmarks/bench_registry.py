@@ -26,8 +26,12 @@ from tests.builders import a_manifest, an_entry
 SIZES = (10, 1_000, 10_000)
 QUERIES, REPEATS = 400, 9
 
-_VERBS = re.findall(r"\w+", "convert count parse extract sort merge split validate format translate summarise compare filter fetch encode decode hash")
-_NOUNS = re.findall(r"\w+", "text csv json table date invoice image url address email number list word line page report log currency unit colour matrix")
+_VERBS = re.findall(
+    r"\w+", "convert count parse extract sort merge split validate format translate summarise compare filter fetch encode decode hash"
+)
+_NOUNS = re.findall(
+    r"\w+", "text csv json table date invoice image url address email number list word line page report log currency unit colour matrix"
+)
 
 
 def measure() -> dict[str, Any]:
@@ -44,10 +48,10 @@ def _measured(size: int, path: Path) -> dict[str, float]:
     manifests = {name: _manifest(rng, words, name) for name in entries}
     catalog, text = Catalog(path), render(Registry(revision=1, skills=tuple(entries.values())))
 
-    def sync(text: str) -> None:
-        catalog.sync(text.split("\n")[2], lambda: text, lambda entry: manifests[entry.name])
+    def sync(blob: str, text: str) -> None:
+        catalog.sync(blob, lambda: text, lambda entry: manifests[entry.name])
 
-    build = _seconds(partial(sync, text))
+    build = _seconds(partial(sync, "first", text))
     searches = sorted(_seconds(partial(catalog.search, query)) for query in _queries(rng, words, [*entries]))
     splices, syncs = [], []
     for number in range(REPEATS):
@@ -55,8 +59,8 @@ def _measured(size: int, path: Path) -> dict[str, float]:
         started = time.perf_counter()
         text = splice(text, entry, name=entry.name)
         splices.append(time.perf_counter() - started)
-        syncs.append(_seconds(partial(sync, text)))
-    unchanged = [_seconds(partial(sync, text)) for _ in range(REPEATS)]
+        syncs.append(_seconds(partial(sync, entry.version, text)))
+    unchanged = [_seconds(partial(sync, entry.version, text)) for _ in range(REPEATS)]
     return {
         "search_p50_ms": round(1000 * searches[len(searches) // 2], 3),
         "search_p99_ms": round(1000 * searches[int(len(searches) * 0.99)], 3),

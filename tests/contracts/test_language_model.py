@@ -53,6 +53,7 @@ class Desk:
             def log_message(self, *args: Any) -> None: ...
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *of_a_client_that_left: None  # type: ignore[method-assign]
         self.base = f"http://127.0.0.1:{self.server.server_port}/v1"
 
     def reply(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:

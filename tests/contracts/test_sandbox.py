@@ -65,6 +65,11 @@ def eventually(condition: Callable[[], object], seconds: float = 10.0) -> bool:
     return bool(condition())
 
 
+def told_apart(sandbox: Sandbox, ending: str) -> str:
+    """The known difference: a machine on which no control group can be written, which `available` says, cannot tell it from nonzero."""
+    return "nonzero" if sandbox.available().why else ending
+
+
 def said(result: SandboxResult) -> str:
     assert result.ending == "ok", result
     return result.stdout.decode().strip()
@@ -283,7 +288,7 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_up_the_run(sandbox: S
 
 def test_too_much_memory_ends_it(sandbox: Sandbox) -> None:
     result = sandbox.run(python("x = bytearray(300 * 2**20); print(len(x))", limits=Limits(memory=100 * MIB, seconds=20)))
-    assert result.ending == "out_of_memory"
+    assert result.ending == told_apart(sandbox, "out_of_memory")
     assert result.stdout == b""
 
 
@@ -308,7 +313,7 @@ def test_a_fork_bomb_stays_within_its_bounds(sandbox: Sandbox) -> None:
             print(started)
     """
     result = sandbox.run(python(script, limits=Limits(processes=10, seconds=20)))
-    assert (result.ending, result.stdout) == ("pids", b"9\n")
+    assert (result.ending, result.stdout) == (told_apart(sandbox, "pids"), b"9\n")
 
 
 def test_as_many_processes_as_allowed_can_run(sandbox: Sandbox) -> None:

@@ -75,8 +75,10 @@ def test_metrics_are_prometheus_text(tmp_path: Path, metrics: str, passes: bool)
 
 
 def test_a_skill_that_does_not_start_fails_with_its_reason(tmp_path: Path) -> None:
-    result = run(tmp_path, Refused("It did not become healthy.", why="ImportError: no module named x"))
+    log = 'Its log ends: Traceback (most recent call last):\n  File "/some/where/x.py", line 1\nImportError: no module named x'
+    result = run(tmp_path, Refused("It did not become healthy.", why=log))
     assert result.outcome is Outcome.FAILED and "no module named x" in result.summary
+    assert "/some/where" not in result.model_dump_json()
 
 
 def test_a_skill_that_could_not_be_started_here_could_not_tell(tmp_path: Path) -> None:
@@ -106,3 +108,9 @@ def test_findings_are_the_same_each_time(tmp_path: Path) -> None:
         with served(lambda inputs: {"words": -1}, strict=False) as endpoint:
             results.append(run(tmp_path / name, endpoint))
     assert results[0] == results[1]
+
+
+def test_a_skill_that_is_gone_is_told_without_the_place_on_this_machine(tmp_path: Path) -> None:
+    result = run(tmp_path, Endpoint(socket=str(tmp_path / "skill.sock")))
+    assert {"example", "malformed", "metrics", "health"} == rules(result)
+    assert str(tmp_path) not in result.model_dump_json()

@@ -8,7 +8,7 @@ import pytest
 from agent.checks.tests import TestsCheck
 from agent.domain.check import CheckResult, Mutant, Outcome, TestReport, TestRun
 from agent.domain.skill import WITNESS_PATH, Case, Expectation
-from agent.errors import CouldNotTell
+from agent.errors import CouldNotTell, Refused
 from agent.manifest_file import write_witness
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from tests.subjects import ToldBench, ToldLanguage, a_subject, count_words, served, skill_files
@@ -144,3 +144,8 @@ def test_outputs_that_break_the_schema_do_not_hold(tmp_path: Path) -> None:
     loose = a_case(Expectation(properties={"type": "object"}))
     with served(lambda inputs: count_words(inputs) | {"more": 1}) as endpoint:
         assert run(tmp_path, cases=(loose,), bench=ToldBench(endpoint)).outcome is Outcome.FAILED
+
+
+def test_a_skill_that_does_not_start_holds_no_case(tmp_path: Path) -> None:
+    result = run(tmp_path, cases=(a_case(Expectation(error="*")),), bench=ToldBench(Refused("It does not become healthy.")))
+    assert result.outcome is Outcome.FAILED and "does not start" in result.summary

@@ -1,57 +1,32 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent.domain.check import CheckReport, CheckResult, Outcome, Subject
 from agent.domain.event import Event
-from agent.domain.proposal import Change
+from agent.domain.proposal import Proposal, ProposalDraft
 from agent.domain.skill import WITNESS_PATH
 from agent.errors import CouldNotTell
+from agent.forges.local import LocalForge
 from agent.ledger import SqliteLedger
 from agent.manifest_file import witness_digest
-from agent.ports import CommitLine, Workbench
+from agent.ports import Workbench
 from agent.stages.checking import bench_for, check, recorded_witness
-from tests.builders import BASE, HEAD, a_proposal
 from tests.subjects import WITNESS, skill_files
 
-
-@dataclass
-class HeldForge:
-    """The part of a forge that checking asks: trees by commit, and the results of each head."""
-
-    trees: dict[str, dict[str, bytes]] = field(default_factory=lambda: {BASE: {}, HEAD: skill_files()})
-    posted: dict[tuple[str, str], CheckResult] = field(default_factory=dict)
-    past: tuple[str, ...] = ()
-
-    def files(self, ref: str, folder: str) -> dict[str, bytes]:
-        assert folder == "skills/word-count"
-        return self.trees[ref]
-
-    def changes(self, base: str, head: str) -> tuple[Change, ...]:
-        return tuple(Change(path=f"skills/word-count/{path}", status="added", mode="100644") for path in self.trees[head])
-
-    def read(self, ref: str, path: str) -> bytes | None:
-        return self.trees[ref].get(path.removeprefix("skills/word-count/"))
-
-    def history(self, path: str, limit: int = 50) -> Sequence[CommitLine]:
-        return [CommitLine(commit=commit, author="a", at="2025-01-01T00:00:00Z", message="m") for commit in self.past]
-
-    def post_check(self, number: int, result: CheckResult) -> None:
-        self.posted[result.head, result.name] = result
-
-    def checks(self, number: int, head: str) -> CheckReport:
-        return CheckReport(head=head, results=tuple(result for (at, _), result in self.posted.items() if at == head))
+BRANCH = "skill/word-count-1"
 
 
 @dataclass
 class ACheck:
+    """Passes, or raises `error`; keeps the subjects that it saw."""
+
     name: str
-    error: Exception | None = None
+    error: BaseException | None = None
     ran: list[Subject] = field(default_factory=list)
 
     def run(self, subject: Subject, bench: Workbench) -> CheckResult:
@@ -62,93 +37,112 @@ class ACheck:
 
 
 @pytest.fixture
+def forge(tmp_path: Path) -> LocalForge:
+    forge = LocalForge.found(tmp_path / "origin.git")
+    write(forge, "main", skill_files())
+    return forge
+
+
+@pytest.fixture
 def ledger(tmp_path: Path) -> SqliteLedger:
     return SqliteLedger(tmp_path / "ledger.sqlite")
 
 
-def checked(forge: Any, ledger: SqliteLedger, *checks: ACheck, told: list[Event] | None = None, **traits: Any) -> CheckReport:
-    proposal, nothing = a_proposal(**traits), object()
+def write(forge: LocalForge, branch: str, files: Mapping[str, bytes | None]) -> str:
+    below = {f"skills/word-count/{path}": data for path, data in files.items()}
+    return forge.commit(branch, below, parent=forge.head(branch), message="A change", author="ada")
+
+
+def proposed(forge: LocalForge, files: Mapping[str, bytes | None] | None = None, **traits: str) -> Proposal:
+    write(forge, BRANCH, files or {"skill.py": b"x = 2\n"})
+    draft = {"branch": BRANCH, "skill": "word-count", "kind": "extend", "title": "Extend", "body": "", "author": "ada", **traits}
+    return forge.open_proposal(ProposalDraft.model_validate(draft))
+
+
+def checked(proposal: Proposal, forge: LocalForge, ledger: SqliteLedger, *checks: ACheck, told: list[Event] | None = None) -> CheckReport:
+    nothing = object()
     with bench_for(proposal, forge, nothing, nothing, ledger) as opened:  # type: ignore[arg-type]
         return check(proposal, opened, forge, checks, 2, ledger.record, (told if told is not None else []).append)
 
 
-def lines(ledger: SqliteLedger) -> list[tuple[str, str, str]]:
-    return [(entry.event.what, entry.event.data["check"], entry.event.outcome) for entry in ledger.entries(proposal=2)]
+def lines(ledger: SqliteLedger, proposal: Proposal) -> list[tuple[str, str, str]]:
+    events = [entry.event for entry in ledger.entries(proposal=proposal.number)]
+    return sorted((event.what, event.data["check"], event.outcome) for event in events)
 
 
-def test_each_result_is_posted_and_recorded(ledger: SqliteLedger) -> None:
-    forge = HeldForge()
-    report = checked(forge, ledger, ACheck("scope"), ACheck("style", CouldNotTell("No ruff.")))
+def test_each_result_is_posted_and_recorded(forge: LocalForge, ledger: SqliteLedger) -> None:
+    proposal = proposed(forge)
+    report = checked(proposal, forge, ledger, ACheck("scope"), ACheck("style", CouldNotTell("No ruff.")))
     assert [(r.name, r.outcome) for r in report.results] == [("scope", "passed"), ("style", "could_not_tell")]
-    assert set(forge.posted) == {(HEAD, "scope"), (HEAD, "style")}
-    assert sorted(lines(ledger)) == [("checked", "scope", "passed"), ("checked", "style", "could_not_tell")]
-    entry = ledger.entries(proposal=2)[0].event
-    assert (entry.stage, entry.request, entry.skill, entry.commit) == ("checking", 1, "word-count", HEAD)
+    assert {result.name for result in forge.checks(proposal.number, proposal.head).results} == {"scope", "style"}
+    assert lines(ledger, proposal) == [("checked", "scope", "passed"), ("checked", "style", "could_not_tell")]
+    event = ledger.entries(proposal=proposal.number)[0].event
+    assert (event.stage, event.skill, event.commit) == ("checking", "word-count", proposal.head)
 
 
-def test_who_watches_hears_which_checks_begin(ledger: SqliteLedger) -> None:
+def test_who_watches_hears_which_checks_begin(forge: LocalForge, ledger: SqliteLedger) -> None:
     told: list[Event] = []
-    checked(HeldForge(), ledger, ACheck("scope"), ACheck("style"), told=told)
+    checked(proposed(forge), forge, ledger, ACheck("scope"), ACheck("style"), told=told)
     assert [(event.what, event.data["check"]) for event in told] == [("started", "scope"), ("started", "style")]
 
 
-def test_the_subject_is_read_from_git_objects_and_its_snapshot_is_gone_at_the_end(ledger: SqliteLedger) -> None:
-    forge, scope = HeldForge(), ACheck("scope")
-    forge.trees[BASE] = skill_files(**{"skill.py": "x = 1\n"})
-    checked(forge, ledger, scope, kind="extend")
-    subject = scope.ran[0]
-    assert (subject.files, subject.base_files, subject.kind) == (forge.trees[HEAD], forge.trees[BASE], "extend")
-    assert len(subject.changes) == len(subject.files) and not subject.root.exists()
-
-
-def test_results_that_are_there_stand_and_are_not_run_again(ledger: SqliteLedger) -> None:
-    forge, scope, style = HeldForge(), ACheck("scope"), ACheck("style")
-    checked(forge, ledger, scope)
-    report = checked(forge, ledger, scope, style)
-    assert [result.name for result in report.results] == ["scope", "style"]
-    assert (len(scope.ran), len(style.ran)) == (1, 1)
-    assert len(lines(ledger)) == 2
-
-
-def test_a_result_that_was_posted_but_not_recorded_when_we_were_killed_is_recorded_once(ledger: SqliteLedger) -> None:
-    forge, scope = HeldForge(), ACheck("scope")
-    forge.post_check(2, CheckResult(name="scope", outcome=Outcome.FAILED, head=HEAD, summary="bad"))
-    for _ in range(2):
-        checked(forge, ledger, scope)
-    assert lines(ledger) == [("checked", "scope", "failed")] and not scope.ran
-
-
-def test_a_moved_head_is_checked_anew(ledger: SqliteLedger) -> None:
-    forge, scope = HeldForge(), ACheck("scope")
-    forge.trees["c" * 40] = skill_files()
-    checked(forge, ledger, scope)
-    checked(forge, ledger, scope, head="c" * 40)
-    assert [subject.head for subject in scope.ran] == [HEAD, "c" * 40]
-
-
-def test_a_kill_in_the_middle_keeps_what_was_posted(ledger: SqliteLedger) -> None:
-    forge, scope = HeldForge(), ACheck("scope")
-    with pytest.raises(KeyboardInterrupt):
-        checked(forge, ledger, scope, ACheck("style", KeyboardInterrupt()))  # type: ignore[arg-type]
-    report = checked(forge, ledger, scope, ACheck("style"))
-    assert report.outcome is Outcome.PASSED and set(forge.posted) == {(HEAD, "scope"), (HEAD, "style")}
-
-
-def test_the_witness_digest_is_the_newest_that_was_recorded_for_the_request(ledger: SqliteLedger) -> None:
-    for number, digest in ((1, "sha256:old"), (1, "sha256:new"), (7, "sha256:other")):
-        ledger.record(Event(stage="proposing", what="witnessed", actor="skillops-witness", request=number, data={"witness_digest": digest}))
+def test_the_subject_is_read_from_git_objects_and_its_snapshot_is_gone_at_the_end(forge: LocalForge, ledger: SqliteLedger) -> None:
     scope = ACheck("scope")
-    checked(HeldForge(), ledger, scope)
+    checked(proposed(forge), forge, ledger, scope)
+    subject = scope.ran[0]
+    assert (subject.base_files, subject.kind) == (skill_files(), "extend")
+    assert subject.files == skill_files(**{"skill.py": "x = 2\n"})
+    assert [change.path for change in subject.changes] == ["skills/word-count/skill.py"]
+    assert not subject.root.exists()
+
+
+def test_results_that_are_there_stand_and_are_not_run_again(forge: LocalForge, ledger: SqliteLedger) -> None:
+    proposal, scope, style = proposed(forge), ACheck("scope"), ACheck("style")
+    checked(proposal, forge, ledger, scope)
+    report = checked(proposal, forge, ledger, scope, style)
+    assert [result.name for result in report.results] == ["scope", "style"]
+    assert (len(scope.ran), len(style.ran), len(lines(ledger, proposal))) == (1, 1, 2)
+
+
+def test_a_result_that_was_posted_but_not_recorded_when_we_were_killed_is_recorded_once(forge: LocalForge, ledger: SqliteLedger) -> None:
+    proposal, scope = proposed(forge), ACheck("scope")
+    forge.post_check(proposal.number, CheckResult(name="scope", outcome=Outcome.FAILED, head=proposal.head, summary="bad"))
+    for _ in range(2):
+        checked(proposal, forge, ledger, scope)
+    assert lines(ledger, proposal) == [("checked", "scope", "failed")] and not scope.ran
+
+
+def test_a_moved_head_is_checked_anew(forge: LocalForge, ledger: SqliteLedger) -> None:
+    first, scope = proposed(forge), ACheck("scope")
+    checked(first, forge, ledger, scope)
+    second = proposed(forge, {"skill.py": b"x = 3\n"})
+    checked(second, forge, ledger, scope)
+    assert [subject.head for subject in scope.ran] == [first.head, second.head] and first.head != second.head
+
+
+def test_a_kill_in_the_middle_keeps_what_was_posted(forge: LocalForge, ledger: SqliteLedger) -> None:
+    proposal, scope = proposed(forge), ACheck("scope")
+    with pytest.raises(KeyboardInterrupt):
+        checked(proposal, forge, ledger, scope, ACheck("style", KeyboardInterrupt()))
+    assert checked(proposal, forge, ledger, scope, ACheck("style")).outcome is Outcome.PASSED
+    assert len(lines(ledger, proposal)) == 2
+
+
+def test_the_witness_digest_is_the_newest_that_was_recorded(forge: LocalForge, ledger: SqliteLedger) -> None:
+    proposal, scope = proposed(forge), ACheck("scope")
+    for number, digest in ((proposal.number, "sha256:old"), (proposal.number, "sha256:new"), (99, "sha256:other")):
+        ledger.record(Event(stage="proposing", what="witnessed", actor="skillops-witness", proposal=number, data={"witness_digest": digest}))
+    checked(proposal, forge, ledger, scope)
     assert scope.ran[0].witness_digest == "sha256:new"
 
 
-def test_without_a_record_there_is_no_digest(ledger: SqliteLedger) -> None:
-    assert recorded_witness(a_proposal(), HeldForge(), ledger) is None  # type: ignore[arg-type]
+def test_without_a_record_there_is_no_digest(forge: LocalForge, ledger: SqliteLedger) -> None:
+    assert recorded_witness(proposed(forge), forge, ledger) is None
 
 
-@pytest.mark.parametrize(("once", "accepted"), [(WITNESS, True), ("cases: []\n", False)])
-def test_a_rollback_may_bring_cases_that_main_once_held_and_no_others(ledger: SqliteLedger, once: str, accepted: bool) -> None:
-    past = "d" * 40
-    trees = {HEAD: skill_files(**{WITNESS_PATH: WITNESS}), BASE: skill_files(), past: skill_files(**{WITNESS_PATH: once})}
-    found = recorded_witness(a_proposal(kind="rollback", request=None), HeldForge(trees=trees, past=(past,)), ledger)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("once", "accepted"), [(WITNESS.encode(), True), (b"cases: []\n", False)])
+def test_a_rollback_may_bring_cases_that_main_once_held_and_no_others(forge: LocalForge, ledger: SqliteLedger, once: bytes, accepted: bool) -> None:
+    write(forge, "main", {WITNESS_PATH: once})
+    write(forge, "main", {WITNESS_PATH: b"later\n"})
+    found = recorded_witness(proposed(forge, {WITNESS_PATH: WITNESS.encode()}, kind="rollback"), forge, ledger)
     assert found == (witness_digest(WITNESS.encode()) if accepted else None)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2 import meta
 
 import agent.prompts as prompts
 from agent.domain import Frozen
@@ -175,13 +174,14 @@ def test_data_that_is_not_text_is_shown_as_json() -> None:
     assert '\n{"a":["ä",1]}\n' in prompts.fenced({"a": ("ä", 1)}, "x")
 
 
+OURS = re.compile(r"\bversion\b|^ \"[^\"]*\" if ")  # what nobody but us has a hand in: a number, a choice of two words of ours
+
+
 @pytest.mark.parametrize("path", sorted(prompts.FOLDER.glob("*.txt")), ids=lambda path: path.stem)
-def test_every_prompt_that_ships_has_two_parts_and_fences_each_variable(path: Path) -> None:
+def test_every_prompt_that_ships_has_two_parts_and_fences_what_it_shows(path: Path) -> None:
     text = path.read_text()
-    environment = prompts._environment()
 
     system, user = text.split(f"\n{prompts.USER_PART}\n")
 
     assert system.strip() and user.strip()
-    for name in meta.find_undeclared_variables(environment.parse(text)):
-        assert re.search(rf"{{{{ {name}\b[^}}]*\| data\(|for \w+(, \w+)? in {name}\b|{{% if {name}\b", text), f"{name} is not fenced"
+    assert not [shown for shown in re.findall(r"{{(.*?)}}", text) if "| data(" not in shown and not OURS.search(shown)]

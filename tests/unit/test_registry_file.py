@@ -12,7 +12,7 @@ from agent.errors import InvalidFile
 from agent.registry_file import blocks, entry_of, parse, render, revision_of, splice, splice_all
 from tests.builders import an_entry
 
-UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=30)
 NAMES = st.sampled_from(["a", "a-b", "ab", "word-count", "zeta", "null", "true", "on", "yes", "skills"]) | st.from_regex(
     r"[a-z][a-z0-9]{0,3}(-[a-z0-9]{1,3})?", fullmatch=True
 )
@@ -178,6 +178,7 @@ GOOD = render(Registry(revision=1, skills=(an_entry(name="a"), an_entry(name="b"
         (GOOD.replace("revision: 1", "revision: -1"), 3, "greater than or equal to 0"),
         (GOOD.replace("revision: 1\n", ""), 1, "revision: this key is required"),
         (GOOD.replace("  b:", "  a:"), 20, "'a' is already there"),
+        (GOOD.replace("  a:", "  c:"), 20, "'b' stands below 'c'"),
         (GOOD.replace("  b:", "b:"), 20, "two spaces"),
         (GOOD.replace("  b:", "\tb:"), 20, "two spaces"),
         (GOOD.replace("  b:", "  Bad Name:"), 20, "two spaces"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shutil
 import signal
 import socket
 import socketserver
@@ -117,6 +118,10 @@ class Bench:
         self.state, self.sandbox = state, sandbox
         self.supervisor = Supervisor(state, sandbox, {"python": AnyLanguage()}, idle)  # type: ignore[dict-item]
 
+    def close(self) -> None:
+        self.supervisor.stop()
+        shutil.rmtree(client.sockets(self.state), ignore_errors=True)
+
     def served(self) -> Served:
         return next(iter(self.supervisor._served.values()))
 
@@ -132,7 +137,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path, Threads(), idle=900.0)
     yield bench
-    bench.supervisor.stop()
+    bench.close()
 
 
 def full_disk(state: Path) -> Path:
@@ -172,6 +177,13 @@ def test_a_skill_that_keeps_falling_is_left_alone_for_a_while_and_says_so(bench:
     bench.served().not_before = 0.0
     assert probe(bench.supervisor.endpoint("word-count"), 5.0)[0]
     assert bench.supervisor.services()[0].restarts == 2
+
+
+def test_asking_for_a_crashed_skill_starts_it_at_once(bench: Bench) -> None:
+    bench.supervisor.deploy(a_deployment())
+    bench.sandbox.started[0].stop()
+    assert probe(bench.supervisor.endpoint("word-count"), 5.0)[0]
+    assert bench.supervisor.services()[0].restarts == 1
 
 
 def test_a_skill_that_stops_being_healthy_is_started_again_after_its_retries(bench: Bench) -> None:
@@ -269,7 +281,7 @@ def test_a_skill_rests_where_its_own_counter_says_that_nobody_called(tmp_path: P
     used = served.used
     bench.look(lambda: served.state == "resting" or served.used > used)
     assert (served.state == "resting") is rests
-    bench.supervisor.stop()
+    bench.close()
 
 
 # ---- what it writes down --------------------------------------------------------------------------------------------------
@@ -285,7 +297,7 @@ def test_a_resting_skill_still_rests_with_the_next_supervisor(tmp_path: Path) ->
     second.supervisor.look()
     assert len(second.sandbox.started) == 1
     assert probe(second.supervisor.endpoint("word-count"), 5.0)[0]
-    second.supervisor.stop()
+    second.close()
 
 
 @pytest.mark.parametrize("change", [{"digest": "sha256:other"}, {"started_at": 5.0}, {"pid": 4}], ids=lambda change: next(iter(change)))
@@ -301,7 +313,7 @@ def test_a_process_is_adopted_only_by_its_pid_start_time_and_digest(bench: Bench
     assert not second.served().running()
     second.look(lambda: second.served().running())
     assert len(bench.sandbox.started) == 2
-    second.supervisor.stop()
+    second.close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"services": [], "instances": {"a": {}}}'])
@@ -355,6 +367,7 @@ def at_the_control_socket(state: Path, talk: Callable[[socket.socket], None]) ->
         thread.join(5)
         for connection in connections:
             connection.close()
+    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 @contextmanager

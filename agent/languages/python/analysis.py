@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.domain.check import Finding
 from agent.errors import CouldNotTell
-from agent.languages.python import rules
+from agent.languages.python import rules, syntax
 
 CONFIGURATION = Path(__file__).with_name("style.toml")
 RUFF_SECONDS = 60.0
@@ -145,7 +145,7 @@ def parsed(source: bytes) -> ast.Module:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
         if encoding not in ("utf-8", "utf-8-sig"):
             raise ValueError(f"its encoding is {encoding}, not UTF-8")
-        return ast.parse(source)
+        return syntax.parse(source)
     except SyntaxError as error:
         raise ValueError(f"{error.msg}" + (f" (line {error.lineno})" if error.lineno else "")) from None
     except (RecursionError, MemoryError):
@@ -159,7 +159,8 @@ def _bandit(root: Path, files: Sequence[str]) -> Iterator[Finding]:
     logging.getLogger("bandit").setLevel(logging.CRITICAL)
     bandit = manager.BanditManager(config.BanditConfig(), "file", ignore_nosec=True)
     bandit.discover_files([str(root / path) for path in files])
-    bandit.run_tests()
+    with syntax.PARSING:
+        bandit.run_tests()
     for name, reason in bandit.get_skipped():
         yield Finding(message=f"bandit could not read this: {reason}", rule="bandit", path=_repository_path(root, name))
     for issue in bandit.get_issue_list():

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from agent.errors import InvalidFile
 from agent.languages.python.banned import (
     BANNED,
     BUILTINS,
@@ -33,7 +32,8 @@ from agent.languages.python.banned import (
     PAYLOAD,
     SENSITIVE,
     WAYS_OUT,
-)  # fmt: skip
+)
+from agent.strict_yaml import load
 
 Broken = tuple[int, str, str, Literal["error", "note"]]
 
@@ -49,9 +49,9 @@ class Permitted:
 def permitted(root: Path) -> Permitted:
     """From skill.yaml; nothing where it cannot be read."""
     try:
-        manifest: Any = yaml.safe_load((root / "skill.yaml").read_bytes())
+        manifest: Any = load((root / "skill.yaml").read_bytes(), "skill.yaml")
         return Permitted(bool(manifest.get("permissions", {}).get("network")), frozenset(map(str, manifest.get("environment") or {})))
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, RecursionError):
+    except (OSError, InvalidFile, AttributeError, TypeError):
         return Permitted()
 
 

@@ -6,11 +6,10 @@ import json
 import textwrap
 from pprint import pformat
 
-import yaml
-
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest
 from agent.languages.python.analysis import formatted
+from agent.strict_yaml import dump
 
 _SKILL = '''
 """{title}
@@ -94,7 +93,7 @@ def files(manifest: Manifest) -> dict[str, bytes]:
 
 
 def _document(manifest: Manifest) -> str:
-    front = yaml.safe_dump({"name": manifest.name, "description": manifest.description}, sort_keys=False, allow_unicode=True, width=10_000)
+    front = dump({"name": manifest.name, "description": manifest.description})
     example = manifest.examples[0]
     return _DOCUMENT.format(
         front=front, name=manifest.name, description=manifest.description.strip(), inputs=_shown(example.inputs), outputs=_shown(example.outputs)

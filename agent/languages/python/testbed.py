@@ -18,7 +18,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,6 +68,10 @@ class Run:
         return next((line[key] for line in self.lines() if key in line), None)
 
 
+def _failed(run: Run) -> bool:
+    return run.end != "done" or bool(run.said("failed"))
+
+
 def main() -> None:
     job = json.load(sys.stdin.buffer)
     session.warm()
@@ -92,7 +96,7 @@ class Bed:
     def report(self) -> dict[str, Any]:
         mutants = self._choose()
         lines = sorted({(path, line) for path, _, site in mutants for line in (site.line, site.statement)})
-        clean = next(self._pool([Plan(session.clean(self._job, list(self._sources), lines), self._job["seconds"])]))
+        (clean,) = self._pool([Plan(session.clean(self._job, list(self._sources), lines), self._job["seconds"])])
         tests = [line["test"] for line in clean.lines() if "test" in line]
         started = [line["start"] for line in clean.lines() if "start" in line]
         report: dict[str, Any] = {
@@ -114,42 +118,40 @@ class Bed:
         return [found[index] for index in sorted(chosen)]
 
     def _changed(self, mutants: list[tuple[str, int, mutate.Site]], clean: Run) -> dict[str, Any]:
-        wall, cpu = 2.0 + 8 * clean.wall, 0.25 + 2 * clean.cpu
+        """The gutted skill and the unchanged one, side by side; then the mutants, which may take a few times as long."""
+        wall = 2.0 + 8 * clean.wall
+        plans = [Plan(session.again(self._job, self._sources), wall)] if mutants else []
+        if self._job["gut"] is not None:
+            plans.append(Plan(session.gutted(self._job, self._sources), wall))
+        runs = self._pool(plans)
+        report: dict[str, Any] = {"gutted_passes": None if self._job["gut"] is None else not _failed(runs[-1])}
+        if mutants:
+            report["repeats"] = not _failed(runs[0])
+            if report["repeats"]:
+                report["mutants"] = self._mutants(mutants, clean, wall, 0.25 + 4 * runs[0].cpu)
+        return report
+
+    def _mutants(self, mutants: list[tuple[str, int, mutate.Site]], clean: Run, wall: float, cpu: float) -> list[dict[str, Any]]:
+        """Which mutants die. One whose line no test runs lives without being tried; those that time does not reach are left out."""
         contexts = {(path, line): ids for path, line, ids in clean.said("contexts") or []}
         plans: list[Plan] = []
-        verdicts: list[int | None] = []  # the number of each mutant's plan; None where no test runs its line
-        if self._job["gut"] is not None:
-            plans.append(Plan(session.gutted(self._job, self._sources), wall, cpu))
-        if mutants:
-            plans.append(Plan(session.again(self._job, self._sources), wall, 0.0))
+        tried: list[int | None] = []  # the number of each mutant's plan
         for path, number, site in mutants:
-            ids = [*contexts.get((path, site.line), []), *contexts.get((path, site.statement), [])]
-            verdicts.append(len(plans) if ids else None)
+            ids = {*contexts.get((path, site.line), []), *contexts.get((path, site.statement), [])}
+            tried.append(len(plans) if ids else None)
             if ids:
-                only = set(ids) if site.inside and "" not in ids else None
+                only = ids if site.inside and "" not in ids else None
                 plans.append(Plan(session.mutant(self._job, self._sources, path, number, only), wall, cpu))
-        until = time.monotonic() + MUTANTS_SECONDS
-        runs = list(self._pool(plans, until))
-        failed = [run.end != "done" or bool(run.said("failed")) for run in runs]
-        first = 0 if self._job["gut"] is None else 1
-        return {
-            "gutted_passes": not failed[0] if first and failed else None,
-            "repeats": not failed[first] if mutants and len(failed) > first else True,
-            "mutants": [
-                {
-                    "path": path,
-                    "line": site.line,
-                    "change": site.change,
-                    "killed": verdict is not None and failed[verdict],
-                }
-                for (path, _, site), verdict in zip(mutants, verdicts, strict=True)
-                if verdict is None or verdict < len(failed)
-            ],
-        }
+        runs = self._pool(plans, time.monotonic() + MUTANTS_SECONDS)
+        return [
+            {"path": path, "line": site.line, "change": site.change, "killed": plan is not None and _failed(runs[plan])}
+            for (path, _, site), plan in zip(mutants, tried, strict=True)
+            if plan is None or plan < len(runs)
+        ]
 
     # ---- children ----------------------------------------------------------------------------------------------------
 
-    def _pool(self, plans: list[Plan], until: float = float("inf")) -> Iterator[Run]:
+    def _pool(self, plans: list[Plan], until: float = float("inf")) -> list[Run]:
         """The runs of `plans` in their order, as many at once as there are processors; none starts after `until`."""
         waiting = list(enumerate(plans))
         running: dict[int, Run] = {}
@@ -161,7 +163,7 @@ class Bed:
             self._wait(list(running.values()))
             for number in [number for number, run in running.items() if run.end]:
                 ended[number] = running.pop(number)
-        yield from (ended[number] for number in sorted(ended))
+        return [ended[number] for number in sorted(ended)]
 
     def _start(self, plan: Plan) -> Run:
         near, far = os.pipe()

@@ -17,6 +17,7 @@ from agent.domain.check import Mutant, Outcome, TestReport, TestRun
 from agent.domain.schema import least_value
 from agent.domain.skill import WITNESS_PATH, Manifest
 from agent.errors import UsageError
+from agent.languages.python import syntax
 from agent.languages.python.toolchain import (
     CODE,
     DEPENDENCIES,
@@ -94,7 +95,7 @@ def expected_tests(root: Path) -> tuple[str, ...]:
             continue
         name = path.relative_to(root).as_posix()
         try:
-            found |= dict.fromkeys(f"{name}::{test}" for test in _tests_in(ast.parse(path.read_bytes()).body))
+            found |= dict.fromkeys(f"{name}::{test}" for test in _tests_in(syntax.parse(path.read_bytes()).body))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             found[name] = None  # pytest reports the file as an error
     return tuple(found)

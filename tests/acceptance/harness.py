@@ -1,0 +1,216 @@
+"""A real skills repository with a scripted model: what the acceptance tests of the pipeline work on.
+
+Everything is as in daily work (local forge, bubblewrap, checks, builder, supervisor); only the model's words are ours.
+The skill that is asked for, `word-count`, is as small as one can be that passes every check.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agent.caller import execute
+from agent.domain.event import Event
+from agent.domain.invocation import Invocation
+from agent.domain.proposal import Proposal
+from agent.domain.request import RequestDraft
+from agent.errors import NotFound
+from agent.parts import Parts
+from agent.pipeline import Outcome, Pipeline
+from agent.ports import Forge
+from agent.registry_file import Registry, parse
+from agent.situation import Work
+from agent.stages.deploying import OnDemand
+from agent.starter import found
+from agent.wiring import open_workplace
+from agent.workplace import Workplace
+from reviewers import human
+from tests.builders import EXAMPLES, INPUTS, OUTPUTS
+from tests.fakes import Answer, FakeModel
+
+CLAUSES = ("words are parted by white space", "a text without words has none")
+CODE = '''"""Counts the words of a text."""
+
+from typing import Any
+
+
+def execute(inputs: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+    """How many words `text` has."""
+    return {"words": len(inputs["text"].split())}
+'''
+TESTS = """from skill import execute
+
+
+def test_words_are_parted_by_white_space():
+    assert execute({"text": "one two\\nthree"}, {}) == {"words": 3}
+
+
+def test_a_text_without_words_has_none():
+    assert execute({"text": "  "}, {}) == {"words": 0}
+"""
+# Passes its own tests and the examples, and is wrong where words are parted by more than a blank.
+WRONG_CODE = CODE.replace(".split()", '.split(" ")')
+WRONG_TESTS = """from skill import execute
+
+
+def test_words_are_counted():
+    assert execute({"text": "one two three"}, {}) == {"words": 3}
+    assert execute({"text": "one"}, {}) == {"words": 1}
+"""
+
+
+# ---- what the model says -------------------------------------------------------------------------------------------
+
+
+def a_contract(name: str = "word-count", **traits: Any) -> dict[str, Any]:
+    return {
+        "name": name, "description": "Count the words of a text. Use when somebody asks how long a text is.", "runtime": "python",
+        "inputs": INPUTS, "outputs": OUTPUTS, "examples": EXAMPLES, "acceptance": list(CLAUSES), **traits,
+    }  # fmt: skip
+
+
+def an_assessment(name: str = "word-count", **traits: Any) -> dict[str, Any]:
+    return {"verdict": "new", "reason": "no skill counts words", "contract": a_contract(name), **traits}
+
+
+def a_draft(code: str = CODE, tests: str = TESTS, **traits: Any) -> dict[str, Any]:
+    return {
+        "code": [{"path": "skill.py", "content": code}], "tests": [{"path": "tests/test_skill.py", "content": tests}],
+        "instructions": "Call it with a text; it gives the number of words.", **traits,
+    }  # fmt: skip
+
+
+def witness_cases() -> dict[str, Any]:
+    texts = {"one": 1, "a b c": 3, "a\tb": 2, "a  b": 2, "a\nb": 2, "": 0}
+    return {"cases": [
+        {"name": f"witness case {number}", "clause": 2 if words == 0 else 1, "inputs": {"text": text}, "expect": {"outputs": {"words": words}}}
+        for number, (text, words) in enumerate(texts.items(), 1)
+    ]}  # fmt: skip
+
+
+def a_judgement(verdict: str = "approve", remarks: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    return {"verdict": verdict, "summary": f"I would {verdict} it.", "remarks": list(remarks)}
+
+
+def a_remark(text: str, words: int) -> dict[str, Any]:
+    """A blocking remark that `text` has to give `words`."""
+    reproducer = {"shows": "the count is right", "inputs": {"text": text}, "expect": {"outputs": {"words": words}}}
+    return {"message": f"{text!r} is counted wrongly.", "path": "skill.py", "line": 8, "blocking": True, "reproducer": reproducer}
+
+
+def answers(**given: Sequence[Answer] | Callable[..., Answer]) -> dict[str, Any]:
+    """One smooth way through the pipeline, as often as it is wanted; `review_fit=[…]` and the like take the place of a purpose."""
+    usual: dict[str, Any] = {
+        "assess": lambda question: an_assessment(),
+        "witness": lambda question: witness_cases(),
+        "author": lambda question: a_draft(),
+        "plan": _plan,
+        "answer": lambda question: {"text": f"It has {question.variables['results'][0]['outputs']['words']} words."},
+        **{f"review-{name}": lambda question: a_judgement() for name in ("correctness", "security", "fit")},
+    }
+    return usual | {purpose.replace("_", "-"): said for purpose, said in given.items()}
+
+
+def _plan(question: Any) -> dict[str, Any]:
+    """Counts the words with the skill where there is one, else raises the need."""
+    if any(skill["name"] == "word-count" for skill in question.variables["skills"]):
+        return {"steps": [{"id": "count", "skill": "word-count", "inputs": {"text": "to be or not to be"}}]}
+    return {"steps": [{"id": "count", "need": {"title": "Count words", "text": "Count the words of a text, parted by white space."}}]}
+
+
+# ---- the repository ------------------------------------------------------------------------------------------------
+
+
+class Home:
+    """One skills repository, as one process has it open. `events` are those that were told, in order."""
+
+    def __init__(self, path: Path, said: Mapping[str, Any] | None = None, **options: Any) -> None:
+        self.path, self.options = path, {"user": "ada", "mutants": 6, **options}
+        self.events: list[Event] = []
+        self.model = FakeModel(answers() if said is None else said)
+        self.place: Workplace = open_workplace(path, self.events.append, self.model, **self.options)
+
+    @classmethod
+    def founded(cls, folder: Path, said: Mapping[str, Any] | None = None, **options: Any) -> Home:
+        return cls(found(folder).root, said, **options)
+
+    def reopened(self, said: Mapping[str, Any] | None = None, **options: Any) -> Home:
+        """The same repository, as a new process would have it."""
+        return Home(self.path, said, **{**self.options, **options})
+
+    @property
+    def parts(self) -> Parts:
+        return self.place.parts
+
+    @property
+    def forge(self) -> Forge:
+        return self.place.parts.forge
+
+    def change(self, **parts: Any) -> None:
+        """Takes other parts in: `change(checks=…)`."""
+        self.place = replace(self.place, parts=replace(self.parts, **parts))
+        pipeline = Pipeline(self.parts)
+        self.place.conversations._runtime = OnDemand(self.parts.runtime, pipeline.deploy)
+        self.place = replace(self.place, pipeline=pipeline)
+
+    # ---- doing
+
+    def request(self, title: str = "Count words", text: str = "How many words has a text? `one two` has 2.") -> int:
+        draft = RequestDraft(key=f"{title} {text}", title=title, text=text, requester="ada", source="cli")
+        return self.forge.open_request(draft).number
+
+    def run(self, request: int | None = None, *, once: bool = False) -> Outcome:
+        outcome, _ = self.place.work(Work(request=request) if request else None, once=once)
+        return outcome
+
+    def says(self, verdict: Any, number: int, why: str = "because", person: str = "bob") -> None:
+        """What `skillops approve`, `reject` and `revise` do."""
+        proposal = self.forge.proposal(number)
+        self.forge.post_review(number, human.judge(verdict, proposal, person, self.parts.policy(), why))
+
+    def write_policy(self, **keys: Any) -> None:
+        self.commit({"reviewers/policy.yaml": json.dumps({"apiVersion": "skillops/v1", **keys}).encode()})
+
+    def commit(self, files: Mapping[str, bytes | None], branch: str = "main") -> str:
+        """What a person pushes by hand."""
+        return self.forge.commit(branch, files, parent=self.forge.head(branch), message="By hand", author="bob")
+
+    def call(self, text: str, skill: str = "word-count") -> dict[str, Any]:
+        endpoint = self.parts.runtime.endpoint(skill)
+        reply = execute(endpoint, Invocation(skill=skill, inputs={"text": text}, request_id="test", caller="ada"))
+        assert reply.success, reply
+        return dict(reply.outputs)
+
+    # ---- looking
+
+    def proposal(self, number: int | None = None) -> Proposal:
+        """The one asked for, or the newest."""
+        found = self.forge.proposal(number) if number else max(self.forge.proposals("all"), key=lambda each: each.number, default=None)
+        if found is None:
+            raise NotFound("There is no proposal.")
+        return found
+
+    def registry(self) -> Registry:
+        return parse(self.registry_bytes().decode())
+
+    def registry_bytes(self) -> bytes:
+        data = self.forge.read("main", "registry.yaml")
+        assert data is not None
+        return data
+
+    def ledger(self, what: str) -> list[Event]:
+        return [entry.event for entry in self.parts.ledger.entries() if entry.event.what == what]
+
+    def said_on(self, number: int) -> str:
+        return "\n".join(comment.text for comment in self.forge.comments(number))
+
+    def git(self, *arguments: str) -> str:
+        origin = str(self.place.checkout.origin)
+        return subprocess.run(["git", "-C", origin, *arguments], capture_output=True, text=True, check=True).stdout
+
+    def close(self) -> None:
+        self.parts.runtime.shutdown()  # type: ignore[attr-defined]
