@@ -93,12 +93,13 @@ def _document(place: Workplace) -> dict[str, Any]:
     entries = parts.ledger.entries(proposal=proposal.number)
     decided = [entry.event for entry in entries if entry.event.what == "decided"]
     released = next(entry.event for entry in entries if entry.event.what == "released")
-    report = parts.forge.checks(proposal.number, proposal.head)
+    results = {result.name: result for result in parts.forge.checks(proposal.number, proposal.head).results}
+    report = [results[check.name] for check in parts.checks]
     return {
         "request": plain(seen.request),
         "gap": plain(gap),
         "proposal": {"number": proposal.number, "branch": proposal.branch, "url": proposal.url},
-        "checks": [{"name": r.name, "outcome": r.outcome, "seconds": r.seconds, "findings": plain(r.findings)} for r in report.results],
+        "checks": [{"name": r.name, "outcome": r.outcome, "seconds": r.seconds, "findings": plain(r.findings)} for r in report],
         "reviews": plain(parts.forge.reviews(proposal.number, proposal.head)),
         "decision": {"action": decided[-1].outcome, "why": decided[-1].note, "head": decided[-1].commit, **decided[-1].data},
         "decisions": [{"action": event.outcome, "why": event.note, "head": event.commit} for event in decided],

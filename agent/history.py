@@ -29,7 +29,6 @@ def versions_of(name: str, forge: Forge, limit: int = 100) -> tuple[PastVersion,
         except InvalidFile:
             manifest = None
         if manifest and manifest.version not in found:
-            found[manifest.version] = PastVersion(
-                version=manifest.version, status=manifest.status, commit=line.commit, at=line.at, message=line.message.splitlines()[0] if line.message else "",
-            )  # fmt: skip
+            title = line.message.partition("\n")[0]
+            found[manifest.version] = PastVersion(version=manifest.version, status=manifest.status, commit=line.commit, at=line.at, message=title)
     return tuple(found.values())

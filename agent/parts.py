@@ -68,7 +68,13 @@ class Parts:
         blob = self.forge.object_id(self.forge.main, "registry.yaml")
         if blob is None:
             raise InvalidFile("registry.yaml", "main has none", next_step="`skillops init DIR` makes a skills repository.")
-        self.catalog.sync(blob, lambda: (self.forge.read(self.forge.main, "registry.yaml") or b"").decode(), self._manifest)
+        self.catalog.sync(blob, self._registry, self._manifest)
+
+    def _registry(self) -> str:
+        try:
+            return (self.forge.read(self.forge.main, "registry.yaml") or b"").decode()
+        except UnicodeDecodeError as error:
+            raise InvalidFile("registry.yaml", f"text in UTF-8 was expected: {error.reason} at byte {error.start}") from None
 
     def _manifest(self, entry: Entry) -> Manifest | None:
         path = f"skills/{entry.name}/skill.yaml"

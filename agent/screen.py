@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.event import Event
 from agent.errors import SkillOpsError
-from agent.messages import event_sentence
+from agent.messages import SHORT, event_sentence
 
 if TYPE_CHECKING:
     from agent.conversation import Result
@@ -32,6 +32,19 @@ SIGNS = {
     "reject": "[red]✗[/]", "merge": "[green]✓[/]", "wait": "[yellow]…[/]",
 }  # fmt: skip
 
+# A control character in somebody else's text could move the cursor or hide what stands there (ECMA-48, C0 and C1).
+_CONTROLS = {code: "�" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+
+
+def escape(text: str) -> str:
+    """Text by others, as rich and a terminal show it: as it is written, and nothing more."""
+    return escape_markup(text.translate(_CONTROLS))
+
+
+def say(text: str) -> None:
+    """Lines on stdout."""
+    out.print(escape(text), soft_wrap=True)
+
 
 class Watcher:
     """Shows events as they happen. Called from several threads."""
@@ -46,7 +59,7 @@ class Watcher:
             self._console.print(f"[bold]{event.stage:<11}[/][dim]{event.seconds:6.2f} s[/]")
             return
         seconds = f" [dim]{event.seconds:.2f} s[/]" if event.seconds else ""
-        self._console.print(f"  {SIGNS.get(event.outcome, '·')} {escape(event_sentence(event))}{seconds}", soft_wrap=True)
+        self._console.print(f"  {SIGNS.get(event.outcome, '·')} {escape(event_sentence(event, SHORT))}{seconds}", soft_wrap=True)
 
 
 class DemoScreen(Watcher):
@@ -83,11 +96,10 @@ class Quiet(DemoScreen):
 
 
 def errors(error: SkillOpsError) -> None:
-    """What, why, and the next step."""
+    """What, why, and the next step, on stderr."""
     err.print(f"[bold red]{escape(error.what)}[/]", soft_wrap=True)
-    for text in (error.why, error.next_step):
-        if text:
-            err.print(escape(text), soft_wrap=True)
+    for text in filter(None, (error.why, error.next_step)):
+        err.print(escape(text), soft_wrap=True)
 
 
 def outcome_of(outcome: RunOutcome, answers: Sequence[Result]) -> None:
@@ -96,7 +108,9 @@ def outcome_of(outcome: RunOutcome, answers: Sequence[Result]) -> None:
     for work, step in outcome.waiting:
         out.print(f"{work} waits for the {step.waiting_for or 'person'}: {escape(step.why)}", soft_wrap=True)
     for work, error in outcome.troubled:
-        out.print(f"{work} could not go on: {escape(str(error))}", soft_wrap=True)
+        out.print(f"{work} could not go on: {escape(error.fault)}", soft_wrap=True)
+        if error.next_step:
+            say(error.next_step)
     if not (outcome.waiting or outcome.troubled or answers):
         out.print("Nothing is left to move." if outcome.moved else "There is no open work.")
 
@@ -185,12 +199,12 @@ def diagnoses_of(diagnoses: Sequence[Diagnosis]) -> None:
     for diagnosis in diagnoses:
         sign = "[green]✓[/]" if diagnosis.ok else "[red]✗[/]" if diagnosis.needed else "[yellow]·[/]"
         out.print(f"{sign} {diagnosis.what}: {escape(diagnosis.found)}", soft_wrap=True)
-        if not diagnosis.ok:
-            out.print(f"    {escape(diagnosis.fix)}", soft_wrap=True)
+        for line in () if diagnosis.ok else diagnosis.fix.splitlines():
+            say(f"    {line}")
 
 
-def settings_table(rows: Sequence[dict[str, Any]]) -> None:
-    table = Table("setting", "value", "from", "what it is for", box=None)
+def settings_of(rows: Sequence[dict[str, str]]) -> None:
+    """Each setting with its value and origin, and below it what it is for."""
     for row in rows:
-        table.add_row(row["name"], escape(str(row["value"])), row["source"], escape(row["description"]))
-    out.print(table)
+        out.print(f"[bold]{row['name']}[/] = {escape(row['value']) or '[dim]not set[/]'}  [dim]({escape(row['source'])})[/]", soft_wrap=True)
+        out.print(f"    [dim]{escape(row['description'])}[/]", soft_wrap=True)

@@ -28,7 +28,8 @@ class Work:
     proposal: int | None = None
 
     def __str__(self) -> str:
-        return f"#{self.request or self.proposal}"
+        number = self.request or self.proposal
+        return f"#{number}" if number else "The registry"
 
 
 def open_work(parts: Parts) -> tuple[Work, ...]:

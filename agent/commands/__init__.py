@@ -29,14 +29,18 @@ def opened(path: Path, as_json: bool, **options: Any) -> Workplace:
     return wiring.open_workplace(path, wiring.silent if as_json else Watcher(), **options)
 
 
-def emit(document: Any, as_json: bool, show: Callable[[], None]) -> None:
-    """Prints `document` as JSON (in ASCII, which every terminal and locale can take), or calls `show`."""
+def emit(document: Any, as_json: bool, told: str | Callable[[], None]) -> None:
+    """Prints `document` as JSON (in ASCII, which every terminal and locale takes), or says `told`, or calls it to show more."""
     if as_json:
         from agent.domain import plain
 
         print(json.dumps(plain(document), indent=1))
+    elif callable(told):
+        told()
     else:
-        show()
+        from agent.screen import say
+
+        say(told)
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def decide(number: Annotated[int, typer.Argument(help="The proposal.")], reposit
         first = verdicts_needed(seen) or "its work"
         raise CouldNotTell(f"Proposal #{number} cannot be decided yet: {first} comes first.", next_step=f"skillops run {number}")
     decision = seen.decision
-    emit(decision, as_json, lambda: print(decision_sentence(decision).replace("**", "")))
+    emit(decision, as_json, decision_sentence(decision).replace("**", ""))
     if decision.action is not Action.MERGE:
         raise typer.Exit(WaitsForPerson.exit_code if decision.action is Action.WAIT else Refused.exit_code)
 
@@ -93,7 +93,7 @@ def release(
 
     releases = release_pending(opened(repository, as_json), number, tuple(rebuild or ()))
     told = "\n".join(f"{r.skill} {r.version} {r.digest[:19]} (registry revision {r.revision})" for r in releases)
-    emit({"releases": releases}, as_json, lambda: print(told or "The registry holds what main holds: nothing to release."))
+    emit({"releases": releases}, as_json, told or "The registry holds what main holds: nothing to release.")
 
 
 def deploy(name: Annotated[str | None, typer.Argument(help="Only this skill.")] = None, repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -112,6 +112,6 @@ def deploy(name: Annotated[str | None, typer.Argument(help="Only this skill.")] 
             problems.append({"skill": each, "what": refused.what, "why": refused.why})
     services = place.parts.runtime.services()
     lines = [f"{s.skill} {s.version} {s.state}" for s in services] + [f"{p['skill']} was not deployed: {p['what']} {p['why']}" for p in problems]
-    emit({"services": services, "problems": problems}, as_json, lambda: print("\n".join(lines) or "There is nothing to deploy."))
+    emit({"services": services, "problems": problems}, as_json, "\n".join(lines) or "There is nothing to deploy.")
     if problems:
         raise typer.Exit(Refused.exit_code)

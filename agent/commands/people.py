@@ -58,7 +58,7 @@ def hold(number: Number, why: Why = "", repository: Repo = HERE, as_json: AsJson
     proposal = _open(place.parts.forge.proposal(number))
     place.parts.forge.label(number, add=[HOLD])
     place.parts.record(Event(stage="people", what="held", actor=place.parts.user, request=proposal.request, proposal=number, note=why))
-    emit({"proposal": number, "held": True}, as_json, lambda: print(f"#{number} is on hold. `skillops retry {number}` lets it go on."))
+    emit({"proposal": number, "held": True}, as_json, f"#{number} is on hold. `skillops retry {number}` lets it go on.")
 
 
 def retry(number: Number, repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -77,7 +77,7 @@ def retry(number: Number, repository: Repo = HERE, as_json: AsJson = False) -> N
     parts.record(Event(stage="people", what="retried", actor=parts.user, request=proposal.request, proposal=number))
     parts.forge.label(number, remove=[HOLD, OUT_OF_BUDGET, DEPLOY_FAILED])
     parts.forge.forget_verdicts(number, proposal.head)
-    emit({"proposal": number, "retried": True}, as_json, lambda: print(f"#{number} is taken up again by the next `skillops run`."))
+    emit({"proposal": number, "retried": True}, as_json, f"#{number} is taken up again by the next `skillops run`.")
 
 
 def explain(number: Annotated[int, typer.Argument(help="A request or a proposal.")], repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -117,7 +117,7 @@ def _verdict(verdict: Said, number: int, why: str, repository: Repo, as_json: bo
             note=why,
         )
     )
-    emit(review, as_json, lambda: print(f"#{number}: {verdict} by {parts.user}, at {proposal.head[:8]}. `skillops run` goes on with it."))
+    emit(review, as_json, f"#{number}: {verdict} by {parts.user}, at {proposal.head[:8]}. `skillops run` goes on with it.")
 
 
 def _open(proposal: Proposal) -> Proposal:

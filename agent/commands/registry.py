@@ -34,7 +34,7 @@ def list_(
     if proposals or requests:
         found = parts.forge.proposals("open") if proposals else parts.forge.requests("open")
         lines = [f"#{item.number}  {item.title}" for item in found]
-        emit(found, as_json, lambda: print("\n".join(lines) or "None are open."))
+        emit(found, as_json, "\n".join(lines) or "None are open.")
         return
     parts.sync()
     entries, services = parts.catalog.entries(), parts.runtime.services()
@@ -57,7 +57,7 @@ def search(
     hits = parts.catalog.search(text, limit=limit)
     document = [{"name": hit.entry.name, "version": hit.entry.version, "description": hit.entry.description, "score": hit.score} for hit in hits]
     lines = [f"{hit.entry.name} {hit.entry.version}  {hit.entry.description}" for hit in hits]
-    emit(document, as_json, lambda: print("\n".join(lines) or "Nothing fits. `skillops request TEXT` asks for it."))
+    emit(document, as_json, "\n".join(lines) or "Nothing fits. `skillops request TEXT` asks for it.")
 
 
 def show(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -88,7 +88,7 @@ def history(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> Non
     if not versions:
         parts.entry(name)
     lines = [f"{v.version:10} {v.status:10} {v.at[:19]}  {v.commit[:8]}  {v.message}" for v in versions]
-    emit(versions, as_json, lambda: print("\n".join(lines)))
+    emit(versions, as_json, "\n".join(lines))
 
 
 def rollback(
@@ -117,7 +117,7 @@ def rollback(
         raise NotFound(f"{skill} has no earlier version {wanted}".rstrip() + ".", next_step=f"Earlier versions: {have}.")
     files = parts.forge.files(found[0].commit, f"skills/{skill}")
     proposal = propose_rollback(skill, found[0].version, files, parts.user, parts.forge, why)
-    emit(proposal, as_json, lambda: print(f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates."))
+    emit(proposal, as_json, f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates.")
 
 
 def retire(name: Name, why: Why = "", repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -133,4 +133,4 @@ def retire(name: Name, why: Why = "", repository: Repo = HERE, as_json: AsJson =
     if entry.status == "retired":
         raise UsageError(f"{name} is retired already.")
     proposal = propose_retire(name, parts.user, parts.forge, why)
-    emit(proposal, as_json, lambda: print(f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates."))
+    emit(proposal, as_json, f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates.")

@@ -47,7 +47,7 @@ def init(
 
     checkout = found(folder.resolve())
     told = f"{checkout.root} is a working clone of {checkout.origin}.\nNext: cd {shlex.quote(str(folder))} && skillops doctor"
-    emit({"folder": str(checkout.root), "origin": str(checkout.origin)}, as_json, lambda: print(told))
+    emit({"folder": str(checkout.root), "origin": str(checkout.origin)}, as_json, told)
 
 
 def doctor(repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -79,7 +79,7 @@ def new(
 
     made = new_skill(name, language, folder, wiring.languages_of())
     told = f"{made}: edit it, then `skillops check {made}` and `skillops propose --from {made}`."
-    emit({"folder": str(made), "files": sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file())}, as_json, lambda: print(told))
+    emit({"folder": str(made), "files": sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file())}, as_json, told)
 
 
 def config(repository: Repo = HERE, as_json: AsJson = False) -> None:

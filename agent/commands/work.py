@@ -43,7 +43,7 @@ def request(
     emit(
         raised,
         as_json,
-        lambda: print(f"Request #{raised.number} is open. `skillops run` works on it; `skillops explain {raised.number}` follows it."),
+        f"Request #{raised.number} is open. `skillops run` works on it; `skillops explain {raised.number}` follows it.",
     )
 
 
@@ -63,7 +63,7 @@ def reply(
         raise UsageError(f"Request #{number} is closed.", next_step="Raise a new one: skillops request TEXT")
     said = _words(text)
     place.parts.forge.say(number, said, author=place.parts.user)
-    emit({"request": number, "said": said}, as_json, lambda: print(f"Said on #{number}. `skillops run` goes on with it."))
+    emit({"request": number, "said": said}, as_json, f"Said on #{number}. `skillops run` goes on with it.")
 
 
 def propose(
@@ -82,7 +82,7 @@ def propose(
     parts = place.parts
     files = read_folder(source)
     proposal = propose_folder(files, parts.user, parts.forge, parts.model, parts.record)
-    emit(proposal, as_json, lambda: print(f"Proposal #{proposal.number} is open ({proposal.branch}). `skillops run` checks and reviews it."))
+    emit(proposal, as_json, f"Proposal #{proposal.number} is open ({proposal.branch}). `skillops run` checks and reviews it.")
 
 
 def run(

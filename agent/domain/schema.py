@@ -74,7 +74,7 @@ def least_value(schema: Schema, depth: int = 0) -> Json:
     return False if kind == "boolean" else None
 
 
-def _least_number(schema: Schema, step: float) -> float | int:
+def _least_number(schema: Schema, step: float) -> Json:
     low = schema.get("minimum", schema["exclusiveMinimum"] + step if "exclusiveMinimum" in schema else None)
     high = schema.get("maximum", schema["exclusiveMaximum"] - step if "exclusiveMaximum" in schema else None)
     if low is not None and low > 0:

@@ -69,5 +69,8 @@ class OnDemand:
 
 
 def _event(entry: Entry, what: str, **more: Any) -> Event:
-    return Event(stage="deploying", what=what, actor=DEPLOYER, proposal=entry.proposal, skill=entry.name, commit=entry.commit,
-                 data={"version": entry.version, "digest": entry.digest}, key=f"{what}:{entry.name}:{entry.digest}:{entry.version}", **more)  # fmt: skip
+    key = f"{what}:{entry.name}:{entry.digest}:{entry.version}"
+    data = {"version": entry.version, "digest": entry.digest}
+    return Event(
+        stage="deploying", what=what, actor=DEPLOYER, proposal=entry.proposal, skill=entry.name, commit=entry.commit, data=data, key=key, **more
+    )
