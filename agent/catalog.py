@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,7 +102,8 @@ class Catalog:
 
     def trees(self) -> dict[str, str]:
         """Each skill's name and git tree id."""
-        return {row["name"]: row["tree"] for row in self._read(lambda index: index.execute("SELECT name, tree FROM skill").fetchall())}
+        trees = self._read(lambda index: index.execute("SELECT json_group_object(name, tree) FROM skill").fetchone()[0])
+        return dict(json.loads(trees))
 
     def manifest(self, name: str) -> Manifest | None:
         row = self._read(lambda index: index.execute("SELECT manifest FROM skill WHERE name = ?", (name,)).fetchone())

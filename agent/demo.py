@@ -44,29 +44,37 @@ def tell_story(screen: DemoScreen, folder: Path | None, *, live: bool, record: P
     checkout = found(home)
     rekeying = wiring.rekeying(rekey) if rekey else None
     place = wiring.open_workplace(checkout.root, tell, rekeying, user="you", **_model(live, record))
-    turns = []
-    conversation = None
     try:
-        for heading, task in TASKS:
-            screen.heading(heading)
-            screen.says("you", task)
-            watch = Stopwatch()
-            result, outcome = place.ask(task, conversation)
-            if result.kind != "answered":
-                raise ConfigurationError(f"The demo stopped: {result.text}", why=_why(outcome), next_step=f"cd {home} && skillops doctor")
-            conversation = result.conversation
-            screen.says("agent", result.text)
-            screen.receipts(result.receipts)
-            turns.append({"task": task, "answer": result.text, "receipts": plain(result.receipts), "seconds": watch.seconds})
+        turns = [_turn(place, screen, heading, task) for heading, task in TASKS]
+        document = {
+            **_document(place), "turns": turns, "answer": turns[0]["answer"], "receipt": turns[0]["receipts"][0],
+            "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()}, "total_seconds": total.seconds, "repository": str(home),
+        }  # fmt: skip
     finally:
         place.parts.runtime.shutdown()
     if rekeying:
         rekeying.save()
-    document = {**_document(place), "turns": turns, "answer": turns[0]["answer"], "receipt": turns[0]["receipts"][0],
-                "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()}, "total_seconds": total.seconds, "repository": str(home)}  # fmt: skip
     screen.timeline(document["stages"], document["total_seconds"])
     screen.closing((f"cd {home}", "skillops explain 1", "skillops list", "git log --oneline", "cat registry.yaml"))
     return document
+
+
+def _turn(place: Workplace, screen: DemoScreen, heading: str, task: str) -> dict[str, Any]:
+    """Asks one task in the person's conversation and shows the answer."""
+    screen.heading(heading)
+    screen.says("you", task)
+    watch = Stopwatch()
+    result, outcome = place.ask(task, _conversation(place))
+    if result.kind != "answered":
+        raise ConfigurationError(f"The demo stopped: {result.text}", why=_why(outcome), next_step=f"cd {place.checkout.root} && skillops doctor")
+    screen.says("agent", result.text)
+    screen.receipts(result.receipts)
+    return {"task": task, "answer": result.text, "receipts": plain(result.receipts), "seconds": watch.seconds}
+
+
+def _conversation(place: Workplace) -> str | None:
+    latest = place.conversations.memory.latest(place.parts.user)
+    return latest.id if latest else None
 
 
 def _model(live: bool, record: Path | None) -> dict[str, Any]:

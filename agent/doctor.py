@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.domain import Frozen
 from agent.errors import SkillOpsError
+
+if TYPE_CHECKING:
+    from agent.workplace import Workplace
 
 MIN_FREE = 200 * 2**20  # bytes; artifacts and sandboxes need some room
 GIT = (2, 38)  # the first git whose merge-tree merges without a work tree (its release notes)
@@ -57,24 +63,53 @@ def _repository(folder: Path) -> tuple[Diagnosis, ...]:
     try:
         place = wiring.open_workplace(folder)
     except SkillOpsError as error:
-        return (Diagnosis(what="repository", ok=False, found=error.what, fix=error.next_step or "skillops init DIR"),)
-    parts, checkout = place.parts, place.checkout
+        return (_faulty("repository", error),)
+    looks = {"registry and policy": _contents, "working clone": _clone, "ledger": _ledger, "disk": _disk, "model": _model}
+    return (Diagnosis(what="repository", ok=True, found=str(place.checkout.root)), *(_looked(what, look, place) for what, look in looks.items()))
+
+
+def _looked(what: str, look: Callable[[Workplace], Diagnosis], place: Workplace) -> Diagnosis:
     try:
-        parts.sync()
-        parts.panel(parts.policy())
-        contents = Diagnosis(what="registry and policy", ok=True, found=f"revision {parts.catalog.revision()}, {len(parts.catalog.entries())} skills")
+        return look(place)
     except SkillOpsError as error:
-        contents = Diagnosis(what="registry and policy", ok=False, found=error.what, fix=error.next_step)
-    state = checkout.state()
-    tidy = Diagnosis(what="working clone", ok=state == "clean", found=state, needed=False,
-                     fix="`skillops run` brings only a clean clone of main up to date; commit or stash what you changed.")  # fmt: skip
-    available = parts.model.available()
-    model = Diagnosis(what="model", ok=available.ok, found=parts.model.name if available.ok else available.why, fix=available.fix, needed=False)
-    tampered = parts.ledger.tampered()
-    ledger = Diagnosis(what="ledger", ok=tampered is None, found="its chain holds" if tampered is None else f"changed at entry {tampered}",
-                       fix="Compare it with a copy; what lies before that entry can be trusted.")  # fmt: skip
-    free = shutil.disk_usage(checkout.root).free
-    disk = Diagnosis(
+        return _faulty(what, error)
+
+
+def _faulty(what: str, error: SkillOpsError) -> Diagnosis:
+    return Diagnosis(what=what, ok=False, found=error.fault, fix=error.next_step)
+
+
+def _contents(place: Workplace) -> Diagnosis:
+    parts = place.parts
+    parts.sync()
+    parts.panel(parts.policy())
+    return Diagnosis(what="registry and policy", ok=True, found=f"revision {parts.catalog.revision()}, {len(parts.catalog.entries())} skills")
+
+
+def _clone(place: Workplace) -> Diagnosis:
+    state = place.checkout.state()
+    fix = "`skillops run` brings only a clean clone of main up to date; commit or stash what you changed, and check out main."
+    return Diagnosis(what="working clone", ok=state == "clean", found=state, needed=False, fix=fix)
+
+
+def _ledger(place: Workplace) -> Diagnosis:
+    tampered = place.parts.ledger.tampered()
+    found = "its chain of hashes holds" if tampered is None else f"it was changed at entry {tampered}"
+    return Diagnosis(what="ledger", ok=tampered is None, found=found, fix="Compare it with a copy; what lies before that entry can be trusted.")
+
+
+def _disk(place: Workplace) -> Diagnosis:
+    """Where there is least room or no right to write: the clone, or the origin beside it."""
+    folders = (place.checkout.root, place.checkout.origin)
+    if locked := [folder for folder in folders if not os.access(folder, os.W_OK)]:
+        return Diagnosis(what="disk", ok=False, found=f"{locked[0]} is not yours to write in", fix="Ask its owner, or work in a clone of your own.")
+    free = min(shutil.disk_usage(folder).free for folder in folders)
+    return Diagnosis(
         what="disk", ok=free > MIN_FREE, found=f"{free // 2**20} MiB free", fix="Free some room; `.skillops` in the clone may be deleted."
     )
-    return (Diagnosis(what="repository", ok=True, found=checkout.root.name), contents, tidy, ledger, disk, model)
+
+
+def _model(place: Workplace) -> Diagnosis:
+    model = place.parts.model
+    available = model.available()
+    return Diagnosis(what="model", ok=available.ok, found=model.name if available.ok else available.why, fix=available.fix, needed=False)

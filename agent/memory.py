@@ -1,30 +1,34 @@
-"""Conversations, kept so that one that waits for a skill goes on when it is deployed, also in another process."""
+"""Conversations, kept so that what was asked is answered once, also by another process than the one that was asked.
+
+A task lies here from the moment it is said until it is answered. Whoever goes on with it holds a lock of the system on
+it, which a killed process loses at once; that it ends and what is said then are one write.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from agent.domain import Frozen
 from agent.domain.schema import Json
-from agent.errors import NotFound
+from agent.errors import CouldNotTell, NotFound
 from agent.sqlite_file import SqliteFile
 
-LEASE = 300.0  # seconds that a claim holds: longer than an answer takes, shorter than a person's patience
+Role = Literal["person", "agent"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS conversation (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    user TEXT NOT NULL,
-    owner TEXT,
-    until REAL NOT NULL DEFAULT 0
+    user TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS turn (
     id INTEGER PRIMARY KEY,
@@ -34,13 +38,7 @@ CREATE TABLE IF NOT EXISTS turn (
     at TEXT NOT NULL,
     data TEXT NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS wait (
-    number INTEGER PRIMARY KEY,
-    conversation TEXT NOT NULL REFERENCES conversation (id),
-    request INTEGER NOT NULL,
-    pending TEXT NOT NULL,
-    UNIQUE (conversation, request)
-) STRICT;
+CREATE TABLE IF NOT EXISTS task (turn INTEGER PRIMARY KEY REFERENCES turn (id), pending TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS conversation_user ON conversation (user);
 CREATE INDEX IF NOT EXISTS turn_conversation ON turn (conversation);
 """
@@ -51,7 +49,7 @@ class Turn(Frozen):
 
     id: int
     conversation: str
-    role: Literal["person", "agent"]
+    role: Role
     text: str
     at: str
     data: Json = None
@@ -64,11 +62,11 @@ class Conversation(Frozen):
     user: str
 
 
-class Wait(Frozen):
-    """A conversation goes on when `request` is closed; `pending` is the task as far as it went."""
+class Undone(Frozen):
+    """A task that is not answered yet: what was said in `turn`, and how far it went."""
 
+    turn: int
     conversation: str
-    request: int
     pending: Json
 
 
@@ -79,7 +77,9 @@ class Memory:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._file, self._clock, self._me = SqliteFile(path, _SCHEMA), clock, uuid.uuid4().hex
+        self._file, self._clock, self._locks = SqliteFile(path, _SCHEMA), clock, path.with_suffix(".locks")
+
+    # ---- what is said ----------------------------------------------------------------------------------------------
 
     def start(self, user: str) -> str:
         """A new conversation of this person; returns its id."""
@@ -98,13 +98,9 @@ class Memory:
             row = connection.execute("SELECT * FROM conversation WHERE user = ? ORDER BY number DESC LIMIT 1", (_encodable(user),)).fetchone()
         return _conversation(row) if row else None
 
-    def say(self, conversation: str, role: Literal["person", "agent"], text: str, data: Json = None) -> Turn:
-        at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-        values = (conversation, role, _encodable(text), at, json.dumps(data))
+    def say(self, conversation: str, role: Role, text: str, data: Json = None) -> Turn:
         with self._file.writing() as connection:
-            _row(connection, conversation)
-            number = connection.execute("INSERT INTO turn (conversation, role, text, at, data) VALUES (?, ?, ?, ?, ?)", values).lastrowid
-        return Turn(id=number or 0, conversation=conversation, role=role, text=values[2], at=at, data=data)
+            return self._add(connection, conversation, role, text, data)
 
     def turns(self, id: str) -> list[Turn]:
         """What was said, in order."""
@@ -113,55 +109,88 @@ class Memory:
             rows = connection.execute("SELECT * FROM turn WHERE conversation = ? ORDER BY id", (id,)).fetchall()
         return [Turn(**{**row, "data": json.loads(row["data"])}) for row in map(dict, rows)]
 
-    def wait(self, id: str, request: int, pending: Json) -> None:
-        """Waits for a request too. A conversation that was claimed has gone on since: what it waited for until then is
-        dropped, and with it the claim."""
-        with self._file.writing() as connection:
-            if _row(connection, id)["owner"] is not None:
-                _forget(connection, id)
-            connection.execute(
-                "INSERT INTO wait (conversation, request, pending) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET pending = excluded.pending",
-                (id, request, json.dumps(pending)),
-            )
+    # ---- what is to be done ----------------------------------------------------------------------------------------
 
-    def waiting(self, request: int | None = None) -> list[Wait]:
-        """What is waited for, the oldest first: of `request` or, where it is None, of all."""
-        with self._file.reading() as connection:
-            sql = "SELECT conversation, request, pending FROM wait WHERE :request IS NULL OR request = :request ORDER BY number"
-            rows = connection.execute(sql, {"request": request}).fetchall()
-        return [Wait(conversation=row["conversation"], request=row["request"], pending=json.loads(row["pending"])) for row in rows]
+    @contextmanager
+    def begun(self, conversation: str, text: str, pending: Json) -> Iterator[int]:
+        """What a person says, as a task that the caller alone goes on with inside the block; gives the id of its turn."""
+        with ExitStack() as held:
+            with self._file.writing() as connection:  # nobody sees the task before it is locked
+                turn = self._add(connection, conversation, "person", text).id
+                connection.execute("INSERT INTO task (turn, pending) VALUES (?, ?)", (turn, json.dumps(pending)))
+                held.enter_context(self._locked(turn, wait=False))
+            yield turn
 
-    def claim(self, id: str, owner: str | None = None, lease: float = LEASE) -> bool:
-        """Whether `owner` (None: this object) alone may go on with a conversation that waits, for `lease` seconds.
+    @contextmanager
+    def taken(self, turn: int, *, wait: bool = False) -> Iterator[Json]:
+        """The task of this turn, as far as it went, for the caller alone to go on with inside the block.
 
-        Claiming one's own again renews it; the claim of a killed owner runs out by itself.
+        None where it is answered, or where somebody else has it; with `wait`, they are waited for.
         """
-        now, owner = self._clock(), owner or self._me
+        with self._locked(turn, wait=wait) as mine:
+            with self._file.reading() as connection:
+                row = connection.execute("SELECT pending FROM task WHERE turn = ?", (turn,)).fetchone() if mine else None
+            if mine and row is None:
+                self._lock(turn).unlink(missing_ok=True)
+            yield json.loads(row["pending"]) if row else None
+
+    def undone(self, conversation: str | None = None) -> list[Undone]:
+        """The tasks that are not answered yet, the oldest first; of all conversations, or of one."""
+        sql = "SELECT turn, conversation, pending FROM task JOIN turn ON turn.id = task.turn WHERE ? IN (conversation, '') ORDER BY turn"
+        with self._file.reading() as connection:
+            rows = connection.execute(sql, (conversation or "",)).fetchall()
+        return [Undone(turn=row["turn"], conversation=row["conversation"], pending=json.loads(row["pending"])) for row in rows]
+
+    def keep(self, turn: int, pending: Json) -> None:
+        """How far a task went. This, `answer` and `drop` are for whoever has it."""
         with self._file.writing() as connection:
-            _row(connection, id)
-            changed = connection.execute(
-                "UPDATE conversation SET owner = :owner, until = :until WHERE id = :id AND (owner IS NULL OR owner = :owner OR until <= :now) "
-                "AND EXISTS (SELECT 1 FROM wait WHERE conversation = :id)",
-                {"id": id, "owner": owner, "until": now + lease, "now": now},
-            )
-        return changed.rowcount == 1
+            connection.execute("UPDATE task SET pending = ? WHERE turn = ?", (json.dumps(pending), turn))
 
-    def release(self, id: str, owner: str | None = None) -> None:
-        """Gives a claim back, where its owner could not go on; the conversation waits on."""
+    def answer(self, turn: int, text: str, data: Json = None, *, pending: Json = None) -> Turn:
+        """Says what a task came to and, in the same write, ends it, or lets it wait as `pending`."""
         with self._file.writing() as connection:
-            connection.execute("UPDATE conversation SET owner = NULL, until = 0 WHERE id = ? AND owner = ?", (id, owner or self._me))
+            (conversation,) = connection.execute("SELECT conversation FROM turn WHERE id = ?", (turn,)).fetchone()
+            said = self._add(connection, conversation, "agent", text, data)
+            if pending is None:
+                connection.execute("DELETE FROM task WHERE turn = ?", (turn,))
+            else:
+                connection.execute("UPDATE task SET pending = ? WHERE turn = ?", (json.dumps(pending), turn))
+        if pending is None:
+            self._lock(turn).unlink(missing_ok=True)
+        return said
 
-    def resolve(self, id: str, owner: str | None = None) -> bool:
-        """Ends all waiting, once. False where it was ended already, or where somebody else has the claim."""
+    def drop(self, turn: int) -> None:
+        """Ends a task without an answer."""
         with self._file.writing() as connection:
-            if _row(connection, id)["owner"] not in (None, owner or self._me):
-                return False
-            return _forget(connection, id) > 0
+            connection.execute("DELETE FROM task WHERE turn = ?", (turn,))
+        self._lock(turn).unlink(missing_ok=True)
 
+    def _add(self, connection: sqlite3.Connection, conversation: str, role: Role, text: str, data: Json = None) -> Turn:
+        _row(connection, conversation)
+        at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+        values = (conversation, role, _encodable(text), at, json.dumps(data))
+        number = connection.execute("INSERT INTO turn (conversation, role, text, at, data) VALUES (?, ?, ?, ?, ?)", values).lastrowid
+        return Turn(id=number or 0, conversation=conversation, role=role, text=values[2], at=at, data=data)
 
-def _forget(connection: sqlite3.Connection, id: str) -> int:
-    connection.execute("UPDATE conversation SET owner = NULL, until = 0 WHERE id = ?", (id,))
-    return connection.execute("DELETE FROM wait WHERE conversation = ?", (id,)).rowcount
+    def _lock(self, turn: int) -> Path:
+        return self._locks / str(turn)
+
+    @contextmanager
+    def _locked(self, turn: int, *, wait: bool) -> Iterator[bool]:
+        """Whether the task is the caller's alone now. Its file goes when it ends, so a late comer may lock a new one: the
+        task is then gone, which is looked at under the lock."""
+        try:
+            self._locks.mkdir(parents=True, exist_ok=True)
+            handle = self._lock(turn).open("a")
+        except OSError as error:
+            raise CouldNotTell(f"{self._lock(turn)} cannot be locked.", why=str(error), next_step="Check the disk and its permissions.") from None
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
 
 
 def _row(connection: sqlite3.Connection, id: str) -> sqlite3.Row:

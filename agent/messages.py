@@ -7,7 +7,6 @@ page does not see: `embed` writes it and `extract` reads it. Only comments by ou
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -15,11 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision, Problem
-from agent.domain.event import Event
 from agent.domain.gap import Gap
 from agent.domain.proposal import Proposal, ProposalDraft
 from agent.domain.registry import Entry
-from agent.domain.request import Request
+from agent.domain.request import Comment, Request
 from agent.domain.review import Review
 from agent.domain.skill import Manifest, Permissions
 
@@ -30,19 +28,22 @@ GAP, PROGRESS, DECISION, OUTCOME = "gap", "progress", "decision", "outcome"
 
 
 def embed(kind: str, thing: BaseModel) -> str:
-    """`thing` as an invisible block; `>` is escaped so that no value can end it."""
-    return f"<!-- skillops:{kind} {thing.model_dump_json().replace('>', chr(92) + 'u003e')} -->"
+    """`thing` as an invisible block, for the end of a comment; without angle brackets, so that no value can end it or begin another."""
+    return f"<!-- skillops:{kind} {thing.model_dump_json().replace('<', chr(92) + 'u003c').replace('>', chr(92) + 'u003e')} -->"
 
 
 def extract(kind: str, text: str, type_: type[T]) -> T | None:
-    """What `embed` wrote into `text`, or None."""
-    match = re.search(rf"<!-- skillops:{re.escape(kind)} (\{{.*?\}}) -->", text, re.DOTALL)
-    if not match:
-        return None
+    """What `embed` wrote at the end of `text`, or None. Words before it may quote a block, and are not read."""
+    _, found, block = text.rstrip().rpartition(f"<!-- skillops:{kind} ")
     try:
-        return type_.model_validate_json(match[1])
+        return type_.model_validate_json(block.removesuffix(" -->")) if found else None
     except ValidationError:
         return None
+
+
+def gap_of(comment: Comment) -> Gap | None:
+    """The assessment that a comment of ours carries, or None. One that is not marked as such may end in somebody else's words."""
+    return extract(GAP, comment.text, Gap) if (comment.marker or "").startswith(GAP) else None
 
 
 # ---- on a request --------------------------------------------------------------------------------------------------
@@ -86,11 +87,13 @@ _GAP_SENTENCES = {"covered": _covered, "refused": _refused, "vague": _vague, "ne
 
 def deployed_comment(entry: Entry, proposal: Proposal | None) -> str:
     by = f" by #{proposal.number}" if proposal else ""
+    if entry.status == "retired":
+        return f"`{entry.name}` is retired{by}: it keeps its history, is found no more and refuses calls."
     return f"`{entry.name}` {entry.version} is deployed{by}: `skillops show {entry.name}` tells how to call it, `skillops explain` how it came to be."
 
 
-def declined_comment(proposal: Proposal, why: str) -> str:
-    return f"#{proposal.number} was not merged, and this request is closed: {why}"
+def declined_comment(proposal: Proposal, why: str, *, again: bool = False) -> str:
+    return f"#{proposal.number} was not merged{'' if again else ', and this request is closed'}: {why}"
 
 
 def deploy_failed_comment(entry: Entry, why: str, revert: int | None) -> str:
@@ -181,8 +184,9 @@ def merge_message(proposal: Proposal) -> str:
     return f"Merge #{proposal.number}: {proposal.title}{closes}"
 
 
-def release_message(entries: Sequence[Entry], revision: int) -> str:
-    return f"Release {', '.join(f'{e.name} {e.version}' for e in entries)} (registry revision {revision})"
+def release_message(entries: Sequence[Entry], revision: int, gone: Sequence[str] = ()) -> str:
+    did = [f"Release {', '.join(f'{each.name} {each.version}' for each in entries)}"] if entries else []
+    return f"{', '.join(did + [f'remove {name}' for name in gone])} (registry revision {revision})"
 
 
 def author_commit(name: str, version: str, request: int, *, revises: bool) -> str:
@@ -235,64 +239,3 @@ def _quoted(text: str) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")[:160]
-
-
-# ---- events, one line each: what `explain` and the live display say ------------------------------------------------
-
-_EVENTS = {
-    "asked": "asked the model {model}",
-    "unanswered": "the model gave no answer: {note}",
-    "answered": "answered the person",
-    "asks": "asked the person a question",
-    "waits": "waits for what it raised",
-    "failed": "could not do the task",
-    "raised": "raised request #{request}: {note}",
-    "invoked": "called {skill}{why}",
-    "assessed": "assessed as {outcome}: {note}",
-    "witnessed": "the witness wrote {cases} cases from the contract alone",
-    "attempt": "draft {attempt} {outcome}{problems}",
-    "gave_up": "out of budget: {note}",
-    "pushed": "pushed {short} to proposal #{proposal}",
-    "proposed": "opened proposal #{proposal}: {skill} {version}",
-    "checked": "{check}: {outcome}. {note}",
-    "reviewed": "{actor}: {outcome}. {note}",
-    "decided": "policy says {outcome}: {note}",
-    "merged": "merged #{proposal} as {short}",
-    "released": "released {skill} {version} as registry revision {revision}",
-    "deployed": "{skill} {version} is healthy and serves",
-    "deploy_failed": "{skill} {version} was not deployed: {note}",
-    "removed": "{skill} serves no more",
-    "approve": "{actor} approved{why}",
-    "reject": "{actor} rejected it{why}",
-    "revise": "{actor} sent it back{why}",
-    "held": "{actor} put it on hold{why}",
-    "retried": "{actor} let it go on, with a new budget",
-    "stumbled": "could not go on: {note}",
-}
-WORDS = frozenset(_EVENTS)
-SHORT = 110  # characters of a problem or, on a live display, of a note
-
-
-def event_sentence(event: Event, width: int | None = None) -> str:
-    """One event in one line; `width` is the most characters of its note, None all of them."""
-    problems = [Problem.model_validate(problem) for problem in event.data.get("problems") or ()]
-    told = "".join(f"; {_cut(problem_line(problem), SHORT)}" for problem in problems[:2])
-    more = f"; and {len(problems) - 2} more" if len(problems) > 2 else ""
-    note = _cut(event.note, width)
-    values = {
-        **event.data, "note": note, "outcome": event.outcome.replace("_", " "), "actor": event.actor, "skill": event.skill,
-        "proposal": event.proposal, "request": event.request, "short": (event.commit or "")[:8], "problems": told + more,
-        "why": f": {note}" if note else "",
-    }  # fmt: skip
-    return _cut(_EVENTS[event.what].format_map(_Missing(values))) if event.what in _EVENTS else f"{event.what} {note}".strip()
-
-
-def _cut(text: str, width: int | None = None) -> str:
-    """`text` in one line of at most `width` characters."""
-    line = " ".join(text.split())
-    return line if width is None or len(line) <= width else line[: width - 1].rstrip() + "…"
-
-
-class _Missing(dict[str, object]):
-    def __missing__(self, key: str) -> str:
-        return ""

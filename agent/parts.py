@@ -95,7 +95,8 @@ class Parts:
         if entry := self.catalog.entry(name):
             return entry
         near = self.catalog.nearest(name)
-        hint = f"The nearest names are {', '.join(near)}." if near else "The registry holds no skills yet."
+        nothing_near = "No name is like it." if self.catalog.entries() else "The registry holds no skills yet."
+        hint = f"The nearest names are {', '.join(near)}." if near else nothing_near
         raise NotFound(f"There is no skill {name!r}.", next_step=f"{hint} `skillops search TEXT` looks by what a skill does.")
 
 

@@ -88,12 +88,13 @@ def splice_all(text: str, entries: Sequence[Entry], gone: Sequence[str] = ()) ->
 
 
 def cut(text: str, firsts: Sequence[str], path: str = PATH) -> list[Section]:
-    """What is below the line `skills:`, cut before the first block that is not below each of the names `firsts` (sorted).
-
-    Found by halving, so that a file that is hardly changed need not be gone through.
-    """
+    """What is below the line `skills:`, cut before the first block that is not below each of the names `firsts` (sorted)."""
     start = _skills_line(text, path).end()
-    places = [start, *(_not_below(name, text, start) for name in firsts), len(text)]
+    places = [start]
+    for name in firsts:
+        there = text.find(f"\n  {name}:", places[-1] - 1) + 1  # mostly there, and found sooner than by halving
+        places.append(there or _not_below(name, text, start))
+    places.append(len(text))
     return [Section(text[one:next], text, one) for one, next in pairwise(places)]
 
 

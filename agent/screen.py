@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape as escape_markup
@@ -13,7 +13,7 @@ from rich.table import Table
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.event import Event
 from agent.errors import SkillOpsError
-from agent.messages import SHORT, event_sentence
+from agent.story import SHORT, Story, event_sentence
 
 if TYPE_CHECKING:
     from agent.conversation import Result
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from agent.domain.review import Review
     from agent.domain.skill import Manifest
     from agent.pipeline import Outcome as RunOutcome
-    from agent.story import Story
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 SIGNS = {
@@ -47,18 +46,20 @@ def say(text: str) -> None:
 
 
 class Watcher:
-    """Shows events as they happen. Called from several threads."""
+    """Shows events as they happen, each that the ledger keeps once only once. Called from several threads."""
 
     def __init__(self, console: Console = err) -> None:
-        self._console = console
+        self._console, self._shown = console, set[str]()
 
     def __call__(self, event: Event) -> None:
-        if event.what == "started":
+        if event.what == "started" or event.key in self._shown:
             return
+        if event.key:
+            self._shown.add(event.key)
         if event.what == "finished":
             self._console.print(f"[bold]{event.stage:<11}[/][dim]{event.seconds:6.2f} s[/]")
             return
-        seconds = f" [dim]{event.seconds:.2f} s[/]" if event.seconds else ""
+        seconds = f" [dim]{event.seconds:.2f} s[/]" if event.seconds >= 0.005 else ""
         self._console.print(f"  {SIGNS.get(event.outcome, '·')} {escape(event_sentence(event, SHORT))}{seconds}", soft_wrap=True)
 
 
@@ -170,7 +171,7 @@ def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service
     out.print(f"came from  {origin}\ncommit     {entry.commit[:12]}\ndigest     {entry.digest}\nmay reach  {escape(asked)}", soft_wrap=True)
     for service in services:
         out.print(f"runs       {service.version} {service.state}, {service.restarts} restarts {escape(service.detail)}", soft_wrap=True)
-    if manifest:
+    if manifest and entry.status != "retired":
         example = json.dumps(manifest.examples[0].inputs, ensure_ascii=False)
         out.print(f"call it    skillops invoke {entry.name} --input '{escape(example)}'", soft_wrap=True)
         for what, schema in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
@@ -188,7 +189,7 @@ def story_of(story: Story) -> None:
         event = entry.event
         cost = f" {event.tokens} tokens" if event.tokens else ""
         cost += f" ${event.cost:.4f}" if event.cost else ""
-        seconds = f" {event.seconds:.2f} s" if event.seconds else ""
+        seconds = f" {event.seconds:.2f} s" if event.seconds >= 0.005 else ""
         sign = SIGNS.get(event.outcome, "·")
         out.print(f"  [dim]{entry.at[11:19]}[/] {sign} {escape(event_sentence(event))}[dim]{seconds}{cost}[/]", soft_wrap=True)
     chain = "the chain of hashes holds" if story.tampered is None else f"[red]tampered with at entry {story.tampered}[/]"

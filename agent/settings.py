@@ -6,7 +6,9 @@ Read in this order, the later winning: the defaults here, `skillops.toml` in the
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +51,11 @@ class Settings(BaseSettings):
     coverage_threshold: float = Field(default=0.9, ge=0, le=1, description="The share of a skill's lines that its tests must run.")
     idle_seconds: float = Field(default=900.0, gt=0, description="A skill that is not called for this long is stopped, and starts on the next call.")
 
+    gateway_hosts: tuple[str, ...] = Field(default=(), description="Names that the gateway answers to, beside those of loopback and its address.")
+    gateway_origins: tuple[str, ...] = Field(default=(), description="Web sites, like https://chat.example.com, whose pages may call the gateway.")
+    gateway_rate: float = Field(default=500.0, ge=0, description="Calls a second that one API key may make; twice as many at once. 0: no limit.")
+    gateway_concurrency: int = Field(default=16, ge=1, le=1000, description="Calls of one skill that run at once; others wait their turn.")
+
     @property
     def state(self) -> Path:
         """Caches and running services of this clone: `.skillops`, never committed, safe to delete."""
@@ -60,9 +67,10 @@ class Settings(BaseSettings):
         rows = []
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
+            shown = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
             variable = f"SKILLOPS_{name.upper()}"
             source = variable if variable in os.environ else FILE if name in in_file else "option" if name in self.model_fields_set else "default"
-            rows.append({"name": name, "value": str(value), "source": source, "description": field.description or ""})
+            rows.append({"name": name, "value": shown, "source": source, "description": field.description or ""})
         return rows
 
     @classmethod
@@ -83,12 +91,22 @@ class Settings(BaseSettings):
         try:
             return cls(repository=repository.resolve(), **given)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise ConfigurationError(
-                f"The setting {name!r} is wrong: {first['msg']}.",
-                next_step=f"Correct {name} in {FILE}, or the variable SKILLOPS_{name.upper()}. `skillops config` explains each.",
-            ) from None
+            first = error.errors(include_url=False)[0]
+            raise _wrong(str(first["loc"][0]), first["type"], first["msg"], repository / FILE) from None
+
+
+def _wrong(name: str, kind: str, problem: str, file: Path) -> ConfigurationError:
+    """A setting that cannot be, with the place that it came from."""
+    variable, explained = f"SKILLOPS_{name.upper()}", "`skillops config` explains each setting."
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, 1)
+        problem = f"there is no such setting; the nearest is {near[0]}" if near else "there is no such setting"
+    expected = f"{name}: {problem[0].lower()}{problem[1:]}"
+    if variable in os.environ:
+        return ConfigurationError(f"{variable} is wrong: {expected}.", next_step=f"Correct the variable or unset it. {explained}")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    line = next((number for number, text in enumerate(lines, 1) if re.match(rf"\s*[\"']?{re.escape(name)}\b", text)), None)
+    return InvalidFile(FILE, expected, line=line, next_step=f"Correct {FILE}. {explained}")
 
 
 class _FileSource(PydanticBaseSettingsSource):
@@ -106,5 +124,8 @@ class _FileSource(PydanticBaseSettingsSource):
             return {}
         try:
             return tomllib.loads(self._path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InvalidFile(str(self._path), f"this is not TOML: {error}") from None
+        except UnicodeDecodeError:
+            raise InvalidFile(FILE, "expected text in UTF-8") from None
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"at line (\d+)", str(error))
+            raise InvalidFile(FILE, f"expected TOML: {error}", line=int(place[1]) if place else None) from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent import messages
 from agent.domain.decision import Decision, Policy
 from agent.domain.gap import Gap
 from agent.domain.progress import Situation, verdicts_needed
-from agent.domain.proposal import AGENT, AUTHOR, DEPLOY_FAILED, DEPLOYER, HOLD, WITNESS, Proposal
+from agent.domain.proposal import AGENT, AUTHOR, DEPLOY_FAILED, DEPLOYER, DONE, HOLD, OVERTAKEN, WITNESS, Proposal
 from agent.domain.request import Comment
 from agent.domain.skill import Manifest
 from agent.errors import InvalidFile
@@ -33,8 +34,8 @@ class Work:
 
 
 def open_work(parts: Parts) -> tuple[Work, ...]:
-    """Everything that may still move: open requests, and open proposals without one; the oldest first."""
-    proposals = parts.forge.proposals("open")
+    """Everything that may still move: open requests, and proposals without one that are open, or merged and not done; the oldest first."""
+    proposals = [*parts.forge.proposals("open"), *(each for each in parts.forge.proposals("merged") if DONE not in each.labels)]
     lone = [Work(proposal=proposal.number) for proposal in proposals if proposal.request is None]
     works = [Work(request=request.number) for request in parts.forge.requests("open")] + lone
     return tuple(sorted(works, key=lambda work: work.request or work.proposal or 0))
@@ -45,6 +46,8 @@ def look(parts: Parts, work: Work) -> Situation:
     request = parts.forge.request(work.request) if work.request else None
     gap, answered = assessment(parts.forge.comments(work.request)) if work.request else (None, False)
     proposal = parts.forge.proposal(work.proposal) if work.proposal else _proposal_of(parts, work.request)
+    if gap and proposal is None and _outdated(parts, gap):
+        gap = None
     seen = Situation(request=request, gap=gap, answered=answered, proposal=proposal)
     if proposal is None or proposal.state == "closed":
         return seen
@@ -58,21 +61,22 @@ def look(parts: Parts, work: Work) -> Situation:
         "reviewer_names": tuple(reviewer.name for reviewer in parts.panel(policy)),
     })  # fmt: skip
     said = any(review.kind == "person" and review.verdict in ("reject", "revise") for review in seen.reviews)
-    if said or HOLD in proposal.labels or verdicts_needed(seen) is None:
-        seen = seen.model_copy(update={"decision": decision_on(parts, proposal, seen, policy)})
+    overtaken = _overtaken(parts, proposal)
+    if said or HOLD in proposal.labels or overtaken or verdicts_needed(seen) is None:
+        seen = seen.model_copy(update={"decision": _decision(parts, proposal, seen, policy, overtaken)})
     return seen
 
 
-def assessment(comments: tuple[Comment, ...] | list[Comment]) -> tuple[Gap | None, bool]:
+def assessment(comments: Sequence[Comment]) -> tuple[Gap | None, bool]:
     """The newest Gap that the agent wrote down, and whether the requester has spoken since."""
     gap, at = None, 0
     for comment in comments:
-        if comment.author == AGENT and (found := messages.extract(messages.GAP, comment.text, Gap)):
+        if comment.author == AGENT and (found := messages.gap_of(comment)):
             gap, at = found, comment.id
     return gap, any(comment.id > at and comment.author not in OURS for comment in comments)
 
 
-def decision_on(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy) -> Decision:
+def _decision(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy, overtaken: str) -> Decision:
     """Deciding is arithmetic; this gathers its numbers."""
     manifest, base_manifest = _manifests(parts, proposal)
     risk, reasons = risk_of(manifest, base_manifest, policy)
@@ -80,13 +84,34 @@ def decision_on(parts: Parts, proposal: Proposal, seen: Situation, policy: Polic
         proposal, seen.report, seen.reviews, policy, risk=risk, risk_reasons=reasons,
         check_names=seen.check_names, reviewer_names=seen.reviewer_names,
         changed_paths=tuple(change.path for change in parts.forge.changes(parts.forge.main, proposal.head)),
-        spent=parts.ledger.spent(proposal.request) if proposal.request else None,
+        spent=parts.ledger.spent(proposal.request) if proposal.request else None, overtaken=overtaken,
     )  # fmt: skip
 
 
+def _overtaken(parts: Parts, proposal: Proposal) -> str:
+    """How the skill changed on main since the proposal was begun, in a sentence; empty where it did not.
+
+    Its checks held it against another version then, and a merge would mix two pieces of work that nobody judged together.
+    """
+    forge, folder = parts.forge, f"skills/{proposal.skill}/"
+    if not any(change.path.startswith(folder) for change in forge.changes(proposal.head, forge.main)):
+        return ""
+    now = _manifests(parts, proposal)[1]
+    return f"{proposal.skill} {f'is at {now.version}' if now else 'was changed'} on main since this proposal was begun."
+
+
+def _outdated(parts: Parts, gap: Gap) -> bool:
+    """Whether a contract that nothing was proposed for yet was frozen on a registry that has moved on."""
+    if gap.contract is None:
+        return False
+    entry = parts.catalog.entry(gap.contract.name)
+    return entry is not None if gap.verdict == "new" else entry is None or entry.version != gap.base_version
+
+
 def _proposal_of(parts: Parts, request: int | None) -> Proposal | None:
-    """The proposal for a request: the newest that was not closed, else the newest."""
+    """The proposal for a request: the newest that was not closed, else the newest. One that was overtaken is none any more."""
     found = [proposal for proposal in parts.forge.proposals("all") if proposal.request == request and proposal.kind in ("new", "extend", "person")]
+    found = [proposal for proposal in found if proposal.state != "closed" or OVERTAKEN not in proposal.labels]
     return max(found, key=lambda proposal: (proposal.state != "closed", proposal.number), default=None)
 
 

@@ -1,11 +1,47 @@
-"""The story of a request or proposal: what the ledger holds of it, in order, with sums; and whether it was tampered with."""
+"""The story of a request or proposal: what the ledger holds of it, in order, with sums; and a sentence for each line."""
 
 from __future__ import annotations
 
 from agent.domain import Frozen
-from agent.domain.event import Entered
+from agent.domain.decision import Problem
+from agent.domain.event import Entered, Event
 from agent.errors import NotFound
+from agent.messages import problem_line
 from agent.ports import Forge, Ledger
+
+# What the trail may say, a sentence a word: a line of `explain` or of the live display.
+_EVENTS = {
+    "asked": "{stage}: asked {model}",
+    "unanswered": "the model gave no answer: {note}",
+    "answered": "answered {asked_by}{why}",
+    "asks": "asked {asked_by} a question",
+    "waits": "waits for {note}",
+    "failed": "could not do what {asked_by} asked{why}",
+    "raised": "raised request #{request} for {asked_by}: {note}",
+    "invoked": "called {skill}{why}",
+    "assessed": "assessed as {outcome}: {note}",
+    "witnessed": "the witness wrote {cases} cases from the contract alone",
+    "attempt": "draft {attempt} {outcome}{problems}",
+    "gave_up": "out of budget: {note}",
+    "pushed": "pushed {short} to proposal #{proposal}",
+    "proposed": "opened proposal #{proposal}: {skill} {version}",
+    "checked": "{check}: {outcome}. {note}",
+    "reviewed": "{actor}: {outcome}. {note}",
+    "decided": "policy says {outcome}: {note}",
+    "merged": "merged #{proposal} as {short}",
+    "released": "released {skill} {version} as registry revision {revision}",
+    "deployed": "{skill} {version} is healthy and serves",
+    "deploy_failed": "{skill} {version} was not deployed: {note}",
+    "removed": "{skill} serves no more",
+    "approve": "{actor} approved{why}",
+    "reject": "{actor} rejected it{why}",
+    "revise": "{actor} sent it back{why}",
+    "held": "{actor} put it on hold{why}",
+    "retried": "{actor} let it go on, with a new budget",
+    "stumbled": "could not go on: {note}",
+}
+WORDS = frozenset(_EVENTS)
+SHORT = 110  # characters of a problem or, on a live display, of a note
 
 
 class Story(Frozen):
@@ -47,3 +83,28 @@ def story(number: int, forge: Forge, ledger: Ledger) -> Story:
         seconds=round(sum(entry.event.seconds for entry in entries), 3), tokens=sum(entry.event.tokens for entry in entries),
         cost=round(sum(entry.event.cost for entry in entries), 6), tampered=ledger.tampered(),
     )  # fmt: skip
+
+
+def event_sentence(event: Event, width: int | None = None) -> str:
+    """One event in one line; `width` is the most characters of its note, None all of them."""
+    problems = [Problem.model_validate(problem) for problem in event.data.get("problems") or ()]
+    told = "".join(f"; {_cut(problem_line(problem), SHORT)}" for problem in problems[:2])
+    more = f"; and {len(problems) - 2} more" if len(problems) > 2 else ""
+    note = _cut(event.note, width)
+    values = {
+        **event.data, "note": note, "outcome": event.outcome.replace("_", " "), "actor": event.actor, "stage": event.stage, "skill": event.skill,
+        "proposal": event.proposal, "request": event.request, "short": (event.commit or "")[:8], "problems": told + more,
+        "why": f": {note}" if note else "",
+    }  # fmt: skip
+    return _cut(_EVENTS[event.what].format_map(_Missing(values))) if event.what in _EVENTS else f"{event.what} {note}".strip()
+
+
+def _cut(text: str, width: int | None = None) -> str:
+    """`text` in one line of at most `width` characters."""
+    line = " ".join(text.split())
+    return line if width is None or len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+class _Missing(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return ""

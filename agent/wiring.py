@@ -28,6 +28,7 @@ from agent.domain.event import Event
 from agent.errors import CouldNotTell
 from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
+from agent.keys import Keys
 from agent.languages.python import PythonLanguage
 from agent.ledger import SqliteLedger
 from agent.memory import Memory
@@ -42,6 +43,7 @@ from agent.workbench import Bench, TryOut, examine, subject_of_folder
 from agent.workplace import Workplace
 
 if TYPE_CHECKING:
+    from agent.gateway.gateway import Gateway
     from agent.llms.recorded import RekeyingModel
 
 REVIEWERS = ("correctness", "security", "fit")
@@ -70,6 +72,30 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
         memory=Memory(checkout.origin / "skillops" / "conversations.sqlite"), record=parts.record, workers=settings.workers,
     )  # fmt: skip
     return Workplace(parts, checkout, pipeline, conversations)
+
+
+def open_keys(path: Path) -> tuple[Keys, str]:
+    """The API keys of the repository that `path` lies in, and who its user is."""
+    settings, checkout = settings_of(path)
+    return _keys(checkout), settings.user or _login()
+
+
+def gateway_of(place: Workplace, host: str, *, work: bool) -> Gateway:
+    """The gateway to one repository, as it is reached at `host`; with `work`, it has a worker."""
+    from agent.gateway.gateway import Gateway
+    from agent.gateway.server import LOOPBACK_NAMES, is_loopback
+    from agent.gateway.worker import Worker
+
+    settings = place.parts.settings
+    return Gateway(
+        place, _keys(place.checkout), hosts=LOOPBACK_NAMES.union((host.lower(), *map(str.lower, settings.gateway_hosts))),
+        origins=frozenset(settings.gateway_origins), rate=settings.gateway_rate, at_once=settings.gateway_concurrency,
+        on_loopback=is_loopback(host), worker=Worker(place) if work else None,
+    )  # fmt: skip
+
+
+def _keys(checkout: Checkout) -> Keys:
+    return Keys(checkout.origin / "skillops" / "keys.sqlite")
 
 
 def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel) -> Parts:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agent.checks import concluded
-from agent.domain.check import CheckResult, Finding, Subject
+from agent.domain.check import NO_WITNESS, CheckResult, Finding, Subject
 from agent.domain.paths import odd_path, shown
 from agent.domain.proposal import Change
 from agent.domain.skill import WITNESS_PATH
@@ -100,7 +100,7 @@ def _witness(subject: Subject) -> Iterator[Finding]:
     place = f"skills/{subject.skill}/{WITNESS_PATH}"
     now, before = subject.files.get(WITNESS_PATH), subject.base_files.get(WITNESS_PATH)
     if subject.witness_digest is not None:
-        if now is None or witness_digest(now) != subject.witness_digest:
+        if (NO_WITNESS if now is None else witness_digest(now)) != subject.witness_digest:
             yield _finding("witness", "is not what the witness wrote; leave it as it was, and say so on the request where a case is wrong", place)
     elif now != before or any(change.path == place for change in subject.changes):
         yield _finding("witness", "changes; the cases are written by the witness alone", place)

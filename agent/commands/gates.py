@@ -31,7 +31,7 @@ def check(
 
     folder = Path(target)
     if target.isdigit() and not folder.exists():
-        report = check_proposal(opened(repository, as_json), int(target))
+        report = check_proposal(opened(repository, True), int(target))  # quiet: the report says it all
     else:
         report = wiring.check_folder(folder, Settings.load(repository))
     emit({"outcome": report.outcome, "head": report.head, "results": report.results}, as_json, lambda: report_of(report))
@@ -75,8 +75,10 @@ def decide(number: Annotated[int, typer.Argument(help="The proposal.")], reposit
         raise CouldNotTell(f"Proposal #{number} cannot be decided yet: {first} comes first.", next_step=f"skillops run {number}")
     decision = seen.decision
     emit(decision, as_json, decision_sentence(decision).replace("**", ""))
+    if decision.action is Action.WAIT:
+        raise typer.Exit(CouldNotTell.exit_code if decision.waiting_for == "machine" else WaitsForPerson.exit_code)
     if decision.action is not Action.MERGE:
-        raise typer.Exit(WaitsForPerson.exit_code if decision.action is Action.WAIT else Refused.exit_code)
+        raise typer.Exit(Refused.exit_code)
 
 
 def release(

@@ -25,6 +25,7 @@ def check_proposal(place: Workplace, number: int) -> CheckReport:
 
 
 def review_proposal(place: Workplace, number: int) -> tuple[Review, ...]:
+    """Asks the reviewers that have not spoken at a proposal's head, and returns what all of them said there."""
     parts = place.parts
     proposal = parts.forge.proposal(number)
     if proposal.state != "open":
@@ -32,7 +33,8 @@ def review_proposal(place: Workplace, number: int) -> tuple[Review, ...]:
     parts.sync()
     seen = look(parts, Work(request=proposal.request, proposal=number))
     with parts.alone(), checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
-        return reviewing.review(proposal, seen, opened, parts.forge, parts.panel(parts.policy()), parts.settings.workers, parts.record)
+        reviewing.review(proposal, seen, opened, parts.forge, parts.panel(parts.policy()), parts.settings.workers, parts.record)
+    return tuple(review for review in parts.forge.reviews(number, proposal.head) if review.kind == "model")
 
 
 def release_pending(place: Workplace, number: int | None, rebuild: tuple[str, ...]) -> tuple[Release, ...]:

@@ -30,6 +30,7 @@ def ask(
     """Give the agent a task; it plans, calls skills, and extends itself where it must.
 
     Exits with 3 where it asks you, or where what it needs waits for a person.
+
     Example: skillops ask "How many seconds is 1h 30m?"
     """
     from agent.screen import turn_of
@@ -52,6 +53,7 @@ def chat(
     """Talk with the agent in the terminal; the last conversation is taken up again.
 
     It reads a pipe as well, a task a line.
+
     Example: skillops chat
     """
     from agent.chats.terminal import Talk

@@ -94,6 +94,7 @@ def run(
     """Advance all open work until nothing can move.
 
     Exits with 3 where a person is waited for, 4 where something could not be told. Safe to kill and to run again.
+
     Example: skillops run
     """
     from agent.screen import outcome_of
@@ -145,5 +146,6 @@ def _work(place: Workplace, number: int) -> Work:
     except NotFound:
         try:
             return Work(request=place.parts.forge.request(number).number)
-        except NotFound as error:
-            raise NotFound(f"There is no request or proposal #{number}.", next_step=error.next_step) from None
+        except NotFound:
+            hint = "`skillops list --requests` and `--proposals` show the open ones."
+            raise NotFound(f"There is no request or proposal #{number}.", next_step=hint) from None

@@ -11,6 +11,8 @@ from agent.domain import Frozen
 from agent.domain.proposal import Change
 from agent.domain.skill import Case, Manifest, SkillName
 
+NO_WITNESS = "none"
+
 
 class Outcome(StrEnum):
     PASSED = "passed"
@@ -66,7 +68,8 @@ class Subject(Frozen):
 
     `files` and `base_files` map paths relative to `skills/<name>/` to their bytes (blobs over 1 MiB are left out;
     `changes` still names them). `root` is a snapshot of `files` on disk, read-only to checks, in which the witness
-    cases are absent. `witness_digest` is what the ledger recorded before drafting; None where there is no witness.
+    cases are absent. `witness_digest` is what the ledger recorded before drafting: NO_WITNESS where there may be no cases,
+    None where they must be as on the base.
     `manifest` is None where skill.yaml is missing or invalid; `manifest_error` then says why.
     """
 

@@ -10,7 +10,7 @@ from agent.domain import Frozen
 class Event(Frozen):
     """Something that happened. `seconds` is wall time, `cost` US dollars; zero where they do not apply.
 
-    `what` is a word of the closed list in `agent/messages.py`; `data` holds what a later step reads back
+    `what` is a word of the closed list in `agent/story.py`; `data` holds what a later step reads back
     (a witness digest, a problem summary), never untrusted code and never a secret. An event with a `key` is
     recorded once: recording the same key again gives the first entry, so that a step done over leaves one line.
     """

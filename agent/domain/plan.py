@@ -33,6 +33,10 @@ class Step(Frozen):
     def _one_of(self) -> Step:
         if (self.skill is None) == (self.need is None):
             raise ValueError(f"step {self.id!r} needs either a skill or a need")
+        for ref in _references(self.inputs):
+            path = ref.get(PATH, "")
+            if not isinstance(path, str) or not (path == "" or path.startswith("/")):
+                raise ValueError(f"step {self.id!r} has the path {path!r}, which is no JSON Pointer: it is empty or begins with '/'")
         return self
 
     @property
@@ -109,7 +113,7 @@ def _pointed(value: Json, pointer: str, step: str) -> Json:
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         try:
-            value = value[int(key)] if isinstance(value, list) else value[key]
+            value = value[int(key)] if isinstance(value, list) and key.isdecimal() else value[key]
         except (KeyError, IndexError, ValueError, TypeError):
             raise LookupError(f"step {step!r} has no output at {pointer!r}") from None
     return value

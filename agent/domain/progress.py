@@ -13,7 +13,7 @@ from agent.domain import Frozen
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision
 from agent.domain.gap import Gap
-from agent.domain.proposal import OUT_OF_BUDGET, Proposal
+from agent.domain.proposal import DONE, HOLD, OUT_OF_BUDGET, Proposal
 from agent.domain.request import Request
 from agent.domain.review import Review
 
@@ -73,14 +73,14 @@ STEPS: dict[State, Stage] = {
 TRANSITIONS: dict[State, tuple[State, ...]] = {
     State.REQUESTED: (State.UNCLEAR, State.ACCEPTED, State.CLOSED),
     State.UNCLEAR: (State.REQUESTED,),
-    State.ACCEPTED: (State.PROPOSED, State.WAITING),
-    State.PROPOSED: (State.CHECKED, State.RETURNED, State.WAITING),
+    State.ACCEPTED: (State.PROPOSED, State.WAITING, State.REQUESTED),
+    State.PROPOSED: (State.CHECKED, State.APPROVED, State.RETURNED, State.WAITING, State.DECLINED),
     State.CHECKED: (State.APPROVED, State.RETURNED, State.WAITING, State.DECLINED),
     State.RETURNED: (State.PROPOSED, State.WAITING),
     State.WAITING: (State.PROPOSED, State.CHECKED, State.RETURNED, State.APPROVED, State.DECLINED),
     State.APPROVED: (State.MERGED, State.PROPOSED),
-    State.DECLINED: (State.CLOSED,),
-    State.MERGED: (State.RELEASED,),
+    State.DECLINED: (State.CLOSED, State.REQUESTED),
+    State.MERGED: (State.RELEASED, State.DEPLOYED),
     State.RELEASED: (State.DEPLOYED, State.UNDEPLOYABLE),
     State.DEPLOYED: (State.CLOSED,),
     State.UNDEPLOYABLE: (State.CLOSED,),
@@ -126,7 +126,7 @@ def state_of(seen: Situation) -> State:
         return _without_proposal(seen)
     if seen.proposal.state == "open":
         return _open_proposal(seen, seen.proposal)
-    if seen.request is not None and seen.request.state == "closed":
+    if seen.request.state == "closed" if seen.request else DONE in seen.proposal.labels:
         return State.CLOSED
     if seen.proposal.state == "closed":
         return State.DECLINED if seen.request is not None else State.CLOSED
@@ -170,10 +170,10 @@ def _without_proposal(seen: Situation) -> State:
 
 
 def _open_proposal(seen: Situation, proposal: Proposal) -> State:
-    if proposal.draft:
-        return State.WAITING if OUT_OF_BUDGET in proposal.labels else State.RETURNED
-    if seen.decision is not None:
+    if seen.decision is not None and (seen.decision.action is Action.REJECT or not proposal.draft):
         return _BY_ACTION[seen.decision.action]
+    if proposal.draft:
+        return State.WAITING if {OUT_OF_BUDGET, HOLD}.intersection(proposal.labels) else State.RETURNED
     return State.PROPOSED if verdicts_needed(seen) is Stage.CHECK else State.CHECKED
 
 
@@ -182,6 +182,4 @@ def _merged(seen: Situation) -> State:
         return State.MERGED
     if seen.deployed == "failed":
         return State.UNDEPLOYABLE
-    if seen.deployed == "no":
-        return State.RELEASED
-    return State.DEPLOYED if seen.request is not None else State.CLOSED
+    return State.RELEASED if seen.deployed == "no" else State.DEPLOYED

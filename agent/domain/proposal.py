@@ -13,6 +13,8 @@ Kind = Literal["new", "extend", "person", "rollback", "retire", "revert"]
 AGENT, AUTHOR, WITNESS, DEPLOYER = "skillops", "skillops-author", "skillops-witness", "skillops-deployer"
 
 HOLD, DEPLOY_FAILED, OUT_OF_BUDGET = "hold", "deploy-failed", "out-of-budget"
+OVERTAKEN = "overtaken"  # closed because its skill changed on main; its request is assessed anew
+DONE = "done"  # merged, nobody requested it, and nothing is left to do for it
 
 
 class ProposalDraft(Frozen):
@@ -31,7 +33,7 @@ class ProposalDraft(Frozen):
 class Proposal(Frozen):
     """`head` is the branch's commit now and `base` the commit of the main branch that it would merge into.
 
-    `merged_commit` is set once merged. `judged_like` is a proposal whose verdicts a rollback reuses.
+    `merged_commit` is set once merged.
     """
 
     number: int

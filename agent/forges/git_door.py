@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agent.errors import ConfigurationError, CouldNotTell
+from agent.forges.git_deflate import Deflate
 
 _Answer = TypeVar("_Answer")
 _CONFIG = {
@@ -44,6 +46,8 @@ _ISOLATED = {
 # Set for what git starts itself, such as the hook that we may be called from; GitDoor gives each a value of its own.
 _PLACES = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 
+LARGE, RECENT = 2**16, 4  # bytes of an object that is remembered; how many are
+
 
 class GitDoor:
     """git on the repository at `git_dir`, for several threads. Without a `work_tree` it is bare, and no attributes file is ever read from it."""
@@ -59,6 +63,8 @@ class GitDoor:
             GIT_INDEX_FILE=str(git_dir / "index"),
         )
         self._reading = threading.Lock()
+        self._recent: dict[str, bytes] = {}
+        self._deflate = Deflate()
 
     def run(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
         """Exit status, output and complaint of one command; `stdin` of at most 4 KiB. A full disk is CouldNotTell."""
@@ -78,7 +84,8 @@ class GitDoor:
 
     def data(self, object_id: str) -> bytes:
         """The content of an object that something refers to; CouldNotTell where it is lost."""
-        return self.there(self._ask(lambda: self._whole(object_id), object_id), object_id)
+        data = self._recent.get(object_id)
+        return data if data is not None else self._remembered(object_id, self.there(self._ask(lambda: self._whole(object_id), object_id), object_id))
 
     def start_of(self, object_id: str, size: int) -> bytes:
         """As `data`, the first `size` bytes alone, however large it is."""
@@ -100,11 +107,26 @@ class GitDoor:
 
         import gitdb
 
+        stream = gitdb.IStream(kind.encode(), len(data), BytesIO(data))
+        if kind == "blob" and len(data) >= LARGE:
+            header = f"{kind} {len(data)}\0".encode()
+            hashed = hashlib.sha1(header, usedforsecurity=False)
+            hashed.update(data)
+            stream = gitdb.IStream(kind.encode(), len(data), BytesIO(self._deflate(header, data)), hashed.digest())
         try:
-            stored = gitdb.LooseObjectDB(str(common_dir(self.git_dir) / "objects")).store(gitdb.IStream(kind.encode(), len(data), BytesIO(data)))
+            stored = gitdb.LooseObjectDB(str(common_dir(self.git_dir) / "objects")).store(stream)
         except OSError as error:
             raise could_not(f"store a {kind}", str(error), self.git_dir) from error
-        return str(stored.hexsha.decode())
+        object_id = str(stored.hexsha.decode())
+        self._remembered(object_id, data)
+        return object_id
+
+    def _remembered(self, object_id: str, data: bytes) -> bytes:
+        """The last few large objects are kept: registry.yaml and the folder `skills` are read again and again as they grow."""
+        if len(data) >= LARGE:
+            with self._reading:
+                self._recent = dict([*self._recent.items(), (object_id, data)][-RECENT:])
+        return data
 
     def _whole(self, object_id: str) -> bytes:
         _, _, size, data = self._git.get_object_data(object_id)

@@ -63,7 +63,7 @@ class GitObjects:
         found = self._object(ref, folder)
         if not found or found[1] != "tree":
             return {}
-        return {shown(name): object_id for name, (_, object_id) in self._trees.entries(found[0]).items()}
+        return self._trees.names(found[0])
 
     def files(self, ref: str, folder: str) -> dict[str, bytes]:
         found = self._object(ref, folder)

@@ -13,6 +13,7 @@ from agent.forges.git_names import odd_name
 BIGGEST = 2**20  # bytes of a blob that `files` gives
 TREE, FILE, PROGRAM, LINK, SUBMODULE = "40000", "100644", "100755", "120000", "160000"
 _ENTRY = re.compile(rb"(\d+) ([^\0]+)\0(.{20})", re.DOTALL)
+_NAME, _OBJECT_ID = re.compile(rb"\d+ ([^\0]+)\0.{20}", re.DOTALL), re.compile(rb"\d+ [^\0]+\0(.{20})", re.DOTALL)
 
 Nested = dict[str, Any]  # name to bytes (a file), None (deleted) or Nested (a folder)
 
@@ -46,7 +47,13 @@ class Trees:
 
     def entries(self, tree: str) -> dict[bytes, tuple[str, str]]:
         """Name to (mode, object id)."""
-        return {match[2]: (match[1].decode(), match[3].hex()) for match in _ENTRY.finditer(self._door.data(tree))}
+        return {name: (mode.decode(), object_id.hex()) for mode, name, object_id in _ENTRY.findall(self._door.data(tree))}
+
+    def names(self, tree: str) -> dict[str, str]:
+        """Shown name to object id. Ten thousand take a few milliseconds: there is no object for each but its two strings."""
+        data = self._door.data(tree)
+        names, object_ids = (pattern.findall(data) for pattern in (_NAME, _OBJECT_ID))
+        return dict(zip(shown(b"\0".join(names)).split("\0"), map(bytes.hex, object_ids), strict=True)) if names else {}
 
     def files(self, tree: str, prefix: str = "") -> dict[str, bytes]:
         """The regular blobs of at most 1 MiB below, by path; oddly named ones are left out with what lies under them."""

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS thread (
 CREATE UNIQUE INDEX IF NOT EXISTS one_request ON thread (key) WHERE kind = 'request';
 CREATE UNIQUE INDEX IF NOT EXISTS one_open_proposal ON thread (key) WHERE kind = 'proposal' AND state = 'open';
 CREATE INDEX IF NOT EXISTS by_state ON thread (kind, state);
+CREATE INDEX IF NOT EXISTS by_skill ON thread (kind, json_extract(draft, '$.skill'), state);
 CREATE TABLE IF NOT EXISTS label (number INTEGER, label TEXT, PRIMARY KEY (number, label)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS comment (
   id INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL, marker TEXT,
@@ -148,11 +149,11 @@ class LocalForge(GitObjects):
     def proposal(self, number: int) -> Proposal:
         return self._proposals([self._row("proposal", number)])[0]
 
-    def proposals(self, state: Literal["open", "merged", "closed", "all"] = "open") -> Sequence[Proposal]:
-        opened = self._proposals(self._rows("proposal", "open"))  # looking at these may find some of them merged
+    def proposals(self, state: Literal["open", "merged", "closed", "all"] = "open", *, skill: str | None = None) -> Sequence[Proposal]:
+        opened = self._proposals(self._rows("proposal", "open", skill))  # looking at these may find some of them merged
         if state == "open":
             return [proposal for proposal in opened if proposal.state == "open"]
-        return self._proposals(self._rows("proposal", state))
+        return self._proposals(self._rows("proposal", state, skill))
 
     def close_proposal(self, number: int) -> None:
         proposal = self.proposal(number)
@@ -195,9 +196,12 @@ class LocalForge(GitObjects):
 
     # ---- rows -----------------------------------------------------------------------------------------------------
 
-    def _rows(self, kind: _Kind, state: str) -> list[sqlite3.Row]:
+    def _rows(self, kind: _Kind, state: str, skill: str | None = None) -> list[sqlite3.Row]:
+        wanted = {"kind = ?": kind, "state = ?": None if state == "all" else state, "json_extract(draft, '$.skill') = ?": skill}
+        conditions = {condition: value for condition, value in wanted.items() if value is not None}
         with self._file.reading() as connection:
-            return connection.execute(f"{_THREADS} WHERE kind = ? AND ? IN (state, 'all') ORDER BY number", (kind, state)).fetchall()
+            sql = f"{_THREADS} WHERE {' AND '.join(conditions)} ORDER BY number"
+            return connection.execute(sql, tuple(conditions.values())).fetchall()
 
     def _row(self, kind: _Kind | None, number: int) -> sqlite3.Row:
         """One thread; NotFound where there is none of that kind with that number."""

@@ -19,7 +19,6 @@ from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, WITNESS
 from agent.domain.request import Comment, Request
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest, SkillName, same_json
-from agent.errors import ModelUnavailable
 from agent.ports import LanguageModel
 from agent.prompts import ask
 
@@ -63,12 +62,7 @@ def assess(
         return gap
     variables = {"title": request.title, "text": _cut(request.text), "said": talk[-20:], "skills": [_shown(each) for each in hits]}
     by_name = {each.name: each for each in hits if each.status != "retired"}
-    try:
-        asked = ask(model, "assess", Assessment, variables, check=lambda found: _problem(found, request, by_name, taken))
-    except ModelUnavailable as error:
-        record(Event(stage="assessing", what="unanswered", actor=AGENT, request=request.number, outcome="could_not_tell",
-                     note=error.fault, tokens=error.tokens, cost=error.cost))  # fmt: skip
-        raise
+    asked = ask(model, "assess", Assessment, variables, check=lambda found: _problem(found, request, by_name, taken))
     gap = _gap(asked.answer, request, by_name)
     spent = {"tokens": asked.tokens, "cost": asked.cost, "seconds": asked.seconds}
     record(_event(request, gap).model_copy(update={**spent, "data": {"contract": gap.digest, "model": asked.model}}))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.domain.check import CheckReport, CheckResult, Subject
+from agent.domain.check import NO_WITNESS, CheckReport, CheckResult, Outcome, Subject
 from agent.domain.event import Event
 from agent.domain.proposal import AGENT, Proposal
 from agent.domain.skill import WITNESS_PATH
@@ -18,6 +18,8 @@ from agent.workbench import Bench, examine, make_subject
 
 Record = Callable[[Event], Any]
 RESTORES = frozenset(("rollback", "revert", "retire"))
+ANEW = frozenset(("scope", "manifest"))  # what a restored tree is checked for all the same: who changes what, and its version
+UNSPENT = {"seconds": 0.0, "tokens": 0, "cost": 0.0}
 
 
 class Opened(NamedTuple):
@@ -64,20 +66,60 @@ def check(proposal: Proposal, opened: Opened, forge: Forge, checks: Sequence[Che
 
 
 def recorded_witness(proposal: Proposal, forge: Forge, ledger: Ledger) -> str | None:
-    """The digest that the witness cases must have, or None where they must be as on the base.
+    """The digest that the witness cases must have; NO_WITNESS where there may be none, None where they must be as on the base.
 
-    What the ledger holds for the request counts, the newest entry first. A proposal that restores an old tree brings
-    the cases of that tree: any that main once held.
+    What the ledger holds for the request counts, the newest entry first. A proposal that restores a tree of main
+    brings the cases that lay in that tree, and none where none did.
     """
     entries = ledger.entries(request=proposal.request) if proposal.request else ledger.entries(proposal=proposal.number)
     digests = [entry.event.data["witness_digest"] for entry in entries if entry.event.what == "witnessed"]
     if digests:
         return str(digests[-1])
-    path = f"skills/{proposal.skill}/{WITNESS_PATH}"
-    now = forge.read(proposal.head, path) if proposal.kind in RESTORES else None
-    if now is not None and any(forge.read(line.commit, path) == now for line in forge.history(path)):
-        return witness_digest(now)
+    folder = f"skills/{proposal.skill}"
+    files = forge.files(proposal.head, folder) if proposal.kind in RESTORES else {}
+    if files and any(_alike(files, forge.files(line.commit, folder)) for line in forge.history(folder)):
+        return witness_digest(files[WITNESS_PATH]) if WITNESS_PATH in files else NO_WITNESS
     return None
+
+
+def _alike(files: Mapping[str, bytes], others: Mapping[str, bytes]) -> bool:
+    """Whether two trees of a skill differ in its version and status at most."""
+    return _unnumbered(files) == _unnumbered(others)
+
+
+def _unnumbered(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    manifest = [line for line in files.get("skill.yaml", b"").splitlines() if line.strip() and not line.startswith((b"version:", b"status:"))]
+    return {**files, "skill.yaml": b"\n".join(manifest)}
+
+
+def reuse(proposal: Proposal, forge: Forge, record: Record) -> None:
+    """Gives a proposal that restores a tree the verdicts that the tree was merged with, but for what its version bears on.
+
+    The model reviews come first: where a kill comes in between, the checks are still missing and all is done again.
+    """
+    if proposal.kind not in RESTORES or (source := _restored(proposal, forge)) is None:
+        return
+    summary = f"reused from #{source.number}"
+    given = {review.reviewer for review in forge.reviews(proposal.number, proposal.head)}
+    for review in forge.reviews(source.number, source.head):
+        if review.kind == "model" and review.verdict != "could_not_tell" and review.reviewer not in given:
+            forge.post_review(proposal.number, review.model_copy(update={"head": proposal.head, "summary": summary, **UNSPENT}))
+            record(Event(
+                stage="reviewing", what="reviewed", actor=review.reviewer, note=summary, proposal=proposal.number, skill=proposal.skill,
+                commit=proposal.head, outcome=review.verdict, key=f"reused:{proposal.number}:{proposal.head}:{review.reviewer}",
+            ))  # fmt: skip
+    known = {result.name for result in forge.checks(proposal.number, proposal.head).results}
+    for result in forge.checks(source.number, source.head).of(Outcome.PASSED):
+        if result.name not in ANEW | known:
+            forge.post_check(proposal.number, result.model_copy(update={"head": proposal.head, "summary": summary, "seconds": 0.0}))
+
+
+def _restored(proposal: Proposal, forge: Forge) -> Proposal | None:
+    """The newest proposal that was merged with this very tree, its version and status apart."""
+    folder = f"skills/{proposal.skill}"
+    files = forge.files(proposal.head, folder)
+    merged = forge.proposals("merged", skill=proposal.skill)
+    return next((each for each in reversed(merged) if _alike(files, forge.files(each.head, folder))), None)
 
 
 def _event(proposal: Proposal, result: CheckResult) -> Event:

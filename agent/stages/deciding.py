@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import RISKS, Action, Decision, Policy, Problem, Risk, Spent
-from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, HOLD, WITNESS, Proposal
+from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, HOLD, OVERTAKEN, WITNESS, Proposal
 from agent.domain.review import Review
 from agent.domain.skill import Manifest
 
@@ -51,17 +51,19 @@ def decide(
     changed_paths: Sequence[str],
     spent: Spent | None = None,
     revisable: bool = True,
+    overtaken: str = "",
 ) -> Decision:
     """What happens to `proposal` at its head.
 
     Verdicts on other heads never count. `changed_paths` are relative to the repository's root; `spent` is what the
-    request has used, None where there is no request. `revisable`: the frozen contract is at hand for the author.
+    request has used, None where there is no request. `revisable`: the frozen contract is at hand for the author. `overtaken` says how the
+    skill changed on main since the proposal was begun; empty where it did not.
     """
     seen = Evidence(
         proposal=proposal, report=report if report and report.head == proposal.head else None,
         reviews=tuple(review for review in reviews if review.head == proposal.head), policy=policy, risk=risk,
         risk_reasons=tuple(risk_reasons), check_names=tuple(check_names), reviewer_names=tuple(reviewer_names),
-        changed_paths=tuple(changed_paths), spent=spent, revisable=revisable,
+        changed_paths=tuple(changed_paths), spent=spent, revisable=revisable, overtaken=overtaken,
     )  # fmt: skip
     for rule, applies in RULES:
         if said := applies(seen):
@@ -84,6 +86,7 @@ class Evidence:
     changed_paths: tuple[str, ...]
     spent: Spent | None
     revisable: bool
+    overtaken: str
 
     @property
     def models(self) -> tuple[Review, ...]:
@@ -157,6 +160,16 @@ def _on_hold(seen: Evidence) -> Decision | None:
     return seen.wait(f"It is on hold; `skillops retry {seen.proposal.number}` lets it go on.") if HOLD in seen.proposal.labels else None
 
 
+def _overtaken(seen: Evidence) -> Decision | None:
+    """Its verdicts were given on another base. What the agent made is begun anew; a person brings their own branch up to date."""
+    if not seen.overtaken:
+        return None
+    if seen.proposal.kind == "person":
+        return seen.wait(f"{seen.overtaken} Rebase the branch on main, raise the version above that, and push.", "author")
+    then = "Its request is assessed anew." if seen.proposal.request else "Propose it again if it is still wanted."
+    return seen.reject(f"{seen.overtaken} {then}")
+
+
 def _draft(seen: Evidence) -> Decision | None:
     return (
         seen.wait(f"It is a draft; its description says what failed. `skillops retry {seen.proposal.number}` takes it up again.")
@@ -185,10 +198,10 @@ def _checks_not_told(seen: Evidence) -> Decision | None:
     if seen.report and seen.report.covers(seen.check_names) and seen.report.outcome is Outcome.PASSED:
         return None
     given = {result.name: result for result in seen.report.results} if seen.report else {}
-    unclear = [f"{result.name} ({result.summary})" for result in given.values() if result.outcome is Outcome.COULD_NOT_TELL]
-    unclear += [f"{name} (has not run)" for name in seen.check_names if name not in given]
-    told = ", ".join(unclear) or "no check has run"
-    return seen.wait(f"Could not tell: {told}. Then `skillops retry {seen.proposal.number}`.", "machine")
+    unclear = [(result.name, result.summary) for result in given.values() if result.outcome is Outcome.COULD_NOT_TELL]
+    unclear += [(name, "It has not run.") for name in seen.check_names if name not in given]
+    told = _together(unclear) or "No check has run."
+    return seen.wait(f"It could not be told. {told} Then `skillops retry {seen.proposal.number}`.", "machine")
 
 
 def _most_reviewers_reject(seen: Evidence) -> Decision | None:
@@ -251,6 +264,7 @@ def _all_agree(seen: Evidence) -> Decision | None:
 RULES: tuple[tuple[str, Callable[[Evidence], Decision | None]], ...] = (
     ("person-rejected", _person_rejected),
     ("on-hold", _on_hold),
+    (OVERTAKEN, _overtaken),
     ("draft", _draft),
     ("person-asked-revision", _person_asked_revision),
     ("checks-failed", _checks_failed),
@@ -273,11 +287,12 @@ def _asked_of(review: Review) -> tuple[Problem, ...]:
 
 
 def _told(reviews: Sequence[Review]) -> str:
+    return _together([(review.reviewer, review.summary) for review in reviews])
+
+
+def _together(said: Sequence[tuple[str, str]]) -> str:
     """Who said what; those who said the same are named together."""
-    said: dict[str, list[str]] = {}
-    for review in reviews:
-        said.setdefault(review.summary, []).append(review.reviewer)
-    return " ".join(f"{', '.join(names)}: {summary}" for summary, names in said.items())
+    return " ".join(f"{', '.join(name for name, same in said if same == text)}: {text}" for text in dict.fromkeys(text for _, text in said))
 
 
 def _count(number: int, thing: str) -> str:

@@ -28,20 +28,24 @@ def deploy(entry: Entry, forge: Forge, builder: Builder, runtime: Runtime, recor
     """
     if entry.status == "retired":
         runtime.remove(entry.name)
-        record(_event(entry, "removed"))
+        record(deployed(entry))
         return None
-    artifact, manifest = artifact_of(entry, forge, builder)
-    deployment = Deployment(
-        skill=entry.name, version=entry.version, digest=entry.digest, runtime=entry.runtime, location=artifact.location,
-        resources=manifest.resources, health=manifest.health, manifest=manifest,
-    )  # fmt: skip
     try:
-        service = runtime.deploy(deployment)
+        artifact, manifest = artifact_of(entry, forge, builder)
+        service = runtime.deploy(Deployment(
+            skill=entry.name, version=entry.version, digest=entry.digest, runtime=entry.runtime, location=artifact.location,
+            resources=manifest.resources, health=manifest.health, manifest=manifest,
+        ))  # fmt: skip
     except Refused as refused:
         record(_event(entry, "deploy_failed", outcome="failed", note=refused.fault))
         raise
-    record(_event(entry, "deployed", outcome="passed"))
+    record(deployed(entry))
     return service
+
+
+def deployed(entry: Entry) -> Event:
+    """How it comes into the trail that the runtime is as the registry says."""
+    return _event(entry, "removed") if entry.status == "retired" else _event(entry, "deployed", outcome="passed")
 
 
 def drifted(catalog: Catalog, services: Sequence[Service]) -> tuple[str, ...]:

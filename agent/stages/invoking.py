@@ -19,7 +19,7 @@ from agent.ports import Runtime
 _HINT = 600  # characters of the schema that a person is shown
 
 
-def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, deadline: float | None = None) -> Invocation:
+def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, deadline: float | None = None, traceparent: str = "") -> Invocation:
     """The call of the skill with `inputs`; it may take its own timeout, or `deadline` seconds where that is less.
 
     Raises InvalidInputs where the inputs do not fit the schema, Refused where the skill is retired.
@@ -39,6 +39,7 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
         request_id=request_id,
         caller=caller,
         deadline_seconds=seconds if deadline is None else min(deadline, seconds),
+        traceparent=traceparent,
     )
 
 

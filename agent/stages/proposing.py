@@ -49,7 +49,7 @@ def propose(
     if gap is None or gap.contract is None or not gap.buildable:
         raise UsageError(f"Request #{request.number} has no contract to build from.", next_step=f"skillops run {request.number}")
     contract = gap.contract
-    branch = proposal.branch if proposal else f"skillops/{gap.request}-{contract.name}"
+    branch = proposal.branch if proposal else branch_of(gap, contract)
     head = _witnessed(gap, contract, branch, forge, model, ledger, record)
     mend = tuple(problems) or (_left_over(gap, ledger) if proposal and proposal.draft else ())
     task = _assignment(gap, contract, head, mend, forge)
@@ -58,6 +58,12 @@ def propose(
         message = messages.author_commit(contract.name, task.version, gap.request, revises=task.manifest is not None and bool(mend))
         head = put(forge, branch, contract.name, attempt.files, parent=head, message=message, author=AUTHOR) or head
     return _opened(gap, task, attempt, branch, proposal, forge, ledger, record)
+
+
+def branch_of(gap: Gap, contract: Contract) -> str:
+    """A gap that is assessed anew, because main moved on, starts from main on a branch of its own."""
+    begun_from = f"-from-{gap.base_version}" if gap.verdict == "extend" else ""
+    return f"skillops/{gap.request}-{contract.name}{begun_from}"
 
 
 def _witnessed(gap: Gap, contract: Contract, branch: str, forge: Forge, model: LanguageModel, ledger: Ledger, record: Record) -> str:
@@ -76,8 +82,8 @@ def _witnessed(gap: Gap, contract: Contract, branch: str, forge: Forge, model: L
     if gap.verdict == "new" and forge.object_id(forge.main, f"skills/{contract.name}"):
         raise Refused(
             f"There is a skill {contract.name} already, so request #{gap.request} cannot add one.",
-            why="It was merged after the request was assessed.",
-            next_step="Comment on the request, so that it is assessed anew.",
+            why="Main holds its folder, and the registry does not.",
+            next_step="`skillops release` enters it, or says what is wrong with it; then the request is assessed anew.",
         )
     earlier = forge.read(forge.main, path)
     asked = witness(contract, read_witness(earlier, path)[1] if earlier is not None else (), model)
@@ -129,11 +135,12 @@ def _opened(
         forge.label(opened.number, add=[OUT_OF_BUDGET])
     elif OUT_OF_BUDGET in opened.labels:
         forge.label(opened.number, remove=[OUT_OF_BUDGET])
-    record(_opening(opened, task.version, what, attempt.over))
+    record(opening(opened, task.version, what, attempt.over))
     return forge.proposal(opened.number)
 
 
-def _opening(opened: Proposal, version: str, what: str = "proposed", note: str = "") -> Event:
+def opening(opened: Proposal, version: str, what: str = "proposed", note: str = "") -> Event:
+    """How a proposal comes into the trail."""
     return Event(
         stage="proposing", what=what, actor=opened.author, request=opened.request, proposal=opened.number, skill=opened.skill, commit=opened.head,
         note=note, data={"version": version}, key=f"{what}:{opened.number}:{opened.head}",
@@ -175,7 +182,7 @@ def propose_folder(files: Mapping[str, bytes], who: str, forge: Forge, model: La
         title=messages.person_title(manifest, extends=extends), body=messages.person_body(manifest, who),
     )  # fmt: skip
     proposal = _put_up(draft, {path: data for path, data in files.items() if path != WITNESS_PATH}, forge)
-    record(_opening(proposal, manifest.version))
+    record(opening(proposal, manifest.version))
     try:
         _add_witness(proposal, contract_of(manifest), forge, model, record)
     except ModelUnavailable as error:
@@ -241,7 +248,10 @@ def _add_witness(proposal: Proposal, contract: Contract, forge: Forge, model: La
 
 
 def _put_up(draft: ProposalDraft, files: Mapping[str, bytes], forge: Forge, keep: Sequence[str] = (WITNESS_PATH,)) -> Proposal:
-    """Commits the files to the draft's branch, on top of what is there, and opens the proposal."""
+    """Commits the files to the draft's branch and opens the proposal. Nobody adds to another's, to approve their own work there."""
+    if other := next((each for each in forge.proposals("open") if each.branch == draft.branch and each.author != draft.author), None):
+        hint = f'Ask for a change of it (`skillops revise {other.number} --why "…"`), or raise the version in skill.yaml.'
+        raise Refused(f"{other.author} has proposed this version of {draft.skill} already: #{other.number}.", next_step=hint)
     head = forge.head(draft.branch)
     if put(forge, draft.branch, draft.skill, files, parent=head, message=messages.draft_commit(draft), author=draft.author, keep=keep) is None:
         raise Refused(f"{draft.skill} is on main exactly like this.", next_step="Change something, and raise the version in skill.yaml.")

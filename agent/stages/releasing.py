@@ -18,10 +18,10 @@ from agent.domain.registry import Entry
 from agent.domain.release import Artifact, Release
 from agent.domain.review import Review
 from agent.domain.skill import NAME_PATTERN, WITNESS_PATH, Manifest
-from agent.errors import CouldNotTell, HeadMoved, InvalidFile
+from agent.errors import CouldNotTell, HeadMoved, InvalidFile, SkillOpsError
 from agent.manifest_file import read_manifest
 from agent.ports import Builder, Forge
-from agent.registry_file import splice_all
+from agent.registry_file import revision_of, splice_all
 from agent.snapshot import snapshot
 
 REGISTRY = "registry.yaml"
@@ -33,40 +33,79 @@ Record = Callable[[Event], Any]
 def merge(proposal: Proposal, forge: Forge, record: Record) -> str:
     """Merges at the judged head only (HeadMoved otherwise) and returns the commit on main."""
     commit = forge.merge(proposal.number, expected_head=proposal.head, message=messages.merge_message(proposal), author=DEPLOYER)
-    record(Event(stage="releasing", what="merged", actor=DEPLOYER, request=proposal.request, proposal=proposal.number,
-                 skill=proposal.skill, commit=commit, key=f"merged:{proposal.number}"))  # fmt: skip
+    record(merged(proposal, commit))
     return commit
+
+
+def merged(proposal: Proposal, commit: str) -> Event:
+    """How a merge comes into the trail."""
+    return Event(stage="releasing", what="merged", actor=DEPLOYER, request=proposal.request, proposal=proposal.number,
+                 skill=proposal.skill, commit=commit, key=f"merged:{proposal.number}")  # fmt: skip
 
 
 def unreleased(forge: Forge, catalog: Catalog) -> tuple[str, ...]:
     """Names of skills whose tree on main is not the one in the registry, and of entries whose folder is gone."""
-    trees = {name: tree for name, tree in forge.children(forge.main, "skills").items() if re.fullmatch(NAME_PATTERN, name)}
     entered = catalog.trees()
-    return tuple(sorted(name for name in trees.keys() | entered.keys() if trees.get(name) != entered.get(name)))
+    different = {name for name, _ in forge.children(forge.main, "skills").items() ^ entered.items()}
+    return tuple(sorted(name for name in different if name in entered or re.fullmatch(NAME_PATTERN, name)))
 
 
-def release(names: Sequence[str], forge: Forge, catalog: Catalog, builder: Builder, sync: Callable[[], None], record: Record) -> tuple[Release, ...]:
+def _raised(name: str, fault: SkillOpsError) -> None:
+    raise fault
+
+
+def release(
+    names: Sequence[str],
+    forge: Forge,
+    catalog: Catalog,
+    builder: Builder,
+    sync: Callable[[], None],
+    record: Record,
+    broken: Callable[[str, SkillOpsError], object] = _raised,
+) -> tuple[Release, ...]:
     """Builds the skills named and enters them, with `revision` + 1, in one commit. HeadMoved where main never holds still.
 
-    `sync` brings the catalog up to the registry on main. A folder that is no skill raises InvalidFile.
+    `sync` brings the catalog up to the registry on main. `broken` is told of what cannot be released (InvalidFile for a
+    folder that is no skill), and the others are released without it; left out, that is raised.
     """
     for _ in range(RACES):
+        sync()
         main = forge.head(forge.main)
-        text = forge.read(main, REGISTRY) if main else None
-        if main is None or text is None:
+        data = forge.read(main, REGISTRY) if main else None
+        if main is None or data is None:
             raise InvalidFile(REGISTRY, "main has no registry.yaml", next_step="`skillops init DIR` makes a skills repository.")
-        entries = {name: _entry(name, main, forge, builder) for name in names}
-        spliced = splice_all(text.decode(), [entry for entry in entries.values() if entry], [name for name, entry in entries.items() if not entry])
-        present = [entry for entry in entries.values() if entry]
-        revision = catalog.revision() + 1
+        present, gone = _entries(names, main, forge, catalog, builder, broken)
+        if not present and not gone:
+            return ()
+        text = data.decode()
+        revision = revision_of(text) + 1
+        message, spliced = messages.release_message(present, revision, gone), splice_all(text, present, gone).encode()
         try:
-            forge.commit(forge.main, {REGISTRY: spliced.encode()}, parent=main, author=DEPLOYER, message=messages.release_message(present, revision))
+            forge.commit(forge.main, {REGISTRY: spliced}, parent=main, author=DEPLOYER, message=message)
         except HeadMoved:
-            sync()
             continue
         sync()
         return tuple(_recorded(entry, revision, record) for entry in present)
     raise HeadMoved("main kept moving while the release was being written.", next_step="Run `skillops run` again.")
+
+
+def _entries(
+    names: Sequence[str], main: str, forge: Forge, catalog: Catalog, builder: Builder, broken: Callable[[str, SkillOpsError], object]
+) -> tuple[list[Entry], list[str]]:
+    """What is to be entered, and what is to be taken out. What the registry holds already is in neither."""
+    present, gone = [], []
+    for name in names:
+        held = catalog.entry(name)
+        try:
+            entry = _entry(name, main, forge, builder)
+        except SkillOpsError as fault:
+            broken(name, fault)
+            continue
+        if entry and entry != held:
+            present.append(entry)
+        elif held and not entry:
+            gone.append(name)
+    return present, gone
 
 
 def artifact_of(entry: Entry, forge: Forge, builder: Builder) -> tuple[Artifact, Manifest]:
@@ -99,8 +138,10 @@ def _entry(name: str, main: str, forge: Forge, builder: Builder) -> Entry | None
     tree = forge.object_id(main, f"skills/{name}")
     if tree is None:
         return None
-    files = released_files(forge, main, name)
-    manifest = read_manifest(files.get("skill.yaml", b""), f"skills/{name}/skill.yaml")
+    files, path = released_files(forge, main, name), f"skills/{name}/skill.yaml"
+    manifest = read_manifest(files.get("skill.yaml", b""), path)
+    if manifest.name != name:
+        raise InvalidFile(path, f"name: {manifest.name} lies in the folder {name}; they have to be the same")
     artifact = _build(name, files, manifest, builder)
     proposal = _origin(name, tree, forge)
     return Entry(
@@ -114,8 +155,7 @@ def _entry(name: str, main: str, forge: Forge, builder: Builder) -> Entry | None
 
 def _origin(name: str, tree: str, forge: Forge) -> Proposal | None:
     """The merged proposal that brought this tree, the newest first."""
-    merged = (proposal for proposal in forge.proposals("merged") if proposal.skill == name)
-    for proposal in sorted(merged, key=lambda proposal: -proposal.number):
+    for proposal in reversed(forge.proposals("merged", skill=name)):
         if forge.object_id(proposal.merged_commit or proposal.head, f"skills/{name}") == tree:
             return proposal
     return None
@@ -125,8 +165,13 @@ def approvers(reviews: Iterable[Review]) -> tuple[str, ...]:
     return tuple(sorted(review.reviewer for review in reviews if review.verdict == "approve"))
 
 
-def _recorded(entry: Entry, revision: int, record: Record) -> Release:
-    record(Event(stage="releasing", what="released", actor=DEPLOYER, proposal=entry.proposal, skill=entry.name, commit=entry.commit,
+def released(entry: Entry, revision: int) -> Event:
+    """How a release comes into the trail."""
+    return Event(stage="releasing", what="released", actor=DEPLOYER, proposal=entry.proposal, skill=entry.name, commit=entry.commit,
                  note=f"{entry.version} {entry.digest}", data={"version": entry.version, "digest": entry.digest, "revision": revision},
-                 key=f"released:{entry.name}:{entry.tree}:{entry.digest}"))  # fmt: skip
+                 key=f"released:{entry.name}:{entry.tree}:{entry.digest}")  # fmt: skip
+
+
+def _recorded(entry: Entry, revision: int, record: Record) -> Release:
+    record(released(entry, revision))
     return Release(skill=entry.name, version=entry.version, digest=entry.digest, commit=entry.commit, revision=revision, proposal=entry.proposal)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from importlib.resources import files as resources
 from pathlib import Path
 
 from agent.domain.registry import Registry
 from agent.domain.skill import NAME_LENGTH, NAME_PATTERN, Manifest
-from agent.errors import UsageError
+from agent.errors import SkillOpsError, UsageError
 from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
 from agent.manifest_file import write_manifest
@@ -27,9 +28,15 @@ def found(folder: Path) -> Checkout:
     for path in (folder, origin):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(f"{path} exists already.", next_step="Name a folder that does not, or work in that one.")
-    forge = LocalForge.found(origin)
-    forge.commit(forge.main, starting_files(), parent=None, message="A new skills repository", author=FOUNDER)
-    return Checkout.make(origin, folder)
+    made = [path for path in (folder, origin) if not path.exists()]
+    try:
+        forge = LocalForge.found(origin)
+        forge.commit(forge.main, starting_files(), parent=None, message="A new skills repository", author=FOUNDER)
+        return Checkout.make(origin, folder)
+    except (SkillOpsError, OSError):
+        for path in made:
+            shutil.rmtree(path, ignore_errors=True)  # so that the same command works once the fault is mended
+        raise
 
 
 def starting_files() -> dict[str, bytes]:

@@ -69,6 +69,26 @@ def test_a_proposal_on_hold_waits_even_where_all_agree() -> None:
     assert outcome(decided(proposal=a_proposal(labels=(HOLD,)), also=[by_person()])) == ("on-hold", "wait", "person")
 
 
+OVERTAKEN = "word-count is at 1.1.0 on main since this proposal was begun."
+
+
+def test_what_was_overtaken_is_never_merged_and_its_request_is_assessed_anew() -> None:
+    decision = decided(overtaken=OVERTAKEN)
+    assert outcome(decision) == ("overtaken", "reject", "")
+    assert "assessed anew" in decision.why
+
+
+def test_a_persons_proposal_that_was_overtaken_waits_for_its_author() -> None:
+    decision = decided(proposal=a_proposal(kind="person", author="ada", request=None), overtaken=OVERTAKEN)
+    assert outcome(decision) == ("overtaken", "wait", "author")
+    assert "Rebase" in decision.why
+
+
+def test_a_rollback_that_was_overtaken_is_closed() -> None:
+    decision = decided(proposal=a_proposal(kind="rollback", author="ada", request=None), overtaken=OVERTAKEN)
+    assert outcome(decision) == ("overtaken", "reject", "")
+
+
 def test_a_draft_waits_for_a_person() -> None:
     assert outcome(decided(proposal=a_proposal(draft=True))) == ("draft", "wait", "person")
 

@@ -1,14 +1,16 @@
-"""Conversations, kept so that one that waits for a skill goes on when it is deployed."""
+"""Conversations, kept so that what was asked is answered once, whoever does it."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from agent.errors import NotFound
+from agent.errors import CouldNotTell, NotFound
 from agent.memory import Memory
 
 
@@ -67,111 +69,169 @@ def test_the_latest_conversation_is_the_one_started_last_by_that_person(memory: 
 
 
 def test_a_conversation_that_is_not_there_is_not_found(memory: Memory) -> None:
-    for use in (memory.get, memory.turns, memory.claim, memory.resolve):
+    for use in (memory.get, memory.turns):
         with pytest.raises(NotFound, match="no conversation 'x'"):
             use("x")
     with pytest.raises(NotFound):
         memory.say("x", "person", "hello")
-    with pytest.raises(NotFound):
-        memory.wait("x", 1, {})
+    with pytest.raises(NotFound), memory.begun("x", "count", {}):
+        pass
+    assert memory.undone() == []
 
 
-def test_what_waits_is_found_by_its_request_in_another_process(memory: Memory, clock: Clock) -> None:
-    first, second = memory.start("ada"), memory.start("bob")
-    memory.wait(first, 7, {"task": "count"})
-    memory.wait(first, 8, {"task": "count"})
-    memory.wait(second, 8, {"task": "sort"})
+def begin(memory: Memory, text: str = "count", pending: object = None, conversation: str | None = None) -> tuple[str, int]:
+    """A task that was begun and is in nobody's hands."""
+    id = conversation or memory.start("ada")
+    with memory.begun(id, text, pending or {"step": 0}) as turn:
+        return id, turn
+
+
+def test_a_task_is_said_and_kept_in_one(memory: Memory, clock: Clock) -> None:
+    id, turn = begin(memory, "How many words?", {"step": 0})
+    other_id, other_turn = begin(memory, "How long?", {"step": 7})
 
     other = another(memory, clock)
 
-    assert [(wait.conversation, wait.request, wait.pending) for wait in other.waiting(8)] == [
-        (first, 8, {"task": "count"}),
-        (second, 8, {"task": "sort"}),
-    ]
-    assert [wait.request for wait in other.waiting()] == [7, 8, 8]
-    assert other.waiting(9) == []
+    assert [(said.id, said.role, said.text) for said in other.turns(id)] == [(turn, "person", "How many words?")]
+    assert [(task.turn, task.conversation, task.pending) for task in other.undone()] == [(turn, id, {"step": 0}), (other_turn, other_id, {"step": 7})]
+    assert [task.turn for task in other.undone(other_id)] == [other_turn]
 
 
-def test_waiting_for_the_same_request_again_keeps_the_newest_task(memory: Memory) -> None:
-    id = memory.start("ada")
-    memory.wait(id, 7, {"round": 1})
-    memory.wait(id, 7, {"round": 2})
+def test_a_task_is_its_beginners_alone_until_they_are_done_with_it(memory: Memory, clock: Clock) -> None:
+    with memory.begun(memory.start("ada"), "count", {"step": 0}) as turn, another(memory, clock).taken(turn) as theirs:
+        assert theirs is None
 
-    assert [wait.pending for wait in memory.waiting()] == [{"round": 2}]
-
-
-def test_only_one_may_go_on_with_what_waits(memory: Memory, clock: Clock) -> None:
-    id = memory.start("ada")
-    memory.wait(id, 7, {})
-    other = another(memory, clock)
-
-    assert memory.claim(id)
-    assert not other.claim(id)
-    assert memory.claim(id), "one's own claim is renewed"
-    assert not other.resolve(id)
-    assert memory.resolve(id)
-    assert memory.waiting() == []
+    with another(memory, clock).taken(turn) as theirs:
+        assert theirs == {"step": 0}
 
 
-def test_what_is_resolved_is_neither_resolved_nor_claimed_again(memory: Memory, clock: Clock) -> None:
-    id = memory.start("ada")
-    memory.wait(id, 7, {})
+def test_whoever_goes_on_finds_what_was_kept_last(memory: Memory) -> None:
+    _, turn = begin(memory)
+    with memory.taken(turn):
+        memory.keep(turn, {"step": 1})
 
-    assert memory.resolve(id)
-    assert not another(memory, clock).resolve(id)
-    assert not another(memory, clock).claim(id)
-
-
-def test_the_claim_of_a_killed_owner_runs_out(memory: Memory, clock: Clock) -> None:
-    id = memory.start("ada")
-    memory.wait(id, 7, {})
-    memory.claim(id, "killed", lease=60)
-
-    clock.now += 59
-    assert not memory.claim(id, "next")
-    clock.now += 1
-    assert memory.claim(id, "next")
-    assert not memory.resolve(id, "killed"), "the late one does not answer a second time"
-    assert memory.resolve(id, "next")
+    with memory.taken(turn) as pending:
+        assert pending == {"step": 1}
 
 
-def test_a_claim_that_is_given_back_is_free_at_once(memory: Memory, clock: Clock) -> None:
-    id = memory.start("ada")
-    memory.wait(id, 7, {})
-    memory.claim(id)
+def test_an_answer_is_said_and_its_task_ended_in_one(memory: Memory) -> None:
+    id, turn = begin(memory)
 
-    another(memory, clock).release(id)
-    assert not another(memory, clock).claim(id), "nobody gives back the claim of another"
-    memory.release(id)
+    with memory.taken(turn):
+        said = memory.answer(turn, "Two.", {"kind": "answered"})
 
-    assert another(memory, clock).claim(id)
-
-
-def test_a_claimed_conversation_that_waits_anew_drops_what_it_waited_for(memory: Memory, clock: Clock) -> None:
-    id = memory.start("ada")
-    memory.wait(id, 7, {"round": 1})
-    memory.claim(id)
-
-    memory.wait(id, 8, {"round": 2})
-    memory.wait(id, 9, {"round": 2})
-
-    assert [(wait.request, wait.pending) for wait in memory.waiting()] == [(8, {"round": 2}), (9, {"round": 2})]
-    assert another(memory, clock).claim(id)
+    assert (said.role, said.text, said.data) == ("agent", "Two.", {"kind": "answered"})
+    assert memory.turns(id)[-1] == said
+    assert memory.undone() == []
+    with memory.taken(turn) as pending:
+        assert pending is None
+    assert list(memory._locks.iterdir()) == []
 
 
-CLAIMANT = """
+def test_an_answer_may_let_its_task_wait(memory: Memory) -> None:
+    id, turn = begin(memory)
+
+    with memory.taken(turn):
+        memory.answer(turn, "I wait.", pending={"requests": [1]})
+
+    assert memory.turns(id)[-1].text == "I wait."
+    with memory.taken(turn) as pending:
+        assert pending == {"requests": [1]}
+
+
+def test_several_tasks_of_a_conversation_wait_side_by_side(memory: Memory) -> None:
+    id, first = begin(memory, "one")
+    _, second = begin(memory, "two", conversation=id)
+
+    with memory.taken(first), memory.taken(second) as pending:
+        assert pending == {"step": 0}
+        memory.answer(second, "Two.")
+
+    assert [task.turn for task in memory.undone()] == [first]
+
+
+def test_a_task_that_is_dropped_is_answered_by_nobody(memory: Memory) -> None:
+    id, turn = begin(memory)
+
+    with memory.taken(turn):
+        memory.drop(turn)
+
+    assert memory.undone() == []
+    assert [said.role for said in memory.turns(id)] == ["person"]
+    assert list(memory._locks.iterdir()) == []
+
+
+def test_a_task_in_somebodys_hands_can_be_waited_for(memory: Memory, clock: Clock) -> None:
+    id, turn = begin(memory)
+    taken, go_on = threading.Event(), threading.Event()
+
+    def owner() -> None:
+        with another(memory, clock).taken(turn):
+            taken.set()
+            go_on.wait(10)
+            memory.answer(turn, "Two.")
+
+    working = threading.Thread(target=owner)
+    working.start()
+    taken.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+
+    with memory.taken(turn, wait=True) as pending:
+        assert pending is None
+        assert memory.turns(id)[-1].text == "Two."
+    working.join()
+
+
+OWNER = """
 import sys
 from pathlib import Path
 from agent.memory import Memory
-print(Memory(Path(sys.argv[1])).claim(sys.argv[2]))
+with Memory(Path(sys.argv[1])).taken(int(sys.argv[2])) as pending:
+    print(pending, flush=True)
+    sys.stdin.read()
 """
 
 
-def test_of_processes_that_claim_at_once_one_wins(memory: Memory) -> None:
-    id = memory.start("ada")
-    memory.wait(id, 7, {})
-    command = [sys.executable, "-c", CLAIMANT, str(memory._file.path), id]
+def take(memory: Memory, turn: int) -> subprocess.Popen[str]:
+    """Another process that takes a task and keeps it until it is let go."""
+    command = [sys.executable, "-c", OWNER, str(memory._file.path), str(turn)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    claimants = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
 
-    assert sorted(claimant.communicate(timeout=120)[0].strip() for claimant in claimants) == ["False", "False", "True"]
+def told(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_a_killed_process_gives_its_task_back_at_once(memory: Memory) -> None:
+    _, turn = begin(memory)
+    owner = take(memory, turn)
+    assert told(owner) == "{'step': 0}"
+    with memory.taken(turn) as pending:
+        assert pending is None, "a living owner keeps it"
+
+    owner.send_signal(signal.SIGKILL)
+    owner.communicate()
+
+    with memory.taken(turn) as pending:
+        assert pending == {"step": 0}
+
+
+def test_of_processes_that_take_a_task_at_once_one_gets_it(memory: Memory) -> None:
+    _, turn = begin(memory)
+
+    takers = [take(memory, turn) for _ in range(3)]
+
+    assert sorted(map(told, takers)) == ["None", "None", "{'step': 0}"]
+    for taker in takers:
+        taker.communicate(timeout=60)
+
+
+def test_where_no_lock_can_be_made_nobody_can_tell(memory: Memory) -> None:
+    memory.start("ada")
+    memory._locks.write_text("in the way")
+
+    with pytest.raises(CouldNotTell, match="cannot be locked"):
+        begin(memory)
+
+    assert memory.undone() == []

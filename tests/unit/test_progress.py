@@ -8,7 +8,7 @@ import pytest
 
 from agent.domain.decision import Action, Decision
 from agent.domain.progress import STEPS, TRANSITIONS, Situation, Stage, State, next_step, state_of, verdicts_needed
-from agent.domain.proposal import OUT_OF_BUDGET
+from agent.domain.proposal import DONE, HOLD, OUT_OF_BUDGET
 from tests.builders import HEAD, a_gap, a_proposal, a_report, a_request, a_review
 
 CHECKS = ("scope", "manifest", "style", "security", "secrets", "dependencies", "tests", "contract")
@@ -52,8 +52,14 @@ CASES = {
     "what is released is deployed": (seen(proposal=MERGED, released=True), State.RELEASED, Stage.DEPLOY),
     "what serves is reported": (seen(proposal=MERGED, released=True, deployed="yes"), State.DEPLOYED, Stage.REPORT),
     "what cannot serve is taken back": (seen(proposal=MERGED, released=True, deployed="failed"), State.UNDEPLOYABLE, Stage.REVERT),
-    "a proposal that nobody requested ends when it serves": (
-        seen(request=None, proposal=MERGED, released=True, deployed="yes"), State.CLOSED, Stage.NOTHING),
+    "a proposal that nobody requested is reported where it serves": (
+        seen(request=None, proposal=MERGED, released=True, deployed="yes"), State.DEPLOYED, Stage.REPORT),
+    "a proposal that nobody requested ends when it is done": (
+        seen(request=None, proposal=a_proposal(state="merged", labels=(DONE,)), released=True, deployed="no"), State.CLOSED, Stage.NOTHING),
+    "a rejected draft is closed": (
+        seen(proposal=a_proposal(draft=True, labels=(OUT_OF_BUDGET,)), decision=decided(Action.REJECT)), State.DECLINED, Stage.CLOSE),
+    "a draft on hold is not taken up": (
+        seen(proposal=a_proposal(draft=True, labels=(HOLD,)), decision=decided(Action.WAIT)), State.WAITING, Stage.WAIT),
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.domain.check import Finding
 from agent.errors import CouldNotTell
+from agent.languages.permitted import permitted_by
 from agent.languages.python import rules, syntax
 
 CONFIGURATION = Path(__file__).with_name("style.toml")
@@ -110,7 +111,7 @@ def _ruff_failed(said: subprocess.CompletedProcess[bytes]) -> CouldNotTell:
 
 def security(root: Path) -> tuple[Finding, ...]:
     """What bandit and our own rules find. `nosec` comments do not count."""
-    permitted = rules.permitted(root)
+    permitted = permitted_by(root)
     findings: list[Finding] = [
         Finding(
             message="compiled or start-up code cannot be read and is not run",

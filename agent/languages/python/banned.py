@@ -106,5 +106,3 @@ DECODERS = (
     ),
     *("lzma.decompress", "bytes.fromhex", "bytearray.fromhex", "bytes", "bytearray"),
 )
-PAYLOAD = 40  # characters of a literal, or numbers of a list, that a decoder gets
-OPAQUE, OPAQUE_ENTROPY = 200, 4.5  # a literal without spaces of this length and this many bits a character

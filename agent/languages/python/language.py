@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -11,21 +10,15 @@ from pathlib import Path
 
 from agent.domain.check import Finding, TestReport
 from agent.domain.skill import Manifest
-from agent.errors import Refused
+from agent.languages import front
 from agent.languages.python import analysis, locking, template, testing
-from agent.languages.python.toolchain import HERE, base_mounts, interpreter
-from agent.ports import Limits, Mount, Sandbox, SandboxSpec
-
-SHIM = ("server.py", "zygote.py")
-SERVER_MEMORY = 256 * 2**20  # bytes for the HTTP process and its buffers, beside what the manifest allows a call
-SERVER_PROCESSES = 256
-INSIDE, SOCKETS = "/skill", "/run/skill"
+from agent.ports import Sandbox, SandboxSpec
 
 
 class PythonLanguage:
     """`Language` for Python. `cache` holds installed dependencies by the digest of their lock file."""
 
-    name = "python"
+    name, entrypoint = "python", "skill.py"
 
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "python"
@@ -36,47 +29,20 @@ class PythonLanguage:
     def digest(self) -> str:
         """Over the Python version and the shim's bytes."""
         hashed = hashlib.sha256(sys.version.encode())
-        for name in SHIM:
-            hashed.update((HERE / name).read_bytes())
+        for path in front.SHIM:
+            hashed.update(path.read_bytes())
         return "sha256:" + hashed.hexdigest()
 
     def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
         """Fills `target` with `code/`, `deps/` (where there are dependencies), the shim and `service.json`."""
-        if link := next((path for path in root.rglob("*") if path.is_symlink()), None):
-            raise Refused(f"{link.relative_to(root)} is a link; a skill holds plain files only.", next_step="Take the link out.")
-        if not (root / manifest.entrypoint).is_file():
-            raise Refused(
-                f"The entrypoint {manifest.entrypoint} does not exist.",
-                next_step="Name the file that defines execute(inputs, context).",
-            )
-        shutil.copytree(root, target / "code", ignore=lambda folder, _: {"tests"} if Path(folder) == root else set())
+        front.copy_code(root, manifest, target)
         if dependencies := locking.installed(root, manifest, self._cache):
             shutil.copytree(dependencies, target / "deps")
-        for name in SHIM:
-            shutil.copyfile(HERE / name, target / name)
-        service = {
-            "name": manifest.name,
-            "version": manifest.version,
-            "entrypoint": manifest.entrypoint,
-            "code": f"{INSIDE}/code",
-            "path": [f"{INSIDE}/deps"] if dependencies else [],
-            "timeout": manifest.resources.timeout_seconds,
-            "memory": manifest.resources.memory_bytes,
-        }
-        (target / "service.json").write_text(json.dumps(service, indent=1, sort_keys=True))
+        front.copy_shim(target)
+        front.write_service(manifest, target, path=[f"{front.INSIDE}/deps"] if dependencies else [])
 
     def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
-        return SandboxSpec(
-            argv=(interpreter(), "-E", "-s", "-S", f"{INSIDE}/server.py", f"{SOCKETS}/skill.sock"),
-            mounts=(
-                *base_mounts(),
-                Mount(source=artifact, target=INSIDE),
-                Mount(source=socket_folder, target=SOCKETS, writable=True),
-            ),
-            env={**manifest.environment, "TZ": "UTC", "MALLOC_ARENA_MAX": "2"},
-            cwd=f"{INSIDE}/code",
-            limits=Limits(memory=SERVER_MEMORY + manifest.resources.memory_bytes, processes=SERVER_PROCESSES),
-        )
+        return front.spec(artifact, manifest, socket_folder, env={"MALLOC_ARENA_MAX": "2"})
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
         dependencies = locking.installed(root, manifest, self._cache)

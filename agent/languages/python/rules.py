@@ -8,14 +8,12 @@ where the module is imported, so that a variable called `requests` is nobody's b
 from __future__ import annotations
 
 import ast
-import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from agent.errors import InvalidFile
+from agent.languages.literals import PAYLOAD, opaque
+from agent.languages.permitted import Permitted
 from agent.languages.python.banned import (
     BANNED,
     BUILTINS,
@@ -27,32 +25,11 @@ from agent.languages.python.banned import (
     FRAMES,
     HARMLESS,
     NETWORK,
-    OPAQUE,
-    OPAQUE_ENTROPY,
-    PAYLOAD,
     SENSITIVE,
     WAYS_OUT,
 )
-from agent.strict_yaml import load
 
 Broken = tuple[int, str, str, Literal["error", "note"]]
-
-
-@dataclass(frozen=True)
-class Permitted:
-    """What the manifest allows: the network at all, and variables beside SKILL_*."""
-
-    network: bool = False
-    variables: frozenset[str] = frozenset()
-
-
-def permitted(root: Path) -> Permitted:
-    """From skill.yaml; nothing where it cannot be read."""
-    try:
-        manifest: Any = load((root / "skill.yaml").read_bytes(), "skill.yaml")
-        return Permitted(bool(manifest.get("permissions", {}).get("network")), frozenset(map(str, manifest.get("environment") or {})))
-    except (OSError, InvalidFile, AttributeError, TypeError):
-        return Permitted()
 
 
 def broken(tree: ast.Module, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
@@ -159,7 +136,7 @@ class _Reading:
             return
         if value.startswith(("/proc/", "/sys/")):
             yield node.lineno, ENVIRONMENT[0], f"{value[:40]} {ENVIRONMENT[1]}"
-        elif len(value) >= OPAQUE and not any(char.isspace() for char in value) and _entropy(value) > OPAQUE_ENTROPY:
+        elif opaque(value):
             yield (
                 node.lineno,
                 ENCODED[0],
@@ -221,8 +198,3 @@ def _literal_size(node: ast.AST) -> int:
     """How much is written out in an expression: characters of its strings, numbers of its lists."""
     constants = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
     return sum(len(value) if isinstance(value, str | bytes) else 1 for value in constants)
-
-
-def _entropy(text: str) -> float:
-    """Bits a character (Shannon)."""
-    return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())

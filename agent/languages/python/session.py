@@ -10,7 +10,6 @@ import ast
 import importlib
 import importlib.abc
 import importlib.machinery
-import json
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable
@@ -23,6 +22,7 @@ import gut
 import mutate
 import pytest
 
+SUFFIXES = (".py",)
 OURS = ("testbed", "session", "mutate", "gut")
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 # Lines that no test can run. Nothing else is left out of coverage: the skill's own `pragma: no cover` does not count.
@@ -53,18 +53,8 @@ UNUSED = (
 Job = dict[str, Any]
 Sources = dict[str, bytes]
 Change = Callable[[str, bytes], ast.Module]
-
-
-class Emit:
-    """Writes JSON lines to a descriptor."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def __call__(self, **line: Any) -> None:
-        data = json.dumps(line).encode() + b"\n"
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+Emit = Callable[..., None]
+Site = mutate.Site
 
 
 def warm() -> None:

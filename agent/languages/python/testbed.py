@@ -1,8 +1,9 @@
-"""The test bed: runs in the sandbox, once for all the runs of a skill's tests. Standard library, pytest and coverage.
+"""The test bed: runs in the sandbox, once for all the runs of a skill's tests, in any language. Standard library only.
 
-`python -s -S testbed.py < JOB`, with the report on descriptor 3, both JSON. This process imports pytest and coverage and never the
-skill; it forks a child for the clean run (with coverage), one for the gutted skill, one for each mutant, and one for the
-unchanged skill again, whose tests must pass again. A child is a session of its own and is killed with all that it started.
+`python -s -S testbed.py < JOB`, with the report on descriptor 3, both JSON; `session.py` beside it says what is done in each child.
+This process never imports the skill; it forks a child for the clean run (with coverage), one for the gutted skill, one for each
+mutant, and one for the unchanged skill again, whose tests must pass again. A child is a session of its own and is killed with all
+that it started.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import gc
 import json
+import math
 import os
 import random
 import resource
@@ -23,8 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import mutate
-import session
+import session  # the language's own
 
 CHILD_OUTPUT = 16 * 2**20  # bytes of a child's report
 CHILD_FILE = 16 * 2**20  # bytes of a file that a child may write
@@ -32,11 +33,23 @@ MUTANTS_SECONDS = 120.0  # wall time for all mutants together
 PR_SET_DUMPABLE = 4
 
 
+class Emit:
+    """Writes JSON lines to a descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __call__(self, **line: Any) -> None:
+        data = json.dumps(line).encode() + b"\n"
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+
 @dataclass(frozen=True)
 class Plan:
     """One child: what it does, and the seconds of wall time and processor time that it may take (0: no limit of its own)."""
 
-    work: Callable[[session.Emit], None]
+    work: Callable[[Emit], None]
     wall: float
     cpu: float = 0.0
 
@@ -89,8 +102,8 @@ class Bed:
         self._root = Path(job["root"])
         self._sources = {
             str(path.relative_to(self._root)): path.read_bytes()
-            for path in sorted(self._root.rglob("*.py"))
-            if path.is_file() and path.relative_to(self._root).parts[0] != "tests"
+            for path in sorted(self._root.rglob("*"))
+            if path.suffix in session.SUFFIXES and path.is_file() and path.relative_to(self._root).parts[0] != "tests"
         }
 
     def report(self) -> dict[str, Any]:
@@ -110,14 +123,14 @@ class Bed:
         report["coverage"] = clean.said("coverage")
         return report | self._changed(mutants, clean)
 
-    def _choose(self) -> list[tuple[str, int, mutate.Site]]:
+    def _choose(self) -> list[tuple[str, int, session.Site]]:
         """The mutants to try: all sites of the skill, or as many as asked for, chosen by the seed."""
         found = [(path, number, site) for path, source in self._sources.items() for number, site in enumerate(session.sites(source))]
         wanted = self._job["mutants"]
         chosen = random.Random(self._job["seed"]).sample(range(len(found)), min(wanted, len(found)))
         return [found[index] for index in sorted(chosen)]
 
-    def _changed(self, mutants: list[tuple[str, int, mutate.Site]], clean: Run) -> dict[str, Any]:
+    def _changed(self, mutants: list[tuple[str, int, session.Site]], clean: Run) -> dict[str, Any]:
         """The gutted skill and the unchanged one, side by side; then the mutants, which may take a few times as long."""
         wall = 2.0 + 8 * clean.wall
         plans = [Plan(session.again(self._job, self._sources), wall)] if mutants else []
@@ -131,7 +144,7 @@ class Bed:
                 report["mutants"] = self._mutants(mutants, clean, wall, 0.25 + 4 * runs[0].cpu)
         return report
 
-    def _mutants(self, mutants: list[tuple[str, int, mutate.Site]], clean: Run, wall: float, cpu: float) -> list[dict[str, Any]]:
+    def _mutants(self, mutants: list[tuple[str, int, session.Site]], clean: Run, wall: float, cpu: float) -> list[dict[str, Any]]:
         """Which mutants die. One whose line no test runs lives without being tried; those that time does not reach are left out."""
         contexts = {(path, line): ids for path, line, ids in clean.said("contexts") or []}
         plans: list[Plan] = []
@@ -182,18 +195,18 @@ class Bed:
             for descriptor in (0, 1, 2):
                 os.dup2(null, descriptor)
             os.close(3)
-            with open("/proc/self/statm") as statm:
-                address_space = int(statm.read().split()[0]) * resource.getpagesize() + self._job["memory"]
-            for limit, value in (
-                (resource.RLIMIT_AS, address_space),
-                (resource.RLIMIT_FSIZE, CHILD_FILE),
-                (resource.RLIMIT_CORE, 0),
-            ):
+            limits = {resource.RLIMIT_FSIZE: CHILD_FILE, resource.RLIMIT_CORE: 0}
+            if self._job["address_space"]:
+                with open("/proc/self/statm") as statm:
+                    limits[resource.RLIMIT_AS] = int(statm.read().split()[0]) * resource.getpagesize() + self._job["memory"]
+            if plan.cpu:
+                limits[resource.RLIMIT_CPU] = math.ceil(plan.cpu)  # of each process; the timer below is finer, and holds for this one
+            for limit, value in limits.items():
                 hard = resource.getrlimit(limit)[1]
                 value = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.setrlimit(limit, (value, value))
             signal.setitimer(signal.ITIMER_PROF, plan.cpu)  # its signal ends the process
-            plan.work(session.Emit(pipe))
+            plan.work(Emit(pipe))
         os._exit(0)
 
     def _wait(self, runs: list[Run]) -> None:

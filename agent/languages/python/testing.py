@@ -1,90 +1,48 @@
-"""Runs a skill's tests: one sandbox run of the test bed, and what its report means."""
+"""Runs a skill's tests: which they are, and what the test bed needs for them."""
 
 from __future__ import annotations
 
 import ast
-import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
-from agent.domain.check import Mutant, Outcome, TestReport, TestRun
-from agent.domain.schema import least_value
-from agent.domain.skill import WITNESS_PATH, Manifest
-from agent.errors import UsageError
+from agent.domain.check import TestReport
+from agent.domain.skill import Manifest
+from agent.languages import bed
 from agent.languages.python import syntax
-from agent.languages.python.toolchain import (
-    CODE,
-    DEPENDENCIES,
-    SITE,
-    TESTBED,
-    base_mounts,
-    interpreter,
-    own_mounts,
-    package_mounts,
-)
-from agent.ports import Limits, Mount, Sandbox, SandboxResult, SandboxSpec
+from agent.languages.python.toolchain import DEPENDENCIES, SITE, own_mounts, package_mounts
+from agent.ports import Mount, Sandbox
 
-CLEAN_SECONDS = 60.0  # wall time of the author's tests, run once
-ALL_SECONDS = 300.0  # a backstop: the test bed keeps its own time
-BED_MEMORY = 512 * 2**20  # bytes, beside what the manifest allows each child
 _ENVIRONMENT = {
     "PYTHONPATH": SITE,
     "PYTHONHASHSEED": "0",  # so that a set prints in the same order, and a failure reads the same, in every run
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     "COVERAGE_CORE": "ctrace",
-    "TZ": "UTC",
-}
-_ENDINGS = {
-    "timeout": "the tests took too long",
-    "out_of_memory": "the tests ran out of memory",
-    "pids": "the tests started too many processes",
-    "output_limit": "the tests wrote more than is allowed",
 }
 
 
 def run_tests(root: Path, manifest: Manifest, sandbox: Sandbox, dependencies: Path | None, *, mutants: int, seed: int, gut: bool) -> TestReport:
     """`dependencies`: the folder that holds the locked dependencies, where the skill has any."""
-    if (root / WITNESS_PATH).exists():
-        raise UsageError(f"{WITNESS_PATH} must not lie where the tests run.", next_step="Give a copy of the skill without it.")
-    expected = expected_tests(root)
-    if not expected:
-        return TestReport(problem="there is no test: tests/test_*.py holds no function test_*", outcome=Outcome.FAILED)
-    workers = os.cpu_count() or 1
-    memory = manifest.resources.memory_bytes
-    job = {
-        "root": CODE,
-        "path": [DEPENDENCIES] if dependencies else [],
-        "mutants": mutants,
-        "seed": seed,
-        "gut": {"execute": least_value(manifest.outputs)} if gut else None,
-        "memory": memory,
-        "seconds": CLEAN_SECONDS,
-        "workers": workers,
-    }
-    mounts = [
-        *base_mounts(),
-        *package_mounts(),
-        *own_mounts("testbed", "session", "mutate", "gut"),
-        Mount(source=root, target=CODE),
-    ]
+    mounts = [*package_mounts(), *own_mounts("session", "mutate", "gut")]
     if dependencies:
         mounts.append(Mount(source=dependencies, target=DEPENDENCIES))
-    spec = SandboxSpec(
-        argv=(interpreter(), "-s", "-S", f"{TESTBED}/testbed.py"),
+    return bed.run_tests(
+        root,
+        manifest,
+        sandbox,
+        expected=expected_tests(root),
+        wanted="tests/test_*.py holds no function test_*",
         mounts=tuple(mounts),
-        env={**manifest.environment, **_ENVIRONMENT},
-        stdin=json.dumps(job).encode(),
-        limits=Limits(seconds=ALL_SECONDS, memory=BED_MEMORY + workers * memory, processes=128, output=16 * 2**20),
-        result_fd=True,
+        env=_ENVIRONMENT,
+        job={"path": [DEPENDENCIES] if dependencies else [], "address_space": True},
+        machine={os.path.realpath(sys.base_prefix): "<python>"},
+        mutants=mutants,
+        seed=seed,
+        gut=gut,
     )
-    return _Reading(f"skills/{manifest.name}/").report(sandbox.run(spec), expected)
 
 
 def expected_tests(root: Path) -> tuple[str, ...]:
@@ -115,67 +73,3 @@ def _collected(node: ast.ClassDef) -> bool:
     if any(ast.unparse(base).endswith("TestCase") for base in node.bases):
         return True
     return node.name.startswith("Test") and not any(isinstance(item, ast.FunctionDef) and item.name in ("__init__", "__new__") for item in node.body)
-
-
-class _Reading:
-    """Turns what came out of the sandbox into a TestReport. Nothing in it is trusted to have the right form."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-
-    def report(self, result: SandboxResult, expected: tuple[str, ...]) -> TestReport:
-        if result.ending == "could_not_tell":
-            return TestReport(problem="the sandbox could not tell how the tests ended", outcome=Outcome.COULD_NOT_TELL)
-        try:
-            said = json.loads(result.result)
-            return self._read(said, expected)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, ValidationError):
-            why = _ENDINGS.get(result.ending, "the test run ended without a report that can be read")
-            return TestReport(problem=why, outcome=Outcome.FAILED)
-
-    def _read(self, said: dict[str, Any], expected: tuple[str, ...]) -> TestReport:
-        tests = tuple(self._test(test) for test in said["tests"])
-        problem = self._problem(said, tests, expected)
-        coverage, missed = self._coverage(said.get("coverage"))
-        return TestReport(
-            tests=tests,
-            coverage=coverage,
-            missed=missed,
-            gutted_passes=said.get("gutted_passes"),
-            mutants=tuple(Mutant(**{**mutant, "path": self._prefix + mutant["path"]}) for mutant in said.get("mutants", ())),
-            problem=problem,
-            outcome=Outcome.FAILED if problem else Outcome.PASSED,
-        )
-
-    def _problem(self, said: dict[str, Any], tests: tuple[TestRun, ...], expected: tuple[str, ...]) -> str | None:
-        last = said["last"] or "the import of the tests"
-        if said["end"] == "timeout":
-            return f"the tests took longer than {CLEAN_SECONDS:.0f} s; the last to start was {last}"
-        if said["end"] == "flood":
-            return f"the tests reported more than is allowed; the last to start was {last}"
-        if said["end"] != "done":
-            return f"the test process ended early, with status {said['status']}, in {last}"
-        seen = {test.id.partition("[")[0] for test in tests}
-        broken = {test.id for test in tests if test.outcome == "error"}
-        if missing := [test for test in expected if test not in seen and test.partition("::")[0] not in broken]:
-            return f"these tests did not run: {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        if said.get("repeats") is False:
-            return "the tests passed once and failed when run again on the same code: each must give the same result every time"
-        return None
-
-    def _test(self, test: dict[str, Any]) -> TestRun:
-        path = test.get("path")
-        return TestRun(**{**test, "message": self._plain(test.get("message", "")), "path": self._prefix + path if path else None})
-
-    def _coverage(self, shares: dict[str, Any] | None) -> tuple[float | None, tuple[tuple[str, int], ...]]:
-        if not shares:
-            return None, ()
-        lines = sum(count for count, _ in shares.values())
-        missed = tuple((self._prefix + path, line) for path, (_, missing) in shares.items() for line in missing)
-        return (1 - len(missed) / lines if lines else None), missed
-
-    def _plain(self, message: str) -> str:
-        """Without what differs from run to run and from machine to machine: addresses, scratch folders, our paths."""
-        message = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", message)
-        message = re.sub(r"/tmp/run-\d+", "<tmp>", message)
-        return message.replace(f"{CODE}/", self._prefix).replace(os.path.realpath(sys.base_prefix), "<python>")

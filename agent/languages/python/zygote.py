@@ -123,7 +123,10 @@ class Zygote:
 
 
 def load(service: dict[str, Any]) -> Execute:
-    """The skill's `execute`; raises whatever importing it raises."""
+    """The skill's `execute`; raises whatever importing it raises. A skill that is a command has a module of ours to run it."""
+    if "adapter" in service:
+        adapted: Execute = importlib.import_module(service["adapter"]).load(service)
+        return adapted
     sys.path[:1] = [service["code"], *service["path"]]  # in place of the shim's own folder
     sys.modules.pop("zygote", None)
     module = importlib.import_module(service["entrypoint"].removesuffix(".py").replace("/", "."))
@@ -159,7 +162,8 @@ def answered(execute: Execute, body: bytes) -> tuple[bytes, bytes]:
     except MemoryError:
         return ERROR, error_body("out-of-memory", "the call needed more memory than the manifest's resources.memory")
     except BaseException as error:  # noqa: BLE001 - a skill may raise anything, SystemExit too
-        traceback.print_exc()
+        if not getattr(type(error), "logged", False):
+            traceback.print_exc()
         return ERROR, error_body(*coded(error))
 
 

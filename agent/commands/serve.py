@@ -1,0 +1,47 @@
+"""The verb that opens the gateway: serve."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from agent.commands import HERE, AsJson, Repo, emit, opened
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Serve")(serve)
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")] = 8765,
+    host: Annotated[str, typer.Option(help="The address to listen on. Another than loopback lets others in: put TLS before it.")] = "127.0.0.1",
+    work: Annotated[bool, typer.Option("--work", help="Work on requests too; otherwise `skillops run` does.")] = False,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Open the gateway: skills over HTTP, with keys, limits and receipts.
+
+    On the first start one admin key is shown on stderr, once. Ctrl-C ends it.
+    Example: skillops serve --port 8765 --work
+    """
+    from agent import wiring
+    from agent.gateway.app import make_app
+    from agent.gateway.server import listen, run, url_of
+
+    place = opened(repository, as_json)
+    gateway = wiring.gateway_of(place, host, work=work)
+    listening = listen(host, port)
+    if first := gateway.keys.first(place.parts.user):
+        print(f"The first admin key, shown this once: {first}", file=sys.stderr)
+    url = url_of(listening)
+    emit({"url": url}, as_json, f"The gateway listens at {url}; {url}/docs shows what it offers.")
+    sys.stdout.flush()
+    if gateway.worker:
+        gateway.worker.start()
+    try:
+        run(make_app(gateway), listening)
+    finally:
+        if gateway.worker:
+            gateway.worker.stop()

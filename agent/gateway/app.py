@@ -1,0 +1,104 @@
+"""The gateway put together: the door, the hot route, and FastAPI's routes behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from agent import __version__
+from agent.domain.skill import Manifest
+from agent.errors import CouldNotTell, NotFound, SkillOpsError, UsageError
+from agent.gateway import builds, docs, execute, openapi, probes, requests, skills
+from agent.gateway.door import Door
+from agent.gateway.gateway import Gateway
+from agent.gateway.problems import WrongMethod, problem
+
+
+def make_app(gateway: Gateway) -> Door:
+    """The ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await gateway.shelf.close()
+
+    app = FastAPI(
+        title="SkillOps gateway",
+        version=__version__,
+        description="Calls skills, raises requests for new ones, and tells how they fare.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    for shelf in (skills, requests, builds, probes):
+        app.include_router(shelf.router(gateway))
+    _add_documents(app, gateway)
+    _add_problems(app)
+    return Door(gateway, execute.route(gateway), app)
+
+
+def _add_documents(app: FastAPI, gateway: Gateway) -> None:
+    made: dict[str, dict[str, Any]] = {}  # of one registry, by its blob id
+
+    async def current() -> dict[str, Any]:
+        view = await gateway.shelf.look()
+        if view.blob not in made:
+            manifests = await asyncio.to_thread(_callable, gateway)
+            made.clear()
+            made[view.blob] = openapi.document(app.openapi(), manifests, view.revision)
+        return made[view.blob]
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_json() -> JSONResponse:
+        return JSONResponse(await current())
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs_page() -> HTMLResponse:
+        return HTMLResponse(docs.page(await current()))
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+
+def _callable(gateway: Gateway) -> list[Manifest]:
+    catalog = gateway.place.parts.catalog
+    return [manifest for entry in catalog.entries() if entry.status != "retired" and (manifest := catalog.manifest(entry.name))]
+
+
+def _add_problems(app: FastAPI) -> None:
+    def answer(request: Request, error: SkillOpsError) -> Response:
+        status, headers, body = problem(error, request.state.request_id)
+        return Response(body, status, headers)
+
+    @app.exception_handler(SkillOpsError)
+    async def told(request: Request, error: SkillOpsError) -> Response:
+        return answer(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:5]]
+        return answer(request, UsageError("The request is not right.", why="; ".join(faults), next_step="GET /openapi.json has the form."))
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 405:
+            return answer(request, WrongMethod(f"{request.method} is not allowed here.", headers=dict(error.headers or {})))
+        if error.status_code == 404:
+            return answer(request, NotFound(f"There is nothing at {request.url.path[:200]}.", next_step="GET /docs shows what there is."))
+        return answer(request, UsageError("The request cannot be read.", why=str(error.detail)[:300], next_step="GET /openapi.json has the form."))
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        """The door, which the error goes on to, logs it."""
+        here = request.state.request_id
+        return answer(request, CouldNotTell("Something unexpected happened.", next_step=f"The gateway's log has the details, under request {here}."))

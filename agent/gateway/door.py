@@ -1,0 +1,207 @@
+"""The door that everybody comes through: plain ASGI, so that a call of a skill passes no more than it must.
+
+Host, Origin, size, key and rate are looked at here; what goes wrong anywhere behind it becomes a problem here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.domain.invocation import MAX_BODY
+from agent.errors import CouldNotTell, SkillOpsError
+from agent.gateway.gateway import Gateway
+from agent.gateway.problems import Forbidden, TooLarge, TooSlow, WrongHost, WrongType, problem
+from agent.keys import Key
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("agent.gateway")
+BODY_SECONDS = 30.0  # in which a body must have arrived
+OPEN = frozenset(("/healthz", "/readyz"))  # probes need no key
+OPEN_ON_LOOPBACK = frozenset(("/metrics", "/openapi.json", "/docs", "/"))
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2
+_ALWAYS = {
+    "x-content-type-options": "nosniff", "cache-control": "no-store", "referrer-policy": "no-referrer", "x-frame-options": "DENY",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request that was let in, and read whole."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    key: Key | None
+    request_id: str
+
+    @property
+    def traceparent(self) -> str:
+        """That of the caller, or a new one, so that whatever the call leads to can be found by it."""
+        given = self.headers.get("traceparent", "")
+        return given if _TRACEPARENT.fullmatch(given) else f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00"
+
+
+Answer = tuple[int, Mapping[str, str], bytes]
+Hot = Callable[[Visit], Awaitable[Answer] | None]
+
+
+class Door:
+    """`hot` answers a visit by itself, or gives None; then `app` is asked."""
+
+    def __init__(self, gateway: Gateway, hot: Hot, app: App) -> None:
+        self._gateway, self._hot, self._app = gateway, hot, app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        out = _Out(send, request_id, self._gateway.meters.answered)
+        try:
+            visit = await self._let_in(scope, headers, receive, request_id)
+            if answering := self._hot(visit):
+                await out.answer(*await answering)
+            else:
+                scope.setdefault("state", {}).update(visit=visit, key=visit.key, request_id=request_id)
+                await self._app(scope, _replayed(visit.body, receive), out)
+        except SkillOpsError as error:
+            await out.answer(*problem(error, request_id))
+        except Exception:  # the outermost door of the gateway
+            log.exception("request %s", request_id)
+            await out.answer(*problem(_unexpected(request_id), request_id))
+
+    async def _let_in(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, request_id: str) -> Visit:
+        gateway, method, path = self._gateway, scope["method"], scope["path"]
+        _check_host(headers, gateway)
+        _check_origin(headers, gateway)
+        free = path in OPEN or (gateway.on_loopback and path in OPEN_ON_LOOPBACK)
+        key = None if free else gateway.authority.key(headers.get("authorization"))
+        if key:
+            gateway.rates.take(key.id)
+        # What a browser's form may send to another site without asking is none of these (Fetch standard, 4.10).
+        body = await _body(headers, receive) if method not in ("GET", "HEAD") else b""
+        if body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise WrongType("The body must be JSON.", next_step="Send it with `Content-Type: application/json`.")
+        return Visit(method, path, headers, body, key, request_id)
+
+
+class _Out:
+    """Sends what is answered, with the headers that every answer has. An answer that has begun cannot be taken back."""
+
+    def __init__(self, send: Send, request_id: str, answered: Callable[[int], None]) -> None:
+        self._send, self._answered, self._begun = send, answered, False
+        self._always = [(name.encode(), value.encode()) for name, value in {**_ALWAYS, "x-request-id": request_id}.items()]
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._begun = True
+            self._answered(message["status"])
+            message = {**message, "headers": [*message.get("headers", ()), *self._always]}
+        await self._send(message)
+
+    async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        if self._begun:
+            return
+        sized = {**headers, "content-length": str(len(body))}
+        told = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in sized.items()]
+        await self({"type": "http.response.start", "status": status, "headers": told})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _check_host(headers: Mapping[str, str], gateway: Gateway) -> None:
+    """A page that had its own name point here (DNS rebinding) still sends that name."""
+    host = host_of(f"//{headers.get('host', '')}")
+    if host not in gateway.hosts:
+        raise WrongHost(
+            f"This gateway is not {host[:200]!r}." if host else "The request names no host.",
+            next_step="The setting gateway_hosts lists the names that it answers to.",
+        )
+
+
+def _check_origin(headers: Mapping[str, str], gateway: Gateway) -> None:
+    origin = headers.get("origin")
+    if origin is None or origin in gateway.origins:
+        return
+    if urlsplit_netloc(origin) != headers.get("host") or host_of(origin) not in gateway.hosts:
+        raise Forbidden(
+            "Pages of another site may not call this gateway.",
+            why=f"The page is of {origin[:200]!r}.",
+            next_step="The setting gateway_origins lists the sites whose pages may.",
+        )
+
+
+def host_of(url: str) -> str:
+    """The host of a URL in small letters, without port and user; empty where there is none."""
+    try:
+        parts = urlsplit(url)
+        return "" if "@" in parts.netloc else (parts.hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def urlsplit_netloc(origin: str) -> str:
+    """`host:port` of an origin; empty where it is none."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(origin)
+        return parts.netloc if parts.scheme in ("http", "https") else ""
+    return ""
+
+
+async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
+    """The whole body. Some of one that is too large is read all the same, so that the client can read the answer."""
+    announced = headers.get("content-length", "0")
+    too_large = announced.isdecimal() and len(announced) < 20 and int(announced) > MAX_BODY
+    content = bytearray()
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while size <= 4 * MAX_BODY:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise TooSlow("The client went away before the whole body had arrived.")
+                part = message.get("body", b"")
+                size += len(part)
+                if size <= MAX_BODY and not too_large:
+                    content += part
+                if not message.get("more_body"):
+                    break
+    except TimeoutError:
+        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:g} s.", headers={"connection": "close"}) from None
+    if size > MAX_BODY or too_large:
+        raise TooLarge(
+            "The body is too large.",
+            why=f"It may have {MAX_BODY} bytes.",
+            next_step="Send less at once.",
+            headers={"connection": "close"},
+        )
+    return bytes(content)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body that was read already, as if it arrived now; then whatever else the client does."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> MutableMapping[str, Any]:
+        return left.pop() if left else await receive()
+
+    return replay
+
+
+def _unexpected(request_id: str) -> CouldNotTell:
+    return CouldNotTell("Something unexpected happened.", next_step=f"The gateway's log has the details, under request {request_id}.")

@@ -1,0 +1,101 @@
+"""What every door of the gateway shares: the workplace, the keys, the shelf, the limits, and the one way to call a skill."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from agent.domain.invocation import Invocation, InvocationResult, Reply
+from agent.domain.registry import Entry
+from agent.domain.schema import Json
+from agent.errors import InvocationFailed, SkillOpsError
+from agent.gateway.authority import Authority
+from agent.gateway.limits import Lane, Rates
+from agent.gateway.meters import Meters
+from agent.gateway.shelf import Shelf, Standing, another_version
+from agent.gateway.worker import Worker
+from agent.keys import Key, Keys
+from agent.stages.invoking import interpret, prepare
+from agent.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the caller says beside the inputs. `deadline` in seconds; `traceparent` as in W3C Trace Context."""
+
+    request_id: str
+    traceparent: str = ""
+    deadline: float | None = None
+
+
+@dataclass
+class Gateway:
+    """Lives in one event loop. `hosts` and `origins` are those that may be named; `at_once` and `rate` are the limits of a
+    skill and of a key. `on_loopback`: only this machine can reach it. Without a `worker`, what is raised is left to `skillops run`."""
+
+    place: Workplace
+    keys: Keys
+    hosts: frozenset[str]
+    origins: frozenset[str] = frozenset()
+    rate: float = 0.0
+    at_once: int = 16
+    on_loopback: bool = True
+    worker: Worker | None = None
+    meters: Meters = field(default_factory=Meters)
+
+    def __post_init__(self) -> None:
+        self.authority, self.rates, self.shelf = Authority(self.keys), Rates(self.rate), Shelf(self.place)
+        self.building = asyncio.Lock()
+        self._lanes: dict[str, Lane] = {}
+
+    def raised(self) -> None:
+        """There is new work."""
+        if self.worker:
+            self.worker.wake()
+
+    def crew(self) -> dict[str, str]:
+        """How the worker fares, where there is one."""
+        return {"worker": self.worker.state()} if self.worker else {}
+
+    def lane(self, skill: str) -> Lane:
+        return self._lanes.setdefault(skill, Lane(skill, self.at_once))
+
+    async def invoke(self, name: str, inputs: Json, key: Key, call: Call, version: str | None = None) -> InvocationResult:
+        """Calls the skill that serves under `name`; with a `version`, that one alone.
+
+        Raises what `prepare` and `interpret` raise, NotFound, Busy, CircuitOpen, and CouldNotTell where it cannot be started.
+        """
+        listed = await self.shelf.listed(name, version)
+        invocation = prepare(listed.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
+        async with self.lane(name).turn(invocation.deadline_seconds):
+            standing = await self.shelf.standing(listed)
+            if standing.entry is not listed.entry and standing.entry.digest != listed.entry.digest:
+                if version:
+                    raise another_version(standing.entry, version)
+                invocation = prepare(standing.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
+            return await self._metered(standing, invocation)
+
+    async def _metered(self, standing: Standing, invocation: Invocation) -> InvocationResult:
+        entry, manifest, caller = standing
+        started, outcome = time.monotonic(), "cancelled"
+        self.meters.began(entry.name)
+        try:
+            reply = await caller.execute(invocation, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(entry))
+            self._heard(entry, reply)
+            result = interpret(manifest, entry, invocation, reply)
+            outcome = "ok"
+            return result
+        except InvocationFailed as error:
+            outcome = error.code_
+            raise
+        except SkillOpsError as error:
+            outcome = error.code
+            raise
+        finally:
+            self.meters.ended(entry.name, outcome, time.monotonic() - started)
+
+    def _heard(self, entry: Entry, reply: Reply) -> None:
+        lane = self.lane(entry.name)
+        lane.heard(None if reply.success else reply.error_code)
+        self.meters.circuit(entry.name, lane.is_open)

@@ -1,0 +1,108 @@
+"""What keeps one caller or one skill from taking all: calls a second for each key, calls at once and a circuit breaker for each skill."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from agent.gateway.problems import Busy, CircuitOpen, TooMany
+
+Clock = Callable[[], float]
+FAILURES = 5  # in a row, after which a skill is left alone
+REST = 10.0  # seconds for which it is, before one call may try it
+WAITING = 1000  # calls that may wait for one skill
+BROKEN = frozenset(("unreachable", "bad-reply", "crashed", "unhealthy", "out-of-memory", "timeout"))  # of the skill, not of what it was given
+
+
+class Rates:
+    """A token bucket for each key: `rate` calls a second, and two seconds' worth at once. 0 is no limit."""
+
+    def __init__(self, rate: float, clock: Clock = time.monotonic) -> None:
+        self._rate, self._most, self._clock = rate, max(rate * 2, 1.0), clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, key: str) -> None:
+        """Raises TooMany, with when to try again."""
+        if not self._rate:
+            return
+        now = self._clock()
+        left, at = self._buckets.get(key, (self._most, now))
+        left = min(left + (now - at) * self._rate, self._most)
+        if left < 1:
+            seconds = math.ceil((1 - left) / self._rate)
+            raise TooMany(
+                "This key calls too often.",
+                why=f"It may make {self._rate:g} calls a second.",
+                next_step=f"Try again in {seconds} s.",
+                headers={"retry-after": str(seconds)},
+            )
+        self._buckets[key] = (left - 1, now)
+
+
+class Lane:
+    """The way to one skill. Raises Busy where too many wait, CircuitOpen while the skill is left alone."""
+
+    def __init__(self, skill: str, at_once: int, clock: Clock = time.monotonic) -> None:
+        self._skill, self._at_once, self._clock = skill, at_once, clock
+        self._slots = asyncio.Semaphore(at_once)
+        self._waiting = self._failures = 0
+        self._closed_until = 0.0
+
+    @asynccontextmanager
+    async def turn(self, patience: float) -> AsyncIterator[None]:
+        """One call's turn, waited for at most `patience` seconds."""
+        self._admit()
+        if self._slots.locked():
+            await self._wait(patience)
+        else:
+            await self._slots.acquire()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def heard(self, error_code: str | None) -> None:
+        """Notes how a call ended: the skill's error code, or None."""
+        if error_code not in BROKEN:
+            self._failures = 0
+            return
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._closed_until = self._clock() + REST
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the circuit is: nobody gets through."""
+        return self._failures >= FAILURES and self._clock() < self._closed_until
+
+    def _admit(self) -> None:
+        if self._failures < FAILURES:
+            return
+        left = self._closed_until - self._clock()
+        if left > 0:
+            seconds = math.ceil(left)
+            raise CircuitOpen(
+                f"{self._skill} is left alone for a while.",
+                why=f"Its last {self._failures} calls broke off, crashed or took too long.",
+                next_step=f"Try again in {seconds} s; `skillops show {self._skill}` tells its state.",
+                headers={"retry-after": str(seconds)},
+            )
+        self._closed_until = self._clock() + REST  # this call tries it; the others go on waiting
+
+    async def _wait(self, patience: float) -> None:
+        if self._waiting >= WAITING:
+            raise self._busy(f"{self._at_once} calls run and {self._waiting} wait.")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise self._busy(f"No turn came within {patience:g} s.") from None
+        finally:
+            self._waiting -= 1
+
+    def _busy(self, why: str) -> Busy:
+        return Busy(f"{self._skill} is busy.", why=why, next_step="Try again in a moment.", headers={"retry-after": "1"})
