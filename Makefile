@@ -4,11 +4,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types bench shelf clean
 
 help:
 	@echo "make demo    tell the whole story on a throw-away repository (no Docker, no key, no network beyond the package index)"
 	@echo "make test    run the tests, the linter, the types and the import rules"
+	@echo "make shelf   enter the bundled skills in registry.yaml, as committed"
 	@echo "make bench   measure, as ratios in one run; prints a table and writes bench.json"
 
 $(STAMP): pyproject.toml
@@ -36,6 +37,9 @@ types: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+shelf: $(STAMP)
+	@$(BIN)/python -m agent.starter.shelf
 
 clean:
 	rm -rf .venv .skillops bench.json

@@ -142,11 +142,12 @@ class Author:
 
     def _tried(self, task: Assignment, draft: Draft) -> Attempt:
         """The draft as files, and what is wrong with it. Nothing is written where a path or a permission is wrong."""
-        if problems := tuple(_draft_problems(task, draft)):
-            return Attempt(problems=problems)
         language = self._languages[task.contract.runtime]
+        entrypoint = task.manifest.entrypoint if task.manifest else language.entrypoint
+        if problems := tuple(_draft_problems(task, draft, entrypoint)):
+            return Attempt(problems=problems)
         try:
-            manifest = manifest_of(task, draft)
+            manifest = manifest_of(task, draft, entrypoint)
             files = self._tidied(task, draft, language) | {"SKILL.md": skill_md(manifest, draft.instructions)} | language.lock(manifest)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
@@ -196,13 +197,13 @@ class Author:
         return {path: text.encode("latin-1") for path, text in json.loads(place.read_text(encoding="utf-8")).items()}
 
 
-def manifest_of(task: Assignment, draft: Draft) -> Manifest:
+def manifest_of(task: Assignment, draft: Draft, entrypoint: str) -> Manifest:
     """The manifest: the contract's words, the draft's extras, and what the version before had set up."""
     contract, before = task.contract, task.manifest
-    kept = before.model_dump(include={"entrypoint", "environment", "health", "requires"}) if before else {}
+    kept = before.model_dump(include={"environment", "health", "requires"}) if before else {}
     return Manifest.model_validate({
         "apiVersion": "skillops/v1", "name": contract.name, "version": task.version, "description": contract.description,
-        "runtime": contract.runtime, "inputs": contract.inputs, "outputs": contract.outputs, "examples": contract.examples,
+        "runtime": contract.runtime, "entrypoint": entrypoint, "inputs": contract.inputs, "outputs": contract.outputs, "examples": contract.examples,
         "permissions": draft.permissions, "dependencies": draft.dependencies, "resources": draft.resources,
         "annotations": draft.annotations, "aliases": tuple(dict.fromkeys(draft.aliases)), **kept,
     })  # fmt: skip
@@ -243,7 +244,7 @@ def _lines(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
     return [problem.model_dump(exclude_none=True) for problem in problems]
 
 
-def _draft_problems(task: Assignment, draft: Draft) -> Iterator[Problem]:
+def _draft_problems(task: Assignment, draft: Draft, entrypoint: str) -> Iterator[Problem]:
     """What keeps a draft from being written at all."""
     paths = [file.path for file in (*draft.code, *draft.tests)]
     for file in draft.code:
@@ -258,7 +259,6 @@ def _draft_problems(task: Assignment, draft: Draft) -> Iterator[Problem]:
     for file in (*draft.code, *draft.tests):
         if any("\ud800" <= char <= "\udfff" or char == "\0" for char in file.content):
             yield Problem(source="draft", message="the content is not text", path=shown(file.path))
-    entrypoint = task.manifest.entrypoint if task.manifest else Manifest.model_fields["entrypoint"].default
     if entrypoint not in paths:
         yield Problem(source="draft", message=f"the file {entrypoint} is missing")
     for wider in draft.permissions.wider_than(task.contract.permissions):

@@ -38,7 +38,6 @@ EMPTY = "What would you like to have done?"
 ENORMOUS = f"That has more than {LIMIT:,} characters. What would you like to have done, in a page?"
 BINARY = "That has control characters and looks like binary data. What would you like to have done, in words?"
 WAITING = "That waits for a skill which is being built; I go on with it by myself."
-
 REPEATED = (
     "I was stopped in the middle of this, and {} may have been called already. It does something each time that it is called: "
     "see what it did, and say this again where it is still to be done."
@@ -87,6 +86,9 @@ class Pending(Frozen):
         """The request that its events belong to."""
         return next(iter(self.requests), None)
 
+    def kept(self) -> Json:
+        return self.model_dump(mode="json")
+
     def but(self, **changes: Any) -> Pending:
         return self.model_copy(update=changes)
 
@@ -112,11 +114,10 @@ class Conversations:
         ident = conversation or self.memory.start(asked_by)
         task = Task(text=text, asked_by=asked_by, conversation=ident)
         if fault := EMPTY if not text.strip() else ENORMOUS if len(text) > LIMIT else BINARY if unreadable(text) else None:
-            result = Result(conversation=ident, kind="asks", text=fault)
-            self._enter(result, task, None)
+            self._enter("asks", task)
             self.memory.say(ident, "agent", fault, {"kind": "asks"})
-            return result
-        with self.memory.begun(ident, text, Pending(task=task).model_dump(mode="json")) as turn:
+            return Result(conversation=ident, kind="asks", text=fault)
+        with self.memory.begun(ident, text, Pending(task=task).kept()) as turn:
             try:
                 return self._go_on(Pending(task=task, turn=turn))
             except SkillOpsError:
@@ -124,16 +125,18 @@ class Conversations:
                     self.memory.drop(turn)  # what has raised requests goes on by itself, the rest is said again
                 raise
 
-    def ready(self) -> dict[int, int | None]:
-        """The turns whose tasks can be gone on with, as nothing that they wait for is open; each with its request, if it has one."""
-        return {task.turn: task.request for task in self._undone() if self._is_free(task)}
+    def unanswered(self) -> dict[int, int | None]:
+        """The turns whose tasks are not answered yet, the oldest first, each with the request that it waits for, if any."""
+        return {task.turn: next(reversed(task.requests), None) for task in self._undone()}
 
     def resume(self, turn: int) -> Result | None:
-        """Goes on with a task that waited, or whose process was killed. None where it cannot be gone on with, is answered,
-        or where somebody else is at it. What cannot be told is raised, and the task goes on waiting."""
+        """Goes on with a task that waited, or whose process was killed. None while a request that it waits for is open, and
+        where somebody else is at it, or was. What cannot be told is raised, and the task goes on waiting."""
         with self.memory.taken(turn) as kept:
             task = Pending.model_validate({**kept, "turn": turn}) if kept else None
-            return self._go_on(task) if task and self._is_free(task) else None
+            if task is None or any(request.state == "open" for request in self._requests(task)):
+                return None
+            return self._go_on(task)
 
     def latest(self, result: Result) -> Result:
         """What a turn has come to by now, its outputs left out; where somebody else is at it, once they are done."""
@@ -154,9 +157,9 @@ class Conversations:
         else:
             result, task = self._carried_out(self._planned(task.but(round=task.round + 1, attempt=1) if task.requests else task))
         for number in task.requests or (None,):
-            self._enter(result, task.task, number, key=f"{result.kind}:{task.ident}:{number}")
+            self._enter(result.kind, task.task, number, result.note, f"{result.kind}:{task.ident}:{number}")
         data = result.model_dump(mode="json", include={"kind", "turn", "requests", "receipts"})
-        self.memory.answer(task.turn, result.text, data, pending=task.model_dump(mode="json") if result.kind == "waits" else None)
+        self.memory.answer(task.turn, result.text, data, pending=task.kept() if result.kind == "waits" else None)
         return result
 
     def _carried_out(self, task: Pending, *, again: bool = False) -> tuple[Result, Pending]:
@@ -175,7 +178,8 @@ class Conversations:
         if ran.error is None:
             told, took = self._asked("answering", task, partial(answer, task.task, ran.shown, self._model))
             self._record(took)
-            outputs, receipts = {step: end.outputs for step, end in ran.results.items()}, tuple(end.receipt for end in ran.results.values())
+            outputs = {step: end.outputs for step, end in ran.results.items()}
+            receipts = tuple(end.receipt for end in ran.results.values())
             skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in receipts))
             return task.came_to("answered", told.text, outputs=outputs, receipts=receipts, note=skills), task
         if task.attempt == 1:
@@ -191,7 +195,7 @@ class Conversations:
         if not homeless:
             self._record(took)
         task = task.but(plan=planned, drafts=tuple(drafts.values()), unbooked=took if homeless else None)
-        self.memory.keep(task.turn, task.model_dump(mode="json"))
+        self.memory.keep(task.turn, task.kept())
         return task
 
     def _raised(self, task: Pending, plan: Plan) -> tuple[Result, Pending]:
@@ -206,9 +210,7 @@ class Conversations:
         if task.unbooked:
             self._record(task.unbooked.model_copy(update={"request": numbers[0], "key": f"asked:{task.ident}"}))
         for request in requests:
-            data = {"conversation": task.task.conversation, "asked_by": task.task.asked_by}
-            event = Event(stage="conversation", what="raised", actor=AGENT, request=request.number, note=request.title, data=data)
-            self._record(event.model_copy(update={"key": f"raised:{request.number}"}))
+            self._enter("raised", task.task, request.number, request.title, f"raised:{request.number}")
         text = f"No skill of mine does this yet. I raised {_named(requests)} and go on when it is deployed."
         waiting = task.but(plan=None, unbooked=None, requests=tuple(dict.fromkeys((*task.requests, *numbers))))
         return task.came_to("waits", text, requests=numbers, note=_named(requests)), waiting
@@ -248,9 +250,9 @@ class Conversations:
         took = {"tokens": asked.tokens, "cost": asked.cost, "seconds": asked.seconds, "data": {"model": asked.model}}
         return asked.answer, event.model_copy(update=took)
 
-    def _enter(self, result: Result, task: Task, request: int | None, key: str | None = None) -> None:
+    def _enter(self, what: str, task: Task, request: int | None = None, note: str = "", key: str | None = None) -> None:
         data = {"conversation": task.conversation, "asked_by": task.asked_by}
-        self._record(Event(stage="conversation", what=result.kind, actor=AGENT, request=request, note=result.note, data=data, key=key))
+        self._record(Event(stage="conversation", what=what, actor=AGENT, request=request, note=note, data=data, key=key))
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
@@ -259,9 +261,6 @@ class Conversations:
 
     def _requests(self, task: Pending) -> list[Request]:
         return [self._forge.request(number) for number in task.requests]
-
-    def _is_free(self, task: Pending) -> bool:
-        return all(request.state == "closed" for request in self._requests(task))
 
     def _gap(self, request: Request) -> Gap | None:
         """The newest assessment that the agent wrote on a request."""

@@ -232,9 +232,13 @@ class AdoptingSandbox(Sandbox, Protocol):
 
 
 class Language(Protocol):
-    """One language of the shelf. Static analysis reads; everything that runs code does so in the sandbox."""
+    """One language of the shelf. Static analysis reads; everything that runs code does so in the sandbox.
+
+    `entrypoint` is the file that a new skill's manifest names.
+    """
 
     name: str
+    entrypoint: str
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
         """The files of a skill that passes its own checks, by path in the skill's folder (skill.yaml not among them)."""

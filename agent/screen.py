@@ -108,6 +108,8 @@ def outcome_of(outcome: RunOutcome, answers: Sequence[Result]) -> None:
         turn_of(answer, None)
     for work, step in outcome.waiting:
         out.print(f"{work} waits for the {step.waiting_for or 'person'}: {escape(step.why)}", soft_wrap=True)
+        if step.waiting_for == "requester":
+            say(f'Answer with: skillops reply {work.request} "…"')
     for work, error in outcome.troubled:
         out.print(f"{work} could not go on: {escape(error.fault)}", soft_wrap=True)
         if error.next_step:

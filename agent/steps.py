@@ -40,6 +40,8 @@ class Steps:
         """Releases every skill that main holds and the registry does not; what keeps a skill from it, by its name."""
         parts, faults = self.parts, dict[str, SkillOpsError]()
         names = releasing.unreleased(parts.forge, parts.catalog)
+        for proposal in [merged[-1] for name in names if (merged := parts.forge.proposals("merged", skill=name))]:
+            self._catch_up(proposal, self._merged(proposal))
         releasing.release(names, parts.forge, parts.catalog, parts.builder, parts.sync, parts.record, faults.__setitem__)
         return faults
 
@@ -111,10 +113,12 @@ class Steps:
             raise fault
 
     def _deploy(self, seen: Situation) -> None:
+        proposal = _proposal(seen)
+        self._catch_up(proposal, self._merged(proposal))
         try:
-            self.deploy(_proposal(seen).skill)
+            self.deploy(proposal.skill)
         except Refused:
-            self.parts.forge.label(_proposal(seen).number, add=[DEPLOY_FAILED])
+            self.parts.forge.label(proposal.number, add=[DEPLOY_FAILED])
 
     def _report(self, seen: Situation) -> None:
         proposal = _proposal(seen)
@@ -125,7 +129,6 @@ class Steps:
 
     def _revert(self, seen: Situation) -> None:
         parts, proposal = self.parts, _proposal(seen)
-        self._catch_up(proposal, self._merged(proposal))
         why = self._noted("deploy_failed", proposal) or "it did not become healthy."
         revert = proposing.propose_revert(proposal, parts.forge, why)
         entry = parts.catalog.entry(proposal.skill)

@@ -65,7 +65,7 @@ def story(number: int, forge: Forge, ledger: Ledger) -> Story:
     given = next((proposal for proposal in proposals if proposal.number == number), None)
     request = given.request if given else number
     try:
-        asked = forge.request(request) if request else None
+        asked = forge.request(request) if request is not None else None
     except NotFound:
         raise NotFound(
             f"There is no request or proposal #{number}.", next_step="`skillops list --requests` and `--proposals` show the open ones."

@@ -29,12 +29,13 @@ from agent.errors import CouldNotTell
 from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
 from agent.keys import Keys
+from agent.languages.bash import BashLanguage
 from agent.languages.python import PythonLanguage
 from agent.ledger import SqliteLedger
 from agent.memory import Memory
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.ports import Check, LanguageModel, Reviewer, Tell
+from agent.ports import Check, Language, LanguageModel, Reviewer, Tell
 from agent.runtimes.process import ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
@@ -120,9 +121,10 @@ def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel)
     )  # fmt: skip
 
 
-def languages_of() -> dict[str, PythonLanguage]:
+def languages_of() -> dict[str, Language]:
     """The shelf of languages, by the manifest's `runtime`."""
-    return {language.name: language for language in (PythonLanguage(),)}
+    languages: tuple[Language, ...] = (PythonLanguage(), BashLanguage())
+    return {language.name: language for language in languages}
 
 
 def model_of(settings: Settings) -> LanguageModel:
@@ -168,7 +170,7 @@ def supervisor_command(settings: Settings) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "agent.cli", "supervise", "--state", str(settings.repository))
 
 
-def _checks(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, PythonLanguage], *, light: bool) -> tuple[Check, ...]:
+def _checks(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, Language], *, light: bool) -> tuple[Check, ...]:
     """The eight checks; the light ones of the author's own trial leave out scope, mutants, gutting and the witness."""
     tests = TestsCheck(
         languages, sandbox, mutants=0 if light else settings.mutants, gut=not light, witness=not light,

@@ -52,9 +52,9 @@ class Workplace:
         return answers
 
     def _resumed(self, outcome: Outcome) -> list[Result]:
-        """Goes on with every task that can be; one that cannot be told about goes on waiting, and keeps no other from its answer."""
+        """Goes on with every task that can be. One that cannot be told about goes on waiting, and keeps no other from its answer."""
         answers = []
-        for turn, request in self.conversations.ready().items():
+        for turn, request in self.conversations.unanswered().items():
             try:
                 answer = self.conversations.resume(turn)
             except SkillOpsError as error:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
+import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,9 +111,31 @@ class SkillServer:
         writer.close()
 
 
-def a_place(folder: Path) -> Workplace:
-    """A skills repository below `folder` with the fake runtime, and no skill."""
-    place = open_workplace(found(folder / "skills").root, stand_in=FakeModel(), user="ada")
+def a_place(folder: Path, answers: dict[str, Any] | None = None) -> Workplace:
+    """A skills repository below `folder` with the fake runtime, a model that gives these answers, and no skill."""
+    return _opened(found(folder / "skills").root, answers)
+
+
+def a_place_with(folder: Path, *manifests: Manifest) -> Workplace:
+    """One with these skills published: a copy of one that was made before, where there is one."""
+    template = _templates() / hashlib.sha256(repr(manifests).encode()).hexdigest()
+    if not template.exists():
+        publish(a_place(template), *manifests)
+    shutil.copytree(template, folder, dirs_exist_ok=True)
+    config = folder / "skills/.git/config"
+    config.write_text(config.read_text().replace(str(template), str(folder)))
+    return _opened(folder / "skills")
+
+
+@functools.cache
+def _templates() -> Path:
+    folder = tempfile.mkdtemp(prefix="skillops-test-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _opened(root: Path, answers: dict[str, Any] | None = None) -> Workplace:
+    folder, place = root.parent, open_workplace(root, stand_in=FakeModel(answers), user="ada")
     parts = replace(place.parts, runtime=FakeRuntime(folder / "skill.sock"))  # type: ignore[arg-type]
     return replace(place, parts=parts, pipeline=Pipeline(parts))
 
@@ -150,8 +177,7 @@ class House:
 @contextlib.asynccontextmanager
 async def a_house(folder: Path, *manifests: Manifest, place: Workplace | None = None, **traits: Any) -> AsyncIterator[House]:
     """The skills published, their server listening, and a client with an admin key."""
-    place = place or a_place(folder)
-    publish(place, *(manifests or (a_manifest(),)))
+    place = place or a_place_with(folder, *(manifests or (a_manifest(),)))
     gateway = Gateway(place, Keys(folder / "keys.sqlite"), hosts=frozenset(("gateway",)), **traits)
     skill = SkillServer()
     server = await asyncio.start_unix_server(skill.talk, place.parts.runtime.socket)  # type: ignore[attr-defined]

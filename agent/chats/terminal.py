@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from agent.errors import SkillOpsError, UsageError
-from agent.screen import err, errors, out, turn_of
+from agent.memory import Turn
+from agent.screen import err, errors, escape, out, turn_of
 from agent.workplace import Workplace
 
 HELP = "Type a task; an empty line or Ctrl-D ends. The conversation is kept: `skillops chat` goes on with it."
@@ -24,14 +25,15 @@ class Talk:
         self.conversation = conversation or (latest.id if latest else None)
         self.turns: list[dict[str, Any]] = []
         self.failed: SkillOpsError | None = None
+        self._known, self._questions = 0, dict[int, str]()
 
     def go_on(self) -> None:
         """Until an empty line at the terminal, or the end of the input."""
         if self.at_terminal:
             out.print(f"[dim]{HELP}[/]")
-        if self.conversation and not self.quiet:
-            for turn in self.place.conversations.memory.turns(self.conversation)[-4:]:
-                err.print(f"{turn.role}: {turn.text}", style="dim", markup=False)
+        turns = self._news()
+        spoken = [place for place, turn in enumerate(turns) if turn.role == "person"]
+        self._show(turns[min([max(0, len(turns) - 4), *spoken[-1:]]) :])  # from the person's own last word on, at least
         while (text := self._line()) is not None:
             if text:
                 self._turn(text)
@@ -51,6 +53,22 @@ class Talk:
         self.turns.append({"said": text, **result.model_dump()})
         if not self.quiet:
             turn_of(result, outcome)
+        self._show([turn for turn in self._news() if turn.role == "agent" and (turn.data or {}).get("turn", result.turn) != result.turn])
+
+    def _news(self) -> list[Turn]:
+        """What was said since this was asked last."""
+        turns = self.place.conversations.memory.turns(self.conversation) if self.conversation else []
+        self._questions = {turn.id: turn.text for turn in turns if turn.role == "person"}
+        news, self._known = turns[self._known :], len(turns)
+        return news
+
+    def _show(self, turns: list[Turn]) -> None:
+        """Where others came between an answer and its question, with the beginning of that."""
+        for turn in () if self.quiet else turns:
+            asked = (turn.data or {}).get("turn", turn.id)
+            late = any(asked < question < turn.id for question in self._questions)
+            about = f" (to “{self._questions[asked][:60]}”)" if late else ""
+            err.print(f"[dim]{turn.role}{escape(f'{about}: {turn.text}')}[/]", soft_wrap=True)
 
     def _line(self) -> str | None:
         try:

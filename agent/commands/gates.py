@@ -66,10 +66,11 @@ def decide(number: Annotated[int, typer.Argument(help="The proposal.")], reposit
     from agent.situation import Work, look
 
     place = opened(repository, as_json)
+    proposal = place.parts.forge.proposal(number)
+    if proposal.state != "open":
+        raise UsageError(f"Proposal #{number} is {proposal.state}; there is nothing to decide.")
     place.parts.sync()
-    seen = look(place.parts, Work(proposal=number))
-    if seen.proposal is not None and seen.proposal.state != "open":
-        raise UsageError(f"Proposal #{number} is {seen.proposal.state}; there is nothing to decide.")
+    seen = look(place.parts, Work(request=proposal.request, proposal=number))
     if seen.decision is None:
         first = verdicts_needed(seen) or "its work"
         raise CouldNotTell(f"Proposal #{number} cannot be decided yet: {first} comes first.", next_step=f"skillops run {number}")

@@ -37,6 +37,7 @@ def demo(
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new working clone; its bare origin lies beside it as DIR.git.")],
+    with_shelf: Annotated[bool, typer.Option("--with-shelf", help="Start with the skills that ship with SkillOps.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a new skills repository: registry, policy, issue form, README.
@@ -44,10 +45,14 @@ def init(
     Example: skillops init my-skills && cd my-skills && skillops ask "How many seconds is 1h 30m?"
     """
     from agent.starter import found
+    from agent.starter.shelf import stock
 
-    checkout = found(folder.resolve())
-    told = f"{checkout.root} is a working clone of {checkout.origin}.\nNext: cd {shlex.quote(str(folder))} && skillops doctor"
-    emit({"folder": str(checkout.root), "origin": str(checkout.origin)}, as_json, told)
+    checkout = found(folder.resolve(), shelf=with_shelf)
+    faults = stock(checkout) if with_shelf else {}
+    missed = "".join(f"\n{name} is there and not released yet: {fault}" for name, fault in faults.items())
+    told = f"{checkout.root} is a working clone of {checkout.origin}.{missed}\nNext: cd {shlex.quote(str(folder))} && skillops doctor"
+    shelf = {"unreleased": {name: fault.told() for name, fault in faults.items()}} if with_shelf else {}
+    emit({"folder": str(checkout.root), "origin": str(checkout.origin), **shelf}, as_json, told)
 
 
 def doctor(repository: Repo = HERE, as_json: AsJson = False) -> None:

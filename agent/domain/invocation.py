@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic_core import from_json
+
 from agent.domain import Frozen
 from agent.domain.schema import Json
 from agent.domain.skill import SkillName
@@ -52,12 +54,12 @@ class Reply(Frozen):
     def parse(cls, body: bytes, seconds: float = 0.0) -> Reply:
         """Reads a response body; anything that is not the contract's form becomes the error `bad-reply`."""
         try:
-            raw: Any = json.loads(body)
+            raw: Any = from_json(body, allow_inf_nan=False)  # which also refuses nesting that no prompt or answer could carry
             if raw["success"] is True:
                 return cls(success=True, outputs=raw["outputs"], seconds=seconds)
             error = raw["error"]
             return cls(success=False, error_code=str(error["code"])[:80], error_message=str(error["message"])[:2000], seconds=seconds)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return cls(
                 success=False, error_code="bad-reply", seconds=seconds, error_message=f"the reply is not of the form of /execute: {body[:120]!r}"
             )

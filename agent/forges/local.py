@@ -205,9 +205,9 @@ class LocalForge(GitObjects):
 
     def _row(self, kind: _Kind | None, number: int) -> sqlite3.Row:
         """One thread; NotFound where there is none of that kind with that number."""
-        number = number if 0 < number < 2**63 else 0  # SQLite's integers; 0 is nobody's number
+        key = number if 0 < number < 2**63 else 0  # SQLite's integers; 0 is nobody's number
         with self._file.reading() as connection:
-            row: sqlite3.Row | None = connection.execute(f"{_THREADS} WHERE number = ?", (number,)).fetchone()
+            row: sqlite3.Row | None = connection.execute(f"{_THREADS} WHERE number = ?", (key,)).fetchone()
             newest = connection.execute("SELECT max(number) FROM thread WHERE ? IN (kind, '')", (kind or "",)).fetchone()[0]
         if row is None or kind not in (None, row["kind"]):
             what = f"#{number} is a {row['kind']}, not a {kind}." if row else f"There is no {kind or 'request or proposal'} #{number}."

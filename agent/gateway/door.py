@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +52,7 @@ class Visit:
     def traceparent(self) -> str:
         """That of the caller, or a new one, so that whatever the call leads to can be found by it."""
         given = self.headers.get("traceparent", "")
-        return given if _TRACEPARENT.fullmatch(given) else f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-00"
+        return given if _TRACEPARENT.fullmatch(given) else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -71,7 +71,7 @@ class Door:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         out = _Out(send, request_id, self._gateway.meters.answered)
         try:
             visit = await self._let_in(scope, headers, receive, request_id)
@@ -138,7 +138,7 @@ def _check_origin(headers: Mapping[str, str], gateway: Gateway) -> None:
     origin = headers.get("origin")
     if origin is None or origin in gateway.origins:
         return
-    if urlsplit_netloc(origin) != headers.get("host") or host_of(origin) not in gateway.hosts:
+    if _netloc_of(origin) != headers.get("host") or host_of(origin) not in gateway.hosts:
         raise Forbidden(
             "Pages of another site may not call this gateway.",
             why=f"The page is of {origin[:200]!r}.",
@@ -155,7 +155,7 @@ def host_of(url: str) -> str:
         return ""
 
 
-def urlsplit_netloc(origin: str) -> str:
+def _netloc_of(origin: str) -> str:
     """`host:port` of an origin; empty where it is none."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(origin)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from agent.domain.invocation import InvocationResult
-from agent.errors import UsageError
+from agent.errors import InvocationFailed, UsageError
 from agent.gateway.authority import demand
 from agent.gateway.door import Answer, Visit
 from agent.gateway.gateway import Call, Gateway
@@ -40,7 +40,11 @@ async def _execute(gateway: Gateway, visit: Visit, name: str, version: str | Non
 
 
 def _answer(result: InvocationResult) -> bytes:
-    return json.dumps({"success": True, "outputs": result.outputs, "receipt": result.receipt.model_dump()}).encode()
+    document = {"success": True, "outputs": result.outputs, "receipt": result.receipt.model_dump()}
+    try:
+        return json.dumps(document, allow_nan=False).encode()
+    except ValueError:  # 1e999 is JSON, and reads as Infinity
+        raise InvocationFailed("bad-outputs", f"{result.receipt.skill} answered a number that is too large.") from None
 
 
 def _asked(body: bytes) -> tuple[Any, float | None]:

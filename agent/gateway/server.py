@@ -43,6 +43,6 @@ def run(app: App, listening: socket.socket) -> None:
 
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", ws="none", lifespan="on", access_log=False, log_level="warning", server_header=False,
-        timeout_keep_alive=60, timeout_graceful_shutdown=15,
+        proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=15,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])

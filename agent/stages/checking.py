@@ -51,12 +51,10 @@ def check(proposal: Proposal, opened: Opened, forge: Forge, checks: Sequence[Che
     """
     subject, bench = opened
     known = {result.name: result for result in forge.checks(proposal.number, proposal.head).results}
-    for result in known.values():
-        record(_event(proposal, result))  # a kill may have come between posting and recording; the key keeps it to one line
 
     def post(result: CheckResult) -> None:
+        record(_event(proposal, result))  # first: where a kill comes in between, it is found again, and its key keeps it to one line
         forge.post_check(proposal.number, result)
-        record(_event(proposal, result))
 
     missing = [check for check in checks if check.name not in known]
     for check in missing:
@@ -111,7 +109,9 @@ def reuse(proposal: Proposal, forge: Forge, record: Record) -> None:
     known = {result.name for result in forge.checks(proposal.number, proposal.head).results}
     for result in forge.checks(source.number, source.head).of(Outcome.PASSED):
         if result.name not in ANEW | known:
-            forge.post_check(proposal.number, result.model_copy(update={"head": proposal.head, "summary": summary, "seconds": 0.0}))
+            reused = result.model_copy(update={"head": proposal.head, "summary": summary, "seconds": 0.0})
+            record(_event(proposal, reused))
+            forge.post_check(proposal.number, reused)
 
 
 def _restored(proposal: Proposal, forge: Forge) -> Proposal | None:

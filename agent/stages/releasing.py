@@ -101,7 +101,7 @@ def _entries(
         except SkillOpsError as fault:
             broken(name, fault)
             continue
-        if entry and entry != held:
+        if entry and not (held and entry == held.model_copy(update={"commit": entry.commit})):
             present.append(entry)
         elif held and not entry:
             gone.append(name)

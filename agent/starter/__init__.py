@@ -22,8 +22,14 @@ FOUNDER = "skillops"
 TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"], "additionalProperties": False}
 
 
-def found(folder: Path) -> Checkout:
-    """Makes the bare origin `<folder>.git` and the working clone `folder`. UsageError where either exists already."""
+def found(folder: Path, *, shelf: bool = False) -> Checkout:
+    """Makes the bare origin `<folder>.git` and the working clone `folder`. UsageError where either exists already.
+
+    `shelf`: with the bundled skills, which are on main then and not yet released (`shelf.stock`).
+    """
+    from agent.starter.shelf import shelf_files
+
+    files = {**starting_files(), **(shelf_files() if shelf else {})}
     origin = folder.parent / f"{folder.name}.git"
     for path in (folder, origin):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -31,7 +37,7 @@ def found(folder: Path) -> Checkout:
     made = [path for path in (folder, origin) if not path.exists()]
     try:
         forge = LocalForge.found(origin)
-        forge.commit(forge.main, starting_files(), parent=None, message="A new skills repository", author=FOUNDER)
+        forge.commit(forge.main, files, parent=None, message="A new skills repository", author=FOUNDER)
         return Checkout.make(origin, folder)
     except (SkillOpsError, OSError):
         for path in made:
@@ -59,7 +65,7 @@ def new_skill(name: str, language: str, folder: Path, languages: Mapping[str, La
     if root.exists():
         raise UsageError(f"{root} exists already.", next_step="Take another name, or edit what is there.")
     manifest = Manifest.model_validate({
-        "apiVersion": "skillops/v1", "name": name, "version": "1.0.0", "runtime": language,
+        "apiVersion": "skillops/v1", "name": name, "version": "1.0.0", "runtime": language, "entrypoint": languages[language].entrypoint,
         "description": f"Say what {name} does, and when an agent should use it.",
         "inputs": TEXT, "outputs": TEXT, "examples": [{"inputs": {"text": "hello"}, "outputs": {"text": "hello"}}],
     })  # fmt: skip

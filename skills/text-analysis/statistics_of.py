@@ -8,7 +8,8 @@ from words import WORD, composed, plain, words_of
 WORDS_A_MINUTE = 238  # silent reading of English (Brysbaert 2019, doi 10.1016/j.jml.2019.104047)
 PARAGRAPH = re.compile(r"\n\s*\n")
 # The end of a sentence: its marks, closing quotes or brackets, and then white space or nothing.
-SENTENCE = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]")
+SENTENCE = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]]*+(?=\s|$)|[。！？]")
+LONGEST = 20  # characters before a point that are looked at for an abbreviation
 ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof sr jr st vs etc e.g i.e eg ie cf no vol fig inc ltd co approx dept est".split()
 )
@@ -37,20 +38,16 @@ def sentences_in(paragraph: str) -> int:
     """How many stretches between the ends of sentences hold a word."""
     count, start = 0, 0
     for end in SENTENCE.finditer(paragraph):
-        if not abbreviated(paragraph[start : end.start()], end[0]):
-            count += holds_word(paragraph[start : end.end()])
+        if not abbreviated(paragraph[max(start, end.start() - LONGEST) : end.start()], end[0]):
+            count += WORD.search(paragraph, start, end.start()) is not None
             start = end.end()
-    return count + holds_word(paragraph[start:])
+    return count + (WORD.search(paragraph, start) is not None)
 
 
 def abbreviated(before: str, mark: str) -> bool:
     """Whether a point belongs to a word, like that of `Dr.` or of an initial."""
     last = plain(before.split()[-1].lstrip("(\"'“")) if mark == "." and before.split() else ""
     return last in ABBREVIATIONS or (len(last) == 1 and last.isalpha() and last != "i")
-
-
-def holds_word(text: str) -> bool:
-    return WORD.search(text) is not None
 
 
 def ratio(amount: int, of: int) -> float:

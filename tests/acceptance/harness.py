@@ -183,11 +183,11 @@ class Home:
         """The same repository, as a new process would have it."""
         return Home(self.path, said, **{**self.options, **options})
 
-    def bare(self) -> Home:
+    def bare(self, runtime: RememberingRuntime | None = None) -> Home:
         """The same without a sandbox: checks and trials pass, and the runtime only remembers what it was told."""
         languages, keep = self.parts.languages, self.parts.settings.state / "drafts"
         author = Author(self.model, languages, lambda files, manifest: (), self.parts.record, keep)
-        self.change(checks=tuple(PassingCheck(check.name) for check in self.parts.checks), runtime=RememberingRuntime(), author=author)
+        self.change(checks=tuple(PassingCheck(check.name) for check in self.parts.checks), runtime=runtime or RememberingRuntime(), author=author)
         return self
 
     @property

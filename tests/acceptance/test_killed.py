@@ -104,7 +104,6 @@ def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
 
 
 def test_every_moment_came_and_killed_the_process(survived: Survived) -> None:
-    print([(moment, code) for moment, code in survived.endings])
     assert [(moment, code) for moment, code in survived.endings if code != -signal.SIGKILL] == []
 
 
@@ -154,7 +153,7 @@ def test_the_trail_is_whole_and_has_each_thing_once(survived: Survived) -> None:
     checked = Counter(event.data["check"] for event in events if event.what == "checked")
     assert checked == {check.name: 1 for check in survived.home.parts.checks}
     assert [event.outcome for event in events if event.what == "attempt"] == ["failed", "passed"], "no attempt that was paid for is lost"
-    assert [(event.outcome) for event in events if event.what == "decided"] == ["merge"]
+    assert [event.outcome for event in events if event.what == "decided"] == ["merge"]
 
 
 def test_the_person_has_one_answer_with_its_receipt(survived: Survived) -> None:

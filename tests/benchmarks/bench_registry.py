@@ -102,4 +102,3 @@ def _queries(rng: random.Random, words: list[str], names: list[str]) -> list[str
             else rng.choice(("", "xyzzy", '"AND* (NEAR', "text", "convert text to table"))
         )  # fmt: skip
     return made
-

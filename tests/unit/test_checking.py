@@ -104,12 +104,16 @@ def test_results_that_are_there_stand_and_are_not_run_again(forge: LocalForge, l
     assert (len(scope.ran), len(style.ran), len(lines(ledger, proposal))) == (1, 1, 2)
 
 
-def test_a_result_that_was_posted_but_not_recorded_when_we_were_killed_is_recorded_once(forge: LocalForge, ledger: SqliteLedger) -> None:
+def test_a_result_that_was_recorded_but_not_posted_when_we_were_killed_is_found_again_and_leaves_one_line(
+    forge: LocalForge, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proposal, scope = proposed(forge), ACheck("scope")
-    forge.post_check(proposal.number, CheckResult(name="scope", outcome=Outcome.FAILED, head=proposal.head, summary="bad"))
-    for _ in range(2):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(forge, "post_check", _killed)
         checked(proposal, forge, ledger, scope)
-    assert lines(ledger, proposal) == [("checked", "scope", "failed")] and not scope.ran
+    checked(proposal, forge, ledger, scope)
+    assert lines(ledger, proposal) == [("checked", "scope", "passed")]
+    assert len(scope.ran) == 2
 
 
 def test_a_moved_head_is_checked_anew(forge: LocalForge, ledger: SqliteLedger) -> None:
@@ -146,3 +150,7 @@ def test_a_rollback_may_bring_cases_that_main_once_held_and_no_others(forge: Loc
     write(forge, "main", {WITNESS_PATH: b"later\n"})
     found = recorded_witness(proposed(forge, {WITNESS_PATH: WITNESS.encode()}, kind="rollback"), forge, ledger)
     assert found == (witness_digest(WITNESS.encode()) if accepted else None)
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -10,7 +10,7 @@ import pytest
 
 from agent import wiring
 from agent.domain.proposal import HOLD
-from tests.command import Done, skillops
+from tests.command import Done, skillops, written
 from tests.subjects import skill_files
 
 
@@ -23,14 +23,7 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A skill that somebody wrote, outside the repository."""
-    return write_skill(tmp_path / "work" / "word-count")
-
-
-def write_skill(root: Path, **changed: str | bytes | None) -> Path:
-    for path, data in skill_files(**changed).items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(data)
-    return root
+    return written(tmp_path / "work" / "word-count")
 
 
 @pytest.fixture
@@ -150,7 +143,7 @@ def test_nobody_approves_what_they_wrote(proposed: Path) -> None:
 
 
 def test_nobody_takes_over_a_proposal_to_approve_their_own_work(proposed: Path, folder: Path) -> None:
-    write_skill(folder, **{"skill.py": "def execute(inputs, context):\n    return {'words': 7}\n"})
+    written(folder, **{"skill.py": "def execute(inputs, context):\n    return {'words': 7}\n"})
     done = skillops("propose", "--from", folder, "-C", proposed, user="bob")
     assert done.code == 1 and "ada has proposed this version of word-count already: #1" in done.err
 
@@ -159,7 +152,7 @@ def test_an_approval_holds_for_the_head_that_was_seen(proposed: Path, folder: Pa
     assert json_of(skillops("approve", 1, "--json", "-C", proposed, user="bob"))["verdict"] == "approve"
     forge = wiring.open_workplace(proposed).parts.forge
     assert [review.reviewer for review in forge.reviews(1, forge.proposal(1).head)] == ["bob"]
-    write_skill(folder, **{"SKILL.md": skill_files()["SKILL.md"] + b"\nMore.\n"})
+    written(folder, **{"SKILL.md": skill_files()["SKILL.md"] + b"\nMore.\n"})
     assert skillops("propose", "--from", folder, "-C", proposed).code == 0
     assert forge.reviews(1, forge.proposal(1).head) == ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from agent.domain.registry import Entry
 from agent.domain.release import Endpoint
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.domain.skill import Manifest
-from agent.errors import ModelUnavailable, NotFound, SandboxUnavailable
+from agent.errors import CouldNotTell, ModelUnavailable, NotFound, SandboxUnavailable
 from agent.memory import Memory
 from agent.ports import Availability, Completion, Question
 from agent.story import event_sentence
@@ -149,7 +151,7 @@ class World:
     def resume(self) -> list[Result]:
         """What `skillops run` does in the end."""
         conversations = self.conversations()
-        return [result for turn in conversations.ready() if (result := conversations.resume(turn))]
+        return [result for turn in conversations.unanswered() if (result := conversations.resume(turn))]
 
     def undone(self) -> list[dict[str, Any]]:
         return [undone.pending for undone in Memory(self.path).undone()]
@@ -158,13 +160,19 @@ class World:
         return [turn.text for turn in Memory(self.path).turns(ident) if turn.role == "agent"]
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@contextmanager
+def a_world(folder: Path) -> Iterator[World]:
     runtime = Runtime()
     threading.Thread(target=runtime.server.serve_forever, args=(0.02,), daemon=True).start()
-    yield World(tmp_path, runtime)
+    yield World(folder, runtime)
     runtime.server.shutdown()
     runtime.server.server_close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with a_world(tmp_path) as made:
+        yield made
 
 
 def needs(*wanted: dict[str, str]) -> dict[str, Any]:
@@ -328,7 +336,7 @@ def test_a_need_raises_a_request_and_the_conversation_waits(world: World) -> Non
     assert (request.title, request.text, request.requester, request.source) == (NEED["title"], NEED["text"], "ada", "chat")
     assert request.conversation == result.conversation
     assert "#1 (Count words)" in result.text
-    assert (world.conversations().ready(), world.resume()) == ({}, [])
+    assert (world.conversations().unanswered(), world.resume()) == ({result.turn: 1}, [])
 
 
 def test_nothing_is_invoked_while_a_part_of_the_plan_is_missing(world: World) -> None:
@@ -345,7 +353,6 @@ def test_when_its_request_is_closed_the_task_is_finished_with_the_new_skill(worl
     world.forge.close(1, closed_as, contract=a_contract(name="letter-count"))
     world.model = Model({"steps": [{"id": "a", "skill": "letter-count", "inputs": {"text": "one two"}}]})
 
-    assert world.conversations().ready() == {first.turn: 1}
     results = world.resume()
 
     assert [(result.kind, result.conversation, result.turn, result.text) for result in results] == [
@@ -355,7 +362,7 @@ def test_when_its_request_is_closed_the_task_is_finished_with_the_new_skill(worl
     assert [skill["name"] for skill in world.model.asked[0].variables["skills"]] == ["letter-count", "word-count"]
     assert world.model.asked[0].variables["history"] == []
     assert world.told(first.conversation)[-1] == "Two."
-    assert (world.conversations().ready(), world.resume(), world.undone()) == ({}, [], [])
+    assert (world.conversations().unanswered(), world.resume(), world.undone()) == ({}, [], [])
 
 
 def test_a_retired_skill_is_no_candidate_even_where_a_request_brought_it(world: World) -> None:
@@ -436,6 +443,25 @@ def test_what_cannot_be_told_in_a_turn_is_said_again(world: World) -> None:
 
     assert world.undone() == []
     assert world.turn().kind == "answered"
+
+
+def test_a_turn_that_raised_one_of_two_requests_goes_on_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = world.forge.open_request
+
+    def open_request(draft: RequestDraft) -> Request:
+        if draft.title == "Count letters":
+            raise CouldNotTell("The forge is gone.")
+        return real(draft)
+
+    monkeypatch.setattr(world.forge, "open_request", open_request)
+    world.model = Model(needs(NEED, {**NEED, "title": "Count letters"}))
+    with pytest.raises(CouldNotTell):
+        world.turn()
+    monkeypatch.undo()
+
+    results = world.resume()
+
+    assert [(result.kind, result.requests) for result in results] == [("waits", (1, 2))]
 
 
 # ---- a conversation that waits ----------------------------------------------------------------------------------------
@@ -559,6 +585,7 @@ def test_what_is_private_stays_out_of_the_trail(world: World) -> None:
 
 def start(world: World, act: Callable[[], Any] | None = None) -> multiprocessing.Process:
     """Another process that does this, or goes on with what can be gone on with."""
+    gc.collect()  # a forked process must not inherit open databases: closing one there breaks the locks of the others
     process = multiprocessing.get_context("fork").Process(target=act or world.resume)
     process.start()
     return process  # type: ignore[return-value]

@@ -156,7 +156,8 @@ def an_error(code: str) -> bytes:
         (reply(words="two"), 502, "bad-outputs"),
         (reply(), 502, "bad-outputs"),
         (b'{"success": true, "outputs": 1}', 502, "bad-outputs"),
-        (b'{"success": true, "outputs": {"words": NaN}}', 502, "bad-outputs"),
+        (b'{"success": true, "outputs": {"words": NaN}}', 502, "bad-reply"),
+        (b'{"success": true, "outputs": {"words": 1, "more": 1e999}}', 502, "bad-outputs"),
         (b" " * (MAX_BODY + 1), 502, "too-large"),
     ],
 )
@@ -164,7 +165,8 @@ async def test_what_a_skill_does_wrong_has_its_own_reason(tmp_path: Path, body: 
     async def say(call: dict[str, Any]) -> bytes:
         return body
 
-    async with a_house(tmp_path, a_manifest(annotations={"idempotent": False})) as house:
+    outputs = {"type": "object", "properties": {"words": {"type": "integer"}}, "required": ["words"]}
+    async with a_house(tmp_path, a_manifest(annotations={"idempotent": False}, outputs=outputs)) as house:
         house.skill.says = say
         told = the_problem(await house.execute(), status, "invocation-failed")
     assert told["reason"] == reason
@@ -315,5 +317,3 @@ async def test_calls_are_counted(tmp_path: Path) -> None:
     assert 'skillops_http_answers_total{status="404"} 1.0' in page
     assert "no-such-skill" not in page
     assert (usage["calls"], usage["errors"]) == (1, 0)
-
-

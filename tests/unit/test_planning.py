@@ -37,6 +37,8 @@ def test_a_plan_calls_skills_with_inputs_that_fit() -> None:
         ([a_step(words="one")], "inputs of step 'a' do not fit word-count"),
         ([a_step(text="one"), a_step(text="two")], "two steps have the same id"),
         ([a_step(text={"$step": "b"})], "refers to 'b', which is no step"),
+        ([a_step(), a_step("b", text={"$step": "a", "path": "words"})], "path 'words', which is no JSON Pointer"),
+        ([a_step(), a_step("b", text={"$step": "a", "path": 0})], "path 0, which is no JSON Pointer"),
         ([{"id": "a", "skill": "word-count", "need": {"title": "Count", "text": "Count the words of it"}}], "either a skill or a need"),
         ([], "exactly one of"),
     ],

@@ -38,7 +38,7 @@ def load(service: dict[str, Any]) -> Execute:
     def execute(inputs: dict[str, Any], context: dict[str, Any]) -> Any:
         environment = {**os.environ, "SKILL_CONTEXT": json.dumps(context)}
         process = subprocess.Popen([bash, entrypoint], cwd=code, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-        printed, last = bytearray(), deque[bytes](maxlen=1)
+        printed, last = bytearray(), deque[bytes](maxlen=3)
         started(_feed, process.stdin, json.dumps(inputs).encode())
         readers = (started(_read, process, printed), started(_log, process.stderr, last))
         status = process.wait()
@@ -47,7 +47,7 @@ def load(service: dict[str, Any]) -> Execute:
         if len(printed) > MAX_OUTPUT:
             raise _failure("bad-outputs", f"the outputs are larger than {MAX_OUTPUT} bytes")
         if status:
-            raise _error(status, last[0] if last else b"")
+            raise _error(status, list(last))
         return _outputs(bytes(printed))
 
     return execute
@@ -92,8 +92,11 @@ def _outputs(printed: bytes) -> Any:
     return outputs
 
 
-def _error(status: int, last: bytes) -> Exception:
-    """What a status other than 0 means."""
+def _error(status: int, said: list[bytes]) -> Exception:
+    """What a status other than 0 means, after the last lines on stderr."""
+    if any(sign in line for line in said for sign in (b"annot allocate", b"memory exhausted")):  # as Bash, jq and coreutils say it
+        return MemoryError()
+    last = said[-1] if said else b""
     if status < 0 or status > 128:
         number = -status if status < 0 else status - 128
         name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
@@ -106,8 +109,6 @@ def _error(status: int, last: bytes) -> Exception:
     except (ValueError, TypeError, KeyError, RecursionError):
         pass
     told = last.decode(errors="replace")
-    if "annot allocate" in told:
-        return MemoryError()
     return _failure("skill-error", f"{told} (status {status})" if told else f"the skill ended with status {status} and said nothing")
 
 

@@ -32,7 +32,7 @@ skillops_told() { # MESSAGE LINE: with the line of the test file that led here
   local frame line=$2
   for frame in "${!BASH_SOURCE[@]}"; do
     if [[ ${BASH_SOURCE[frame]} == "$SKILLOPS_FILE" ]]; then
-      ((frame > 1)) && [[ ${FUNCNAME[1]} != skillops_failed || $frame -gt 1 ]] && line=${BASH_LINENO[frame - 1]}
+      [[ $frame == 1 ]] || line=${BASH_LINENO[frame - 1]}
       break
     fi
   done

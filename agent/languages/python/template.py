@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pprint import pformat
 
-from agent.domain.schema import Json
 from agent.domain.skill import Manifest
+from agent.languages.document import document
 from agent.languages.python.analysis import formatted
-from agent.strict_yaml import dump
 
 _SKILL = '''
 """{title}
@@ -55,29 +53,6 @@ def test_says_so_where_it_has_no_answer():
     assert caught.value.code == "not-written-yet"
 """
 
-_DOCUMENT = """\
----
-{front}---
-
-# {name}
-
-{description}
-
-## Example
-
-Inputs:
-
-```json
-{inputs}
-```
-
-Outputs:
-
-```json
-{outputs}
-```
-"""
-
 
 def files(manifest: Manifest) -> dict[str, bytes]:
     """`SKILL.md`, `skill.py` (at the manifest's entrypoint) and its tests."""
@@ -86,19 +61,7 @@ def files(manifest: Manifest) -> dict[str, bytes]:
     module = manifest.entrypoint.removesuffix(".py").replace("/", ".")
     tests = _TESTS.format(examples=examples).replace("from skill import", f"from {module} import", 1)
     return {
-        "SKILL.md": _document(manifest).encode(),
+        "SKILL.md": document(manifest).encode(),
         manifest.entrypoint: formatted(_SKILL.format(title=title, examples=examples).lstrip()),
         f"tests/test_{module.rpartition('.')[2]}.py": formatted(tests.lstrip()),
     }
-
-
-def _document(manifest: Manifest) -> str:
-    front = dump({"name": manifest.name, "description": manifest.description})
-    example = manifest.examples[0]
-    return _DOCUMENT.format(
-        front=front, name=manifest.name, description=manifest.description.strip(), inputs=_shown(example.inputs), outputs=_shown(example.outputs)
-    )
-
-
-def _shown(value: Json) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)

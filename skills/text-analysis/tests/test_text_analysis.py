@@ -49,7 +49,7 @@ def test_counts_everything():
         "sentences": 3,
         "paragraphs": 2,
         "lines": 2,
-        "average_word_length": 3.71,
+        "average_word_length": 3.86,
         "average_sentence_length": 2.33,
         "reading_seconds": 2,
     }
@@ -100,12 +100,17 @@ def test_capitals_and_apostrophes_make_no_other_word():
         ("Visit example.com now", 1),
         ("行った。来た。", 2),
         ("Wait ... what", 2),
-        ('("Dr." is short)', 1),
+        ("(Dr. Who)", 1),
+        ("A very long sentence before it: Prof. Who", 1),
         ("Was it Dr? No.", 2),
     ],
 )
 def test_what_a_sentence_is(text, sentences):
     assert figure("sentences", text) == sentences
+
+
+def test_long_runs_take_no_long_time():
+    assert figure("sentences", "." * 30_000 + "x " + "Dr. " * 30_000) == 1
 
 
 def test_lines_and_paragraphs_that_are_empty_do_not_count():
@@ -174,5 +179,5 @@ def test_names_the_words_that_counted_once():
 
 
 def test_a_score_stays_within_its_bounds():
-    assert part("sentiment", "awful " * 10_000)["score"] == -1
-    assert part("sentiment", "great " * 10_000)["score"] == 1
+    assert part("sentiment", "awful " * 2_000)["score"] == -1
+    assert part("sentiment", "great " * 2_000)["score"] == 1

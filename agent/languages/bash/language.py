@@ -1,0 +1,71 @@
+"""Bash as a `Language`: what the parts of this package are to the rest of SkillOps."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from agent.domain.check import Finding, TestReport
+from agent.domain.skill import Manifest
+from agent.errors import Refused
+from agent.languages import front
+from agent.languages.bash import analysis, template, testing
+from agent.languages.bash.toolchain import program, versions
+from agent.ports import Sandbox, SandboxSpec
+
+ADAPTER = Path(__file__).with_name("command.py")
+_NONE = "A Bash skill has no dependencies: its tools are Bash, coreutils and jq."
+
+
+class BashLanguage:
+    """`Language` for Bash. A skill is run once for each call, with Bash, coreutils and jq of this machine."""
+
+    name, entrypoint = "bash", "skill.sh"
+
+    def template(self, manifest: Manifest) -> dict[str, bytes]:
+        return template.files(manifest)
+
+    def digest(self) -> str:
+        """Over the versions of Bash and jq, and the shim's bytes."""
+        hashed = hashlib.sha256(f"{sys.version}\n{versions()}".encode())
+        for path in (*front.SHIM, ADAPTER):
+            hashed.update(path.read_bytes())
+        return "sha256:" + hashed.hexdigest()
+
+    def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
+        """Fills `target` with `code/`, the shim and `service.json`. CouldNotTell where Bash or jq are missing."""
+        bash = program("bash")
+        program("jq")
+        front.copy_code(root, manifest, target)
+        self.lock(manifest)
+        front.copy_shim(target)
+        shutil.copyfile(ADAPTER, target / ADAPTER.name)
+        front.write_service(manifest, target, adapter=ADAPTER.stem, bash=bash)
+
+    def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
+        return front.spec(artifact, manifest, socket_folder)
+
+    def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        return testing.run_tests(root, manifest, sandbox, mutants=mutants, seed=seed, gut=gut)
+
+    def tidy(self, root: Path) -> None:
+        analysis.tidy(root)
+
+    def style(self, root: Path) -> tuple[Finding, ...]:
+        return analysis.style(root)
+
+    def security(self, root: Path) -> tuple[Finding, ...]:
+        return analysis.security(root)
+
+    def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
+        return tuple(
+            Finding(message=f"{pin!r}: {_NONE}", rule="dependency", path=f"skills/{manifest.name}/skill.yaml") for pin in manifest.dependencies
+        )
+
+    def lock(self, manifest: Manifest) -> dict[str, bytes]:
+        """There is nothing to lock; Refused where the manifest names dependencies."""
+        if manifest.dependencies:
+            raise Refused(_NONE, next_step="Empty `dependencies` in skill.yaml.")
+        return {}

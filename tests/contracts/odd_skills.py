@@ -1,0 +1,215 @@
+"""For each language a skill that misbehaves as it is told in `do`, what a caller is to be told of it, and skills that cannot be loaded."""
+
+from __future__ import annotations
+
+PYTHON = """
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+
+class TooOld(Exception):
+    code = "too-old"
+
+
+class Shouting(Exception):
+    code = "NOT A CODE"
+
+
+def execute(inputs, context):
+    do = inputs.get("do")
+    print("printed", do)
+    if do == "context":
+        return {"context": context}
+    if do == "where":
+        return {"cwd": os.getcwd(), "unit": os.environ["UNIT"]}
+    if do == "spy":
+        open(f"/proc/{os.getppid()}/mem", "rb").close()
+    return ODD[do]()
+
+
+def raising(error):
+    raise error
+
+
+def sleepers():
+    running = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            running += open(f"/proc/{pid}/cmdline", "rb").read().startswith(b"sleep")
+        except OSError:
+            pass
+    return {"running": running}
+
+
+ODD = {
+    "value": lambda: raising(ValueError("text is empty")),
+    "key": lambda: raising(KeyError("text")),
+    "code": lambda: raising(TooOld("before 1970")),
+    "shout": lambda: raising(Shouting("x")),
+    "exit": lambda: sys.exit(3),
+    "hard exit": lambda: os._exit(3),
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "memory": lambda: {"n": len(bytearray(2_000_000_000))},
+    "hang": lambda: os.execvp("sleep", ["sleep", "3600"]),
+    "leave": lambda: {"pid": subprocess.Popen(["sleep", "3600"]).pid},
+    "sleepers": sleepers,
+    "list": lambda: [1],
+    "set": lambda: {"a": {1}},
+    "nan": lambda: {"a": float("nan")},
+    "large": lambda: {"a": "x" * (9 * 2**20)},
+    "deep": lambda: raising(RecursionError("deep")),
+    "fine": lambda: {"a": 1},
+}
+"""
+
+BASH = r"""
+set -euo pipefail
+
+fail() {
+  jq -cn --arg code "$1" --arg message "$2" '{code: $code, message: $message}' >&2
+  exit "${3:-1}"
+}
+
+do=$(jq -r '.do // ""')
+echo "printed $do" >&2
+case $do in
+  context) jq -cn --argjson context "$SKILL_CONTEXT" '{context: $context}' ;;
+  where) jq -cn --arg cwd "$PWD" --arg unit "$UNIT" '{cwd: $cwd, unit: $unit}' ;;
+  code) fail too-old 'before 1970' ;;
+  status) fail too-old 'before 1970' 77 ;;
+  shout) fail 'NOT A CODE' x ;;
+  said) echo 'something went wrong' >&2; exit 4 ;;
+  silent) exec 2>/dev/null; exit 3 ;;
+  unset) echo "$nothing" ;;
+  segfault) kill -SEGV $$ ;;
+  memory) head -c 900000000 /dev/zero | tail -c 900000000 | wc -c ;;
+  hang) sleep 3600 ;;
+  leave) sleep 3600 & echo '{}' ;;
+  sleepers) jq -cn --argjson running "$(grep -lsa '^sleep' /proc/[0-9]*/cmdline | wc -l)" '{running: $running}' ;;
+  list) echo '[1]' ;;
+  text) echo 'hello' ;;
+  nothing) : ;;
+  twice) echo '{}{}' ;;
+  nan) echo '{"a": NaN}' ;;
+  large) head -c 9437184 /dev/zero | tr '\0' x | jq -R '{a: .}' ;;
+  endless) while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done ;;
+  fine) echo '{"a": 1}' ;;
+  *) fail skill-error "unknown: $do" ;;
+esac
+"""
+
+NODE = """
+const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+
+const ODD = {
+  context: (context) => ({ context }),
+  where: () => ({ cwd: process.cwd(), unit: process.env.UNIT }),
+  code: () => { throw Object.assign(new Error('before 1970'), { code: 'too-old' }); },
+  key: () => { throw new TypeError('text'); },
+  shout: () => { throw Object.assign(new Error('x'), { code: 'NOT A CODE' }); },
+  thrown: () => { throw 'a text'; },
+  rejected: () => new Promise((_, reject) => setTimeout(() => reject(new Error('later')), 10)),
+  unhandled: () => new Promise(() => setTimeout(() => { throw new Error('in a timer'); }, 10)),
+  never: () => new Promise(() => {}),
+  exit: () => process.exit(3),
+  'exit 0': () => process.exit(0),
+  segfault: () => process.kill(process.pid, 'SIGSEGV'),
+  memory: () => { const all = []; for (;;) all.push(new Array(100000).fill(all.length)); },
+  buffers: () => ({ n: Buffer.alloc(2_000_000_000).length }),
+  hang: () => { for (;;); },
+  leave: () => { spawn('sleep', ['3600'], { stdio: 'inherit' }); return {}; },
+  sleepers: () => {
+    const read = (pid) => { try { return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8'); } catch { return ''; } };
+    return { running: fs.readdirSync('/proc').filter((pid) => /^[0-9]+$/.test(pid) && read(pid).startsWith('sleep')).length };
+  },
+  list: () => [1],
+  nothing: () => undefined,
+  bigint: () => ({ a: 1n }),
+  nan: () => ({ a: [NaN] }),
+  circular: () => { const a = {}; a.a = a; return a; },
+  large: () => ({ a: 'x'.repeat(9 * 2 ** 20) }),
+  deep: () => { const down = () => 1 + down(); return { a: down() }; },
+  fine: () => ({ a: 1 }),
+};
+
+exports.execute = async (inputs, context) => {
+  console.log('printed', inputs.do);
+  return (ODD[inputs.do] ?? (() => { throw new Error('unknown'); }))(context);
+};
+"""
+
+ODD = {"python": PYTHON, "bash": BASH, "node": NODE}
+ERRORS = {
+    "python": {
+        "value": ("invalid-inputs", "text is empty"),
+        "key": ("skill-error", "KeyError: 'text'"),
+        "code": ("too-old", "before 1970"),
+        "shout": ("skill-error", "Shouting: x"),
+        "exit": ("skill-error", "SystemExit: 3"),
+        "hard exit": ("crashed", "exit code 3"),
+        "segfault": ("crashed", "SIGSEGV"),
+        "memory": ("out-of-memory", "resources.memory"),
+        "list": ("bad-outputs", "list"),
+        "set": ("bad-outputs", "set"),
+        "nan": ("bad-outputs", "JSON"),
+        "large": ("bad-outputs", "larger"),
+        "deep": ("skill-error", "RecursionError"),
+        "spy": ("skill-error", "PermissionError"),
+    },
+    "bash": {
+        "code": ("too-old", "before 1970"),
+        "status": ("too-old", "before 1970"),
+        "shout": ("skill-error", "NOT A CODE"),
+        "said": ("skill-error", "something went wrong (status 4)"),
+        "silent": ("skill-error", "printed silent (status 3)"),
+        "unset": ("skill-error", "unbound variable"),
+        "segfault": ("crashed", "SIGSEGV"),
+        "memory": ("out-of-memory", "resources.memory"),
+        "list": ("bad-outputs", "list"),
+        "text": ("bad-outputs", "'hello"),
+        "nothing": ("bad-outputs", "nothing was printed"),
+        "twice": ("bad-outputs", "not one JSON object"),
+        "nan": ("bad-outputs", "JSON"),
+        "large": ("bad-outputs", "larger"),
+        "endless": ("bad-outputs", "larger"),
+    },
+    "node": {
+        "code": ("too-old", "before 1970"),
+        "key": ("skill-error", "TypeError: text"),
+        "shout": ("skill-error", "Error: x"),
+        "thrown": ("skill-error", "a text"),
+        "rejected": ("skill-error", "later"),
+        "unhandled": ("skill-error", "in a timer"),
+        "never": ("crashed", "nothing left to do"),
+        "exit": ("crashed", "exit code 3"),
+        "exit 0": ("crashed", "exit code 0"),
+        "segfault": ("crashed", "SIGSEGV"),
+        "memory": ("out-of-memory", "resources.memory"),
+        "buffers": ("out-of-memory", "resources.memory"),
+        "list": ("bad-outputs", "array"),
+        "nothing": ("bad-outputs", "undefined"),
+        "bigint": ("bad-outputs", "BigInt"),
+        "nan": ("bad-outputs", "JSON"),
+        "circular": ("bad-outputs", "circular"),
+        "large": ("bad-outputs", "larger"),
+        "deep": ("skill-error", "RangeError"),
+    },
+}
+BROKEN = [
+    ("python", "import nothing_like_it\n", "No module named 'nothing_like_it'"),
+    ("python", "def execute(:\n", "SyntaxError"),
+    ("python", "x = 1\n", "no function execute"),
+    ("python", "raise SystemExit(0)\n", "SystemExit"),
+    ("python", "import os\nos._exit(0)\n", "died"),
+    ("bash", "if true; then\n", "syntax error"),
+    ("node", "require('nothing-like-it');\n", "nothing-like-it"),
+    ("node", "exports.execute = (;\n", "SyntaxError"),
+    ("node", "exports.x = 1;\n", "no function execute"),
+    ("node", "throw new Error('at load');\n", "at load"),
+    ("node", "process.exit(0);\n", "died"),
+]

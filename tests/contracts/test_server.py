@@ -1,0 +1,187 @@
+"""What every language's server keeps to: the wire contract, and what a call may do without harm to the next."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.caller import call, execute, health
+from agent.domain.invocation import Invocation, Reply
+from agent.domain.release import Endpoint
+from agent.languages.bash import BashLanguage
+from agent.languages.python import PythonLanguage
+from agent.ports import Language
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from tests.builders import a_manifest
+from tests.contracts.odd_skills import BROKEN, ERRORS, ODD
+
+pytestmark = pytest.mark.bubblewrap
+LANGUAGES: dict[str, Language] = {language.name: language for language in (PythonLanguage(), BashLanguage())}
+
+
+@contextmanager
+def running(folder: Path, language: Language, source: str | dict[str, str], **traits: Any) -> Iterator[Endpoint]:
+    """The skill with that source, served in the sandbox; healthy or not."""
+    root, artifact, sockets = folder / "word-count", folder / "artifact", folder / "sockets"
+    artifact.mkdir()
+    sockets.mkdir()
+    for name, text in ({language.entrypoint: source} if isinstance(source, str) else source).items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    manifest = a_manifest(**{"runtime": language.name, "entrypoint": language.entrypoint, **traits})
+    language.prepare(root, manifest, artifact)
+    process = BubblewrapSandbox().start(language.server(artifact, manifest, sockets), log=folder / "log")
+    endpoint = Endpoint(socket=str(sockets / "skill.sock"))
+    try:
+        until = time.monotonic() + 20
+        while health(endpoint, 5)[0] in ("", "starting") and time.monotonic() < until:
+            time.sleep(0.01)
+        yield endpoint
+    finally:
+        process.stop(0.1)
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def language(request) -> Language:
+    return LANGUAGES[request.param]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory, language) -> Iterator[Endpoint]:
+    traits = {"environment": {"UNIT": "metre"}, "resources": {"timeout": "5s"}}
+    with running(tmp_path_factory.mktemp("odd"), language, ODD[language.name], **traits) as endpoint:
+        yield endpoint
+
+
+def asked(endpoint: Endpoint, do: str, deadline: float = 5.0) -> Reply:
+    return execute(endpoint, Invocation(skill="word-count", inputs={"do": do}, request_id="r1", caller="ada", deadline_seconds=deadline))
+
+
+def test_whatever_the_skill_does_is_an_error_with_a_code(odd, language):
+    for do, (code, message) in ERRORS[language.name].items():
+        reply = asked(odd, do)
+        assert (do, reply.success, reply.error_code) == (do, False, code)
+        assert message in reply.error_message
+        assert asked(odd, "fine").outputs == {"a": 1}
+
+
+def test_the_callers_deadline_holds(odd):
+    reply = asked_within(odd, 0.3)
+    assert reply["error"]["code"] == "timeout"
+
+
+def asked_within(endpoint: Endpoint, deadline: float) -> dict[str, Any]:
+    _, body = call(endpoint, "POST", "/execute", json.dumps({"inputs": {"do": "hang"}, "context": {"deadline": deadline}}).encode(), 20)
+    return json.loads(body)
+
+
+def test_the_manifests_timeout_holds_where_the_caller_would_wait_longer(tmp_path, language):
+    with running(tmp_path, language, ODD[language.name], resources={"timeout": "1s"}) as endpoint:
+        assert asked_within(endpoint, 600)["error"]["code"] == "timeout"
+
+
+def test_what_a_call_leaves_running_dies_with_it(odd):
+    assert asked(odd, "leave").success
+    assert asked_within(odd, 0.2)["error"]["code"] == "timeout"
+    until = time.monotonic() + 10
+    while (left := asked(odd, "sleepers").outputs["running"]) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert left == 0
+
+
+def test_the_skill_gets_the_context_and_its_environment(odd):
+    assert asked(odd, "context").outputs["context"] == {"request_id": "r1", "deadline": 5.0, "traceparent": "", "caller": "ada"}
+    assert asked(odd, "where").outputs == {"cwd": "/skill/code", "unit": "metre"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/execute", b"", 400, "bad-request"),
+        ("POST", "/execute", b"{", 400, "bad-request"),
+        ("POST", "/execute", b"[]", 400, "bad-request"),
+        ("POST", "/execute", b'{"inputs": 1}', 400, "bad-request"),
+        ("POST", "/execute", b'{"inputs": {}, "context": []}', 400, "bad-request"),
+        ("POST", "/execute", b'{"inputs": {"a": NaN}}', 400, "bad-request"),
+        ("POST", "/execute", b'{"inputs": {"a": ' + b"9" * 5000 + b"}}", 400, "bad-request"),
+        ("POST", "/execute", b'{"inputs": ' + b"[" * 100_000, 400, "bad-request"),
+        ("POST", "/execute", b"\xff\xfe", 400, "bad-request"),
+        ("POST", "/execute", b"x" * (8 * 2**20 + 1), 413, "too-large"),
+        ("POST", "/elsewhere", b"{}", 404, "not-found"),
+        ("GET", "/execute", None, 405, "bad-request"),
+        ("PUT", "/execute", b"{}", 405, "bad-request"),
+        ("POST", "/health", b"", 405, "bad-request"),
+        ("BREW", "/execute", None, 405, "bad-request"),
+    ],
+)
+def test_a_wrong_request_gets_a_clean_error(odd, method, path, body, status, code):
+    got, answer = call(odd, method, path, body, 20)
+    assert (got, Reply.parse(answer).error_code) == (status, code)
+
+
+@pytest.mark.parametrize("junk", [b"\x00\xff\r\n\r\n", b"POST /execute\r\n\r\n", b"POST /execute HTTP/9.9\r\n\r\n", b"A" * 70_000 + b"\r\n"])
+def test_what_is_not_http_gets_a_clean_error(odd, junk):
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(10)
+        line.connect(odd.socket)
+        line.sendall(junk)
+        answer = line.makefile("rb").read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4") or head.startswith(b"HTTP/1.1 505")
+    assert Reply.parse(body).error_code == "bad-request"
+
+
+def test_a_connection_is_kept_for_the_next_call(odd):
+    request = b'POST /execute HTTP/1.1\r\nHost: skill\r\nContent-Length: 24\r\n\r\n{"inputs":{"do":"fine"}}'
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(10)
+        line.connect(odd.socket)
+        replies = []
+        for _ in range(2):
+            line.sendall(request)
+            replies.append(line.recv(65536))
+    assert replies[0] == replies[1] and replies[0].startswith(b"HTTP/1.1 200 ")
+
+
+def test_many_calls_at_once_are_all_answered(odd):
+    with ThreadPoolExecutor(40) as pool:
+        replies = list(pool.map(lambda _: asked(odd, "fine", 20.0), range(80)))
+    assert {reply.success for reply in replies} == {True}
+
+
+def test_health_and_metrics(odd):
+    status, body = call(odd, "GET", "/health", None, 5)
+    assert (status, json.loads(body)) == (200, {"status": "healthy", "name": "word-count", "version": "1.0.0"})
+
+    def count(name: str) -> float:
+        lines = call(odd, "GET", "/metrics", None, 5)[1].decode().splitlines()
+        return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
+
+    before = count("skill_calls_total"), count("skill_errors_total")
+    asked(odd, "fine")
+    asked(odd, "key")
+    assert (count("skill_calls_total"), count("skill_errors_total")) == (before[0] + 2, before[1] + 1)
+    assert count("skill_calls_in_flight") == 0
+
+
+@pytest.mark.parametrize(("name", "source", "reason"), [case for case in BROKEN if case[0] in LANGUAGES])
+def test_a_skill_that_cannot_be_loaded_is_unhealthy_and_says_why(tmp_path, name, source, reason):
+    with running(tmp_path, LANGUAGES[name], source) as endpoint:
+        status, body = call(endpoint, "GET", "/health", None, 5)
+        assert status == 503 and reason in json.loads(body)["reason"]
+        status, body = call(endpoint, "POST", "/execute", b'{"inputs": {}}', 5)
+        assert status == 503 and Reply.parse(body).error_code == "unhealthy"
+
+
+def test_what_a_skill_prints_goes_to_the_log(tmp_path, language):
+    with running(tmp_path, language, ODD[language.name]) as endpoint:
+        asked(endpoint, "printing")
+    assert "printed printing" in (tmp_path / "log").read_text()

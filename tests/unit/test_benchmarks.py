@@ -1,0 +1,93 @@
+"""The benchmarks work and say what they should. Nothing here depends on how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import __main__ as command
+from tests.benchmarks import bench_help, bench_pipeline, bench_registry, bench_release, bench_sandbox
+from tests.benchmarks.row import Row, alternated, table
+
+
+def test_a_ratio_at_its_target_is_met_and_one_above_is_not() -> None:
+    row = Row("release", 30.0, "ms", 3.0, reference=10.0, against="at 10 skills")
+    assert (row.ratio, row.met) == (3.0, True)
+    assert not Row("release", 30.1, "ms", 3.0, reference=10.0).met
+
+
+def test_a_row_that_is_judged_by_itself_needs_no_reference() -> None:
+    assert Row("search", 9.9, "ms", 10.0, "ours").met
+    assert not Row("search", 10.1, "ms", 10.0, "ours", reference=100.0).met
+    assert not Row("release", 1.0, "ms", 3.0).met, "a ratio that could not be taken meets nothing"
+
+
+def test_the_table_tells_what_was_measured_and_what_it_is_made_of() -> None:
+    rows = [
+        Row("release", 31.4159, "ms", 3.0, reference=10.0, against="at 10 skills", parts={"ours": {"look": 1.25, "sync": 250.4}}),
+        Row("search", 0.5, "ms", 10.0, "ours"),
+    ]
+    lines = [line.split() for line in table(rows).splitlines()]
+    assert lines[0] == ["what", "ours", "reference", "ratio", "target", "met", "against"]
+    assert lines[2] == ["release", "31.4", "ms", "10", "ms", "3.14", "≤", "3", "NO", "at", "10", "skills"]
+    assert lines[3] == ["search", "0.5", "ms", "≤", "10", "ms", "yes"]
+    assert " ".join(lines[-1]) == "look 1.25, sync 250"
+
+
+def test_works_are_taken_in_turns() -> None:
+    done: list[str] = []
+    taken = alternated({"a": lambda: done.append("a"), "b": lambda: done.append("b")}, 2)
+    assert done == ["a", "b", "a", "b"]
+    assert taken.keys() == {"a", "b"} and min(taken.values()) >= 0
+
+
+def test_the_command_measures_what_is_named_and_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_help, "measure", lambda: [Row("skillops --help", 0.25, "s", 0.5, "ours", 0.125, "a bare start")])
+    command.main(["help", "--json", str(tmp_path / "bench.json")])
+    document = json.loads((tmp_path / "bench.json").read_text())
+    assert [(row["name"], row["ratio"], row["met"]) for row in document["rows"]] == [("skillops --help", 2.0, True)]
+    assert len(document["machine"]["load"]["before"]) == 3
+    assert "skillops --help" in capsys.readouterr().out
+
+
+def test_an_unknown_name_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.main(["speed"])
+    assert caught.value.code == 2 and "speed" in capsys.readouterr().err
+
+
+def test_help_is_measured_against_a_bare_start() -> None:
+    (row,) = bench_help.measure(rounds=1)
+    assert row.judged == "ours" and row.ours > 0 and row.ratio
+
+
+def test_search_is_measured_at_each_size() -> None:
+    rows = bench_registry.measure(sizes=(3, 12))
+    assert [row.name for row in rows] == ["search p99, 3 skills", "search p99, 12 skills"]
+    assert {"splice", "sync", "build"} <= rows[0].parts["ours"].keys()
+
+
+def test_releases_are_measured_against_the_fewest_skills() -> None:
+    (row,) = bench_release.measure(sizes=(2, 5), rounds=2)
+    assert (row.name, row.against) == ("release, 5 skills", "at 2 skills")
+    assert row.parts["ours"].keys() == {"look", "release", "sync"}
+
+
+@pytest.mark.bubblewrap
+def test_the_sandbox_is_measured_against_bare_bubblewrap() -> None:
+    (row,) = bench_sandbox.measure(rounds=1)
+    assert row.ratio and row.target == 1.3
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.slow
+def test_the_pipeline_is_measured_against_the_same_work_by_hand() -> None:
+    (row,) = bench_pipeline.measure(rounds=1, mutants=2)
+    stages, checks, hand = row.parts.values()
+    assert {"proposing", "checking", "merging", "releasing", "deploying", "invoking"} <= stages.keys()
+    assert len(checks) == 8
+    assert {"git", "ruff", "bandit", "detect-secrets", "tests", "gutted", "2 mutants", "server start", "calls"} == hand.keys()

@@ -1,0 +1,211 @@
+"""Who is let in: keys and their scopes, hosts, origins, rates; and what every answer carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agent.errors import SkillOpsError
+from agent.gateway.authority import TRUST, Authority
+from agent.gateway.limits import FAILURES, REST, Lane, Rates
+from agent.gateway.problems import CircuitOpen, TooMany, Unauthorized
+from agent.keys import Keys
+from tests.gateways import a_house
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic abc", "Bearer " + "x" * 10_000, "Bearer \u00e9", "bearer skillops_"])
+async def test_without_a_right_key_nothing_is_done(tmp_path: Path, header: str) -> None:
+    async with a_house(tmp_path) as house:
+        answer = await house.execute(headers={"authorization": header.encode("latin-1")})
+    assert code(answer) == (401, "unauthorized")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert house.skill.calls == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scopes", "status"),
+    [
+        ("POST", "/skills/word-count/execute", ["request"], 403),
+        ("POST", "/skills/word-count/execute", ["approve"], 403),
+        ("POST", "/skills/word-count/execute", ["invoke"], 200),
+        ("GET", "/skills", ["request"], 403),
+        ("GET", "/skills", ["invoke", "request"], 200),
+        ("GET", "/tools", ["request"], 403),
+        ("GET", "/requests", ["invoke"], 403),
+        ("GET", "/requests", ["request"], 200),
+        ("GET", "/proposals", ["invoke"], 403),
+        ("GET", "/skills/word-count/logs", ["invoke", "request", "approve"], 403),
+        ("GET", "/skills/word-count/logs", ["admin"], 200),
+        ("POST", "/builds", ["invoke", "request", "approve"], 403),
+        ("GET", "/nowhere", ["invoke"], 404),
+    ],
+)
+async def test_a_key_may_do_what_its_scopes_say(tmp_path: Path, method: str, path: str, scopes: list[str], status: int) -> None:
+    async with a_house(tmp_path) as house:
+        body = {"inputs": {"text": "a"}} if method == "POST" else None
+        answer = await house.client.request(method, path, json=body, headers=house.key(*scopes))
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert code(answer) == (403, "forbidden")
+        assert "skillops key create" in answer.json()["next_step"]
+
+
+async def test_a_key_that_was_revoked_is_refused_and_its_use_is_noted(tmp_path: Path) -> None:
+    clock, keys = Clock(), Keys(tmp_path / "keys.sqlite")
+    key, secret = keys.create("eve", ["invoke"])
+    authority = Authority(keys, clock)
+
+    assert authority.key(f"Bearer {secret}").name == "eve"
+    keys.revoke(key.id)
+    clock.now += TRUST
+
+    with pytest.raises(Unauthorized):
+        authority.key(f"Bearer {secret}")
+    assert keys.all()[0].used
+
+
+async def test_a_key_that_calls_too_often_is_told_to_wait(tmp_path: Path) -> None:
+    async with a_house(tmp_path, rate=0.01) as house:
+        answers = [await house.client.get("/skills") for _ in range(2)]
+        other = await house.client.get("/skills", headers=house.key("invoke"))
+    assert answers[0].status_code == 200
+    assert code(answers[-1]) == (429, "too-many-calls")
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert other.status_code == 200
+
+
+def test_a_bucket_fills_with_time() -> None:
+    clock = Clock()
+    rates = Rates(2, clock)
+    for _ in range(4):
+        rates.take("a")
+    with pytest.raises(TooMany):
+        rates.take("a")
+    clock.now += 0.5
+    rates.take("a")
+    with pytest.raises(TooMany):
+        rates.take("a")
+
+
+async def test_after_its_rest_one_call_tries_a_skill_and_its_answer_decides() -> None:
+    clock = Clock()
+    lane = Lane("word-count", 4, clock)
+
+    async def call(outcome: str | None) -> None:
+        async with lane.turn(1):
+            lane.heard(outcome)
+
+    for _ in range(FAILURES):
+        await call("crashed")
+    with pytest.raises(CircuitOpen):
+        await call(None)
+    clock.now += REST
+    await call("crashed")
+    with pytest.raises(CircuitOpen):
+        await call(None)
+    clock.now += REST
+    await call(None)
+    assert not lane.is_open
+    await call("no-words")
+
+
+async def test_what_a_skill_says_of_its_inputs_is_no_failure_of_the_skill() -> None:
+    lane = Lane("word-count", 4)
+    for _ in range(FAILURES * 2):
+        async with lane.turn(1):
+            lane.heard("no-words")
+    assert not lane.is_open
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "", "gateway.evil.example", "user@gateway", "gateway@evil.example", "[::1"])
+async def test_another_host_is_refused_whatever_the_key(tmp_path: Path, host: str) -> None:
+    async with a_house(tmp_path) as house:
+        answer = await house.client.get("/healthz", headers={"host": host})
+    assert code(answer) == (421, "wrong-host")
+
+
+@pytest.mark.parametrize("host", ["gateway", "GATEWAY", "gateway:8765"])
+async def test_its_own_host_is_let_in_on_any_port(tmp_path: Path, host: str) -> None:
+    async with a_house(tmp_path) as house:
+        assert (await house.client.get("/healthz", headers={"host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://gateway:9999", "gateway", "file://gateway", "http://gateway.evil.example", ""]
+)
+async def test_a_page_of_another_site_is_refused(tmp_path: Path, origin: str) -> None:
+    async with a_house(tmp_path) as house:
+        answer = await house.execute(headers={"origin": origin})
+    assert code(answer) == (403, "forbidden")
+    assert house.skill.calls == []
+
+
+@pytest.mark.parametrize("origin", ["http://gateway", "https://chat.example"])
+async def test_its_own_pages_and_those_of_the_setting_are_let_in(tmp_path: Path, origin: str) -> None:
+    async with a_house(tmp_path, origins=frozenset(["https://chat.example"])) as house:
+        assert (await house.execute(headers={"origin": origin})).status_code == 200
+
+
+async def test_probes_need_no_key_and_figures_only_on_loopback(tmp_path: Path) -> None:
+    async with a_house(tmp_path / "a") as house:
+        del house.client.headers["authorization"]
+        on_loopback = [(await house.client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")]
+    async with a_house(tmp_path / "b", on_loopback=False) as house:
+        del house.client.headers["authorization"]
+        elsewhere = [(await house.client.get(path)).status_code for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")]
+    assert on_loopback == [200] * 5
+    assert elsewhere == [200, 200, 401, 401, 401]
+
+
+async def test_every_answer_has_the_headers_that_keep_browsers_safe(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house:
+        answers = [await house.execute(), await house.client.get("/skills"), await house.client.get("/nowhere"), await house.client.get("/docs")]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-request-id"]
+
+
+async def test_a_fault_of_the_gateway_itself_is_a_problem_without_details(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the secret detail")
+
+    async with a_house(tmp_path) as house:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("agent.gateway.gateway.prepare", fail)
+            patch.setattr(house.place.parts.catalog, "entries", fail)
+            answers = [await house.execute(), await house.client.get("/skills")]
+    for answer in answers:
+        assert code(answer) == (503, "could-not-tell")
+        assert "secret" not in answer.text
+        assert answer.headers["x-request-id"] in answer.json()["next_step"]
+    assert "the secret detail" in caplog.text
+
+
+def test_each_code_of_the_command_has_a_status() -> None:
+    from agent import errors
+    from agent.gateway.problems import status_of
+
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SkillOpsError)]
+    plain = [kind for kind in kinds if kind not in (errors.InvalidFile, errors.InvocationFailed, SkillOpsError)]
+    assert {status_of(kind("x")) for kind in plain} == {400, 404, 409, 422, 500, 503}

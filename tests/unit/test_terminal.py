@@ -1,0 +1,101 @@
+"""A chat in the terminal shows what was answered while the person was away, and to what."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent.chats.terminal import Talk
+from agent.conversation import Result
+from agent.memory import Memory
+from agent.pipeline import Outcome
+
+
+class Place:
+    """A workplace whose agent answers `ok` to everything; `meanwhile` happens while it does."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.conversations, self.parts = SimpleNamespace(memory=memory), SimpleNamespace(user="ada")
+        self.meanwhile: Any = lambda: None
+
+    def ask(self, text: str, conversation: str | None) -> tuple[Result, Outcome]:
+        memory = self.conversations.memory
+        ident = conversation or memory.start("ada")
+        turn = say(memory, ident, text)
+        self.meanwhile()
+        answer(memory, turn, "ok")
+        return Result(conversation=ident, kind="answered", text="ok", turn=turn), Outcome()
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    return Memory(tmp_path / "conversations.sqlite")
+
+
+def say(memory: Memory, ident: str, text: str) -> int:
+    with memory.begun(ident, text, {}) as turn:
+        return turn
+
+
+def answer(memory: Memory, turn: int, text: str) -> None:
+    memory.answer(turn, text, {"kind": "answered", "turn": turn})
+
+
+def talk(memory: Memory, monkeypatch: pytest.MonkeyPatch, said: str = "", place: Place | None = None, **options: Any) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(said))
+    Talk(place or Place(memory), None, new=False, **options).go_on()  # type: ignore[arg-type]
+
+
+def test_a_chat_begins_with_all_that_was_said_since_the_persons_last_word(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ident = memory.start("ada")
+    turns = [say(memory, ident, f"task {number}") for number in range(3)]
+    for turn in turns:
+        memory.answer(turn, "I wait.", {"kind": "waits", "turn": turn}, pending={})
+    for turn in turns:
+        answer(memory, turn, f"answer {turn}")
+
+    talk(memory, monkeypatch)
+
+    shown = capsys.readouterr().err
+    assert "you: task" not in shown and "task 1\n" not in shown
+    assert "person: task 2" in shown
+    assert "agent (to “task 0”): answer 1" in shown
+    assert "agent: answer 3" in shown, "what answers the person's last word needs no quotation"
+
+
+def test_an_answer_that_comes_while_they_talk_is_shown_once_and_the_others_are_not_repeated(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ident = memory.start("ada")
+    earlier = say(memory, ident, "count")
+    place = Place(memory)
+    place.meanwhile = lambda: answer(memory, earlier, "Two.") if memory.undone(ident)[0].turn == earlier else None
+
+    talk(memory, monkeypatch, "hello\nhello again\n", place)
+
+    told = capsys.readouterr()
+    assert told.err.splitlines() == ["person: count", "agent (to “count”): Two."]
+    assert told.out.splitlines() == ["ok", "ok"]
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(memory, say(memory, memory.start("ada"), "[red]x[/]"), "\x1b[2Jgone")
+
+    talk(memory, monkeypatch)
+
+    shown = capsys.readouterr().err
+    assert "\x1b[2J" not in shown and "[red]x[/]" in shown
+
+
+def test_quiet_shows_nothing(memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    answer(memory, say(memory, memory.start("ada"), "count"), "Two.")
+
+    talk(memory, monkeypatch, "hello\n", quiet=True)
+
+    assert capsys.readouterr() == ("", "")
