@@ -43,7 +43,9 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """4 where something could not be told, 3 where a person is waited for, else 0."""
-        return CouldNotTell.exit_code if self.troubled else WaitsForPerson.exit_code if self.waiting else 0
+        if self.troubled or any(step.waiting_for == "machine" for _, step in self.waiting):
+            return CouldNotTell.exit_code
+        return WaitsForPerson.exit_code if self.waiting else 0
 
 
 class Pipeline:

@@ -7,32 +7,36 @@ byte), so a piece that the last stream held already is taken from there. The str
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 
 _PIECE = 2**15  # bytes at least; it then ends with the next mark, so that after a change the pieces fall in step again
 _MARK = b"00\n"  # the end of about every eightieth skill: a digest or object id that ends so
+_KEY = 64  # bytes of its start that a piece is looked up by
 
 
 class Deflate:
     """Gives the zlib stream of a header and `data`. Keeps the pieces of the last one."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, bytes] = {}
+        self._known: dict[bytes, tuple[bytes, bytes]] = {}  # the start of a piece to the piece and its stream
 
     def __call__(self, header: bytes, data: bytes) -> bytes:
-        known, pieces = self._known, [header, *_pieces(data)]
-        streams = {piece: known.get(piece) or _compressed(piece) for piece in pieces}
-        self._known = streams
-        return b"\x78\x01" + b"".join(streams[piece] for piece in pieces) + b"\x03\x00" + zlib.adler32(data, zlib.adler32(header)).to_bytes(4, "big")
+        before, known, streams, at = self._known, dict[bytes, tuple[bytes, bytes]](), [_compressed(header)], 0
+        while at < len(data):
+            start = data[at : at + _KEY]
+            piece, stream = before.get(start, (b"", b""))
+            if not piece or not data.startswith(piece, at):
+                piece = _cut(data, at)
+                stream = _compressed(piece)
+            known[start] = piece, stream
+            streams.append(stream)
+            at += len(piece)
+        self._known = known
+        return b"\x78\x01" + b"".join(streams) + b"\x03\x00" + zlib.adler32(data, zlib.adler32(header)).to_bytes(4, "big")
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(data):
-        mark = data.find(_MARK, at + _PIECE)
-        end = len(data) if mark < 0 else mark + len(_MARK)
-        yield data[at:end]
-        at = end
+def _cut(data: bytes, at: int) -> bytes:
+    mark = data.find(_MARK, at + _PIECE)
+    return data[at:] if mark < 0 else data[at : mark + len(_MARK)]
 
 
 def _compressed(piece: bytes) -> bytes:

@@ -13,7 +13,7 @@ from agent.forges.git_names import odd_name
 BIGGEST = 2**20  # bytes of a blob that `files` gives
 TREE, FILE, PROGRAM, LINK, SUBMODULE = "40000", "100644", "100755", "120000", "160000"
 _ENTRY = re.compile(rb"(\d+) ([^\0]+)\0(.{20})", re.DOTALL)
-_NAME, _OBJECT_ID = re.compile(rb"\d+ ([^\0]+)\0.{20}", re.DOTALL), re.compile(rb"\d+ [^\0]+\0(.{20})", re.DOTALL)
+_BETWEEN_NAMES = re.compile(rb"\0(.{20})(?:\d+ )?", re.DOTALL)  # the first one's object id, the second one's mode
 
 Nested = dict[str, Any]  # name to bytes (a file), None (deleted) or Nested (a folder)
 
@@ -51,8 +51,9 @@ class Trees:
 
     def names(self, tree: str) -> dict[str, str]:
         """Shown name to object id. Ten thousand take a few milliseconds: there is no object for each but its two strings."""
-        data = self._door.data(tree)
-        names, object_ids = (pattern.findall(data) for pattern in (_NAME, _OBJECT_ID))
+        _, _, data = self._door.data(tree).partition(b" ")
+        parts = _BETWEEN_NAMES.split(data)
+        names, object_ids = parts[:-1:2], parts[1::2]
         return dict(zip(shown(b"\0".join(names)).split("\0"), map(bytes.hex, object_ids), strict=True)) if names else {}
 
     def files(self, tree: str, prefix: str = "") -> dict[str, bytes]:

@@ -152,7 +152,7 @@ def test_several_go_in_with_one_commit_and_the_others_keep_every_byte(home: Home
 
 @pytest.mark.parametrize(
     ("manifest", "told"),
-    [(b"name: [", "skill.yaml:1"), (None, "word-count/skill.yaml"), (b"other-count", "other-count lies in the folder word-count")],
+    [(b"name: [\n", r"skill\.yaml:\d"), (None, "word-count/skill.yaml"), (b"other-count", "other-count lies in the folder word-count")],
 )
 def test_a_folder_that_is_no_skill_is_told_with_its_file(home: Home, manifest: bytes | None, told: str) -> None:
     if manifest == b"other-count":
