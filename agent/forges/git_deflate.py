@@ -10,7 +10,7 @@ import zlib
 
 _PIECE = 2**15  # bytes at least; it then ends with the next mark, so that after a change the pieces fall in step again
 _MARK = b"00\n"  # the end of about every eightieth skill: a digest or object id that ends so
-_KEY = 64  # bytes of its start that a piece is looked up by
+_KEY = 256  # bytes of its start that a piece is looked up by: more than the lines that skills have in common
 
 
 class Deflate:
