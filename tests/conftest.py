@@ -22,10 +22,23 @@ def bubblewrap_works() -> bool:
     return shutil.which("bwrap") is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def bash_tools_are_here() -> bool:
+    return all(shutil.which(tool) for tool in ("bash", "shellcheck", "jq"))
+
+
+# Each marker that needs something of the machine: whether it is here, and how to get it.
+ENGINES = {
+    "bubblewrap": (bubblewrap_works, "bubblewrap does not work here (apt-get install bubblewrap)"),
+    "bash_tools": (bash_tools_are_here, "the tools for Bash skills are not here (apt-get install shellcheck jq)"),
+}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    marked = [item for item in items if item.get_closest_marker("bubblewrap")]
-    if not marked or os.environ.get("SKILLOPS_TEST_ENGINES") == "required" or bubblewrap_works():
+    if os.environ.get("SKILLOPS_TEST_ENGINES") == "required":
         return
-    reason = "bubblewrap does not work here (apt-get install bubblewrap); SKILLOPS_TEST_ENGINES=required makes this a failure"
-    for item in marked:
-        item.add_marker(pytest.mark.skip(reason=reason))
+    for marker, (is_here, why) in ENGINES.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked and not is_here():
+            reason = f"{why}; SKILLOPS_TEST_ENGINES=required makes this a failure"
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -55,12 +55,13 @@ def spec(
     argv: tuple[str, ...] = (interpreter(), "-E", "-s", "-S", f"{INSIDE}/server.py", f"{SOCKETS}/skill.sock"),
     mounts: tuple[Mount, ...] = base_mounts(),
     env: Mapping[str, str] | None = None,
+    memory: int = 0,
 ) -> SandboxSpec:
-    """How to start what lies in `artifact`."""
+    """How to start what lies in `artifact`. `memory`: bytes that the language needs for itself."""
     return SandboxSpec(
         argv=argv,
         mounts=(*mounts, Mount(source=artifact, target=INSIDE), Mount(source=socket_folder, target=SOCKETS, writable=True)),
         env={**manifest.environment, "TZ": "UTC", **(env or {})},
         cwd=f"{INSIDE}/code",
-        limits=Limits(memory=SERVER_MEMORY + manifest.resources.memory_bytes, processes=SERVER_PROCESSES),
+        limits=Limits(memory=SERVER_MEMORY + memory + manifest.resources.memory_bytes, processes=SERVER_PROCESSES),
     )

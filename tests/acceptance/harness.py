@@ -10,6 +10,7 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from agent.domain.check import CheckResult, Subject
 from agent.domain.check import Outcome as CheckOutcome
 from agent.domain.event import Event
 from agent.domain.invocation import Invocation
+from agent.domain.progress import TRANSITIONS, State
 from agent.domain.proposal import DEPLOY_FAILED, HOLD, OUT_OF_BUDGET, Proposal
 from agent.domain.registry import Entry
 from agent.domain.release import Service
@@ -217,7 +219,12 @@ class Home:
         return self.forge.open_request(draft).number
 
     def run(self, request: int | None = None, *, once: bool = False) -> Outcome:
-        return self.place.pipeline.run(Work(request=request) if request else None, once=once)
+        """A run, each of whose steps has to be one of the table of progress; a push brings a proposal back to its beginning at any time."""
+        outcome = self.place.pipeline.run(Work(request=request) if request else None, once=once)
+        for work in {work for work, _ in outcome.moved}:
+            states = [step.state for other, step in outcome.moved if other == work]
+            assert [(one, then) for one, then in pairwise(states) if then not in (*TRANSITIONS[one], State.PROPOSED)] == []
+        return outcome
 
     def says(self, verdict: Any, number: int, why: str = "because", person: str = "bob") -> None:
         """What `skillops approve`, `reject` and `revise` do."""

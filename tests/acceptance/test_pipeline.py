@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from agent.domain.progress import TRANSITIONS, Stage, State
+from agent.domain.progress import Stage
 from agent.domain.proposal import OUT_OF_BUDGET
 from agent.domain.skill import WITNESS_PATH
 from agent.errors import ModelUnavailable, Refused
@@ -90,8 +89,6 @@ def test_a_request_becomes_a_deployed_skill_that_answers(founded: Founding) -> N
     assert stages(outcome) == [
         Stage.ASSESS, Stage.PROPOSE, Stage.CHECK, Stage.REVIEW, Stage.MERGE, Stage.RELEASE, Stage.DEPLOY, Stage.REPORT,
     ]  # fmt: skip
-    states = [step.state for _, step in outcome.moved] + [State.CLOSED]
-    assert [(one, next) for one, next in pairwise(states) if next not in TRANSITIONS[one]] == []
     assert (outcome.exit_code, home.forge.request(number).closed_as) == (0, "done")
     entry = home.registry().skills[0]
     assert (home.registry().revision, entry.name, entry.version) == (1, "word-count", "1.0.0")

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from agent.domain.check import CheckResult, Subject
 from agent.domain.event import Event
 from agent.domain.progress import Stage
 from agent.domain.proposal import AUTHOR, HOLD, OVERTAKEN
 from agent.errors import CouldNotTell, HeadMoved, ModelUnavailable, Refused
 from agent.pipeline import MOVES, Outcome
+from agent.ports import Workbench
 from agent.situation import Work
 from agent.stages.proposing import propose_rollback
-from tests.acceptance.harness import CODE, Home, a_contract, a_draft, an_assessment, answers, witness_cases
+from tests.acceptance.harness import CODE, Home, PassingCheck, a_contract, a_draft, an_assessment, answers, witness_cases
 
 VAGUE = {"verdict": "vague", "reason": "it could mean two things", "question": "Do hyphens part words?"}
 
@@ -462,6 +464,27 @@ def test_an_answer_that_could_not_be_used_is_paid_for_in_the_trail(tmp_path: Pat
     stumbled = home.ledger("stumbled")[0]
     assert (stumbled.tokens, stumbled.cost, stumbled.data) == (70, 0.7, {"code": "model-unavailable"})
     assert home.parts.ledger.spent(number).tokens == 10 + 70, "the assessment's and the witness's"
+
+
+def test_a_check_that_could_not_tell_waits_for_the_machine_and_is_looked_at_again_after_retry(home: Home) -> None:
+    def cannot(subject: Subject, bench: Workbench) -> CheckResult:
+        raise CouldNotTell("bubblewrap is missing.", next_step="apt-get install bubblewrap")
+
+    passing, broken = home.parts.checks, PassingCheck("tests")
+    broken.run = cannot  # type: ignore[method-assign]
+    home.change(checks=tuple(broken if check.name == "tests" else check for check in passing))
+    home.request()
+
+    outcome = home.run()
+
+    assert (outcome.exit_code, [step.waiting_for for _, step in outcome.waiting]) == (4, ["machine"])
+    assert "bubblewrap is missing." in outcome.waiting[0][1].why
+    home.says("approve", home.proposal().number)
+    assert home.run().exit_code == 4, "no approval stands for a check"
+
+    home.change(checks=passing)
+    home.retry(home.proposal().number)
+    assert home.run().exit_code == 0
 
 
 def test_what_is_in_trouble_is_left_alone_for_the_rest_of_the_run(tmp_path: Path) -> None:

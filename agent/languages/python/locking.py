@@ -11,14 +11,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from agent.domain.check import Finding
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
+from agent.languages.names import look_alikes
 
 LOCK = "requirements.lock"
+_KNOWN = Path(__file__).with_name("known_names.txt")
 PIP_SECONDS = 300.0
 _PIN = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?P<extras>\[[A-Za-z0-9_,. -]+\])?==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)"
@@ -44,12 +45,6 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@cache
-def known_names() -> frozenset[str]:
-    """Widely used distributions: the names that look-alikes are made of."""
-    return frozenset(Path(__file__).with_name("known_names.txt").read_text().split())
-
-
 def findings(root: Path, manifest: Manifest) -> tuple[Finding, ...]:
     """What is wrong with the pins and their lock file."""
     folder = f"skills/{manifest.name}"
@@ -58,7 +53,7 @@ def findings(root: Path, manifest: Manifest) -> tuple[Finding, ...]:
     for pin in manifest.dependencies:
         if match := _PIN.fullmatch(pin):
             pins[normalised(match["name"])] = match["version"]
-            found += _names(normalised(match["name"]), f"{folder}/skill.yaml", None)
+            found += look_alikes(normalised(match["name"]), _KNOWN, f"{folder}/skill.yaml")
         else:
             found.append(Finding(message=f"{pin!r} is not pinned as name==version", rule="unpinned", path=f"{folder}/skill.yaml"))
     path = root / LOCK
@@ -86,28 +81,9 @@ def _lock_findings(lines: list[Locked], pins: dict[str, str], path: str) -> Iter
             yield Finding(message=message, rule="lock", path=path, line=entry.line)
         seen[entry.name] = entry.version
         if entry.name not in pins:
-            yield from _names(entry.name, path, entry.line)
+            yield from look_alikes(entry.name, _KNOWN, path, entry.line)
     for name in pins.keys() - seen.keys():
         yield Finding(message=f"{name} is pinned in skill.yaml and not locked", rule="lock", path=path)
-
-
-def _names(name: str, path: str, line: int | None) -> Iterator[Finding]:
-    if name in known_names():
-        return
-    if near := next((known for known in sorted(known_names()) if _one_apart(name, known)), None):
-        yield Finding(message=f"{name} looks like {near}, a well-known name: is it the one that is meant?", rule="look-alike", path=path, line=line)
-    else:
-        yield Finding(message=f"{name} is not among the widely used names", rule="unknown-name", path=path, line=line, level="note")
-
-
-def _one_apart(left: str, right: str) -> bool:
-    """Whether one letter added, dropped or changed, or two neighbours swapped, makes one of the other."""
-    if left == right or abs(len(left) - len(right)) > 1:
-        return False
-    shared = next((index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-    rest, other = left[shared:], right[shared:]
-    swapped = len(rest) > 1 and rest[1::-1] + rest[2:] == other
-    return swapped or rest[1:] == other or rest == other[1:] or rest[1:] == other[1:]
 
 
 def _read(text: str) -> Iterator[Locked]:

@@ -1,0 +1,69 @@
+"""Node as a `Language`: what the parts of this package are to the rest of SkillOps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from agent.domain.check import Finding, TestReport
+from agent.domain.skill import Manifest
+from agent.languages import front
+from agent.languages.node import analysis, locking, template, testing
+from agent.languages.node.toolchain import HERE, base_mounts, node, version
+from agent.ports import Sandbox, SandboxSpec
+
+SHIM = ("server.js", "worker.js")
+PROCESSES_MEMORY = 10 * 64 * 2**20  # bytes: what Node itself takes, for the calls at once and those that wait for one (server.js)
+
+
+class NodeLanguage:
+    """`Language` for Node. `cache` holds installed dependencies by the digest of their lock file, and eslint."""
+
+    name, entrypoint = "node", "skill.js"
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "node"
+
+    def template(self, manifest: Manifest) -> dict[str, bytes]:
+        return template.files(manifest)
+
+    def digest(self) -> str:
+        """Over the version of Node and the shim's bytes."""
+        hashed = hashlib.sha256(version().encode())
+        for name in SHIM:
+            hashed.update((HERE / name).read_bytes())
+        return "sha256:" + hashed.hexdigest()
+
+    def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
+        """Fills `target` with `code/`, `node_modules/` (where there are dependencies), the shim and `service.json`."""
+        front.copy_code(root, manifest, target)
+        if dependencies := locking.installed(root, manifest, self._cache):
+            shutil.copytree(dependencies, target / "node_modules", symlinks=True)
+        for name in SHIM:
+            shutil.copyfile(HERE / name, target / name)
+        front.write_service(manifest, target)
+
+    def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
+        argv = (node(), f"{front.INSIDE}/server.js", f"{front.SOCKETS}/skill.sock")
+        return front.spec(artifact, manifest, socket_folder, argv=argv, mounts=base_mounts(), memory=PROCESSES_MEMORY)
+
+    def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        dependencies = locking.installed(root, manifest, self._cache)
+        return testing.run_tests(root, manifest, sandbox, dependencies, mutants=mutants, seed=seed, gut=gut)
+
+    def tidy(self, root: Path) -> None:
+        analysis.tidy(root, self._cache)
+
+    def style(self, root: Path) -> tuple[Finding, ...]:
+        return analysis.style(root, self._cache)
+
+    def security(self, root: Path) -> tuple[Finding, ...]:
+        return analysis.security(root)
+
+    def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
+        return locking.findings(root, manifest)
+
+    def lock(self, manifest: Manifest) -> dict[str, bytes]:
+        return locking.lock(manifest)
