@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,7 @@ class GitObjects:
         self.origin, self.main = origin.resolve(), main
         self._door = GitDoor(self.origin)
         self._trees = Trees(self._door)
+        self._place = lru_cache(maxsize=512)(self._at)  # what lies at a path of a commit never changes
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
@@ -173,7 +175,7 @@ class GitObjects:
 
     def _object(self, ref: str, path: str) -> tuple[str, str, int] | None:
         commit = self.head(ref) if inside(path := path.strip("/")) else None
-        return self._at(commit, path) if commit else None
+        return self._place(commit, path) if commit else None
 
     def _at(self, commit: str, path: str) -> tuple[str, str, int] | None:
         """What lies at a path. A lost object must not pass for a path that is not there: git's `missing` means both."""

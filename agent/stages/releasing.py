@@ -45,8 +45,8 @@ def merged(proposal: Proposal, commit: str) -> Event:
 
 def unreleased(forge: Forge, catalog: Catalog) -> tuple[str, ...]:
     """Names of skills whose tree on main is not the one in the registry, and of entries whose folder is gone."""
-    entered = catalog.trees()
-    different = {name for name, _ in forge.children(forge.main, "skills").items() ^ entered.items()}
+    trees, entered = forge.children(forge.main, "skills"), catalog.trees()
+    different = {name for name, tree in trees.items() if entered.get(name) != tree} | (entered.keys() - trees.keys())
     return tuple(sorted(name for name in different if name in entered or re.fullmatch(NAME_PATTERN, name)))
 
 

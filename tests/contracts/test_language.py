@@ -51,7 +51,10 @@ TRAITS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(params=LANGUAGES)
+NEEDS = {"bash": pytest.mark.bash_tools}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, ())) for name in LANGUAGES])
 def language(request: pytest.FixtureRequest) -> Language:
     return LANGUAGES[request.param][0]
 

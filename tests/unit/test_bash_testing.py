@@ -11,6 +11,8 @@ from agent.languages.bash.testing import expected_tests
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from tests.builders import a_manifest
 
+pytestmark = pytest.mark.bash_tools
+
 SANDBOX = BubblewrapSandbox()
 MANIFEST = a_manifest(runtime="bash", entrypoint="skill.sh")
 SKILL = """\
