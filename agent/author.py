@@ -47,11 +47,11 @@ class Draft(Frozen):
     """A whole skill, but for what the contract lays down. Files that are not given do not exist."""
 
     code: tuple[DraftFile, ...] = Field(min_length=1, max_length=20)
-    tests: tuple[DraftFile, ...] = Field(min_length=1, max_length=20, description="Paths like tests/test_skill.py.")
+    tests: tuple[DraftFile, ...] = Field(min_length=1, max_length=20, description="Paths in tests/.")
     instructions: str = Field(min_length=20, max_length=8000, description="The body of SKILL.md: when and how to use the skill.")
     aliases: tuple[Alias, ...] = Field(default=(), max_length=12, description="Other words that people use for this.")
     permissions: Permissions = Field(default=Permissions(), description="At most what the contract grants.")
-    dependencies: tuple[str, ...] = Field(default=(), max_length=10, description="Pinned exactly, like attrs==25.4.0. Best none.")
+    dependencies: tuple[str, ...] = Field(default=(), max_length=10, description="Pinned exactly. Best none.")
     annotations: Annotations = Annotations()
     resources: Resources = Resources()
     notes: str = Field(default="", max_length=1500, description="What the reviewer of the pull request should know.")

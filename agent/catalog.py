@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -57,12 +57,14 @@ class Hit(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What a new text of the registry changes in the index. A section's hash is that of its text, from its first name on."""
+    """What a new text of the registry changes in the index. A section's hash is that of its text, from its first name on;
+    `same` holds the texts of those that did not change."""
 
     revision: int
     gone: list[str]
     entries: list[tuple[bytes, Entry]]
     sections: list[tuple[str, bytes]]
+    same: dict[bytes, str]
 
 
 class Catalog:
@@ -75,6 +77,9 @@ class Catalog:
     def __init__(self, path: Path, embed: Embed | None = None) -> None:
         self._file, self._embed = SqliteFile(path, _SCHEMA, durable=False), embed
         self._sources: _Sources | None = None
+        # Kept from the last time, so that a release among thousands of skills goes through one section and not through all.
+        self._texts: dict[bytes, str] = {}  # of sections, by hash
+        self._trees: tuple[str | None, dict[str, str]] = (None, {})  # what `trees` gives, for a blob
 
     def sync(self, blob_id: str, text: Callable[[], str], manifest: Callable[[Entry], Manifest | None]) -> None:
         """Brings the index to the registry.yaml of `blob_id`: nothing where it is there, else the changed blocks, all or none.
@@ -102,8 +107,15 @@ class Catalog:
 
     def trees(self) -> dict[str, str]:
         """Each skill's name and git tree id."""
-        trees = self._read(lambda index: index.execute("SELECT json_group_object(name, tree) FROM skill").fetchone()[0])
-        return dict(json.loads(trees))
+
+        def look(index: sqlite3.Connection) -> dict[str, str]:
+            blob, (at, trees) = _blob(index), self._trees
+            if blob is None or blob != at:
+                trees = json.loads(index.execute("SELECT json_group_object(name, tree) FROM skill").fetchone()[0])
+                self._trees = (blob, trees)
+            return dict(trees)
+
+        return self._read(look)
 
     def manifest(self, name: str) -> Manifest | None:
         row = self._read(lambda index: index.execute("SELECT manifest FROM skill WHERE name = ?", (name,)).fetchone())
@@ -159,13 +171,19 @@ class Catalog:
                 seen = _blob(index)
                 if seen == wanted:
                     return None
-                difference = _difference(index, text())
+                difference = _difference(index, text(), self._texts)
             manifests = [manifest(entry) for _, entry in difference.entries]
             with self._file.writing() as index:
                 fresh = _blob(index) == seen  # else another process was faster, and what changed is to be looked up again
                 if fresh:
                     _apply(index, wanted, difference, manifests)
             if fresh:
+                self._texts, (at, trees) = difference.same, self._trees
+                if at == seen:
+                    trees = trees | {entry.name: entry.tree for _, entry in difference.entries}
+                    for name in difference.gone:
+                        trees.pop(name, None)
+                    self._trees = (wanted, trees)
                 return self._add_vectors()
 
     def _add_vectors(self) -> None:
@@ -196,12 +214,15 @@ def _is_damage(cause: BaseException | None) -> bool:
     return type(cause) is sqlite3.DatabaseError
 
 
-def _difference(index: sqlite3.Connection, text: str) -> Difference:
-    difference = Difference(revision_of(text), [], [], [])
+def _difference(index: sqlite3.Connection, text: str, texts: Mapping[bytes, str]) -> Difference:
+    """`texts` are those of sections, by hash, as far as they are at hand: comparing is quicker than hashing."""
+    difference = Difference(revision_of(text), [], [], [], {})
     known = index.execute("SELECT first, hash FROM section ORDER BY first").fetchall() or [("", b"")]
     firsts = [first for first, _ in known]
     for (first, hash), beyond, section in zip(known, [*firsts[1:], _BEYOND], cut(text, firsts[1:]), strict=True):
-        if _hash(section.text) != hash:
+        if texts.get(hash) == section.text or _hash(section.text) == hash:
+            difference.same[hash] = section.text
+        else:
             _compare(index, section, first, beyond, difference)
     return difference
 

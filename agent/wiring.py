@@ -30,6 +30,7 @@ from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
 from agent.keys import Keys
 from agent.languages.bash import BashLanguage
+from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ledger import SqliteLedger
 from agent.memory import Memory
@@ -123,7 +124,7 @@ def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel)
 
 def languages_of() -> dict[str, Language]:
     """The shelf of languages, by the manifest's `runtime`."""
-    languages: tuple[Language, ...] = (PythonLanguage(), BashLanguage())
+    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), BashLanguage())
     return {language.name: language for language in languages}
 
 

@@ -26,14 +26,31 @@ def bash_tools_are_here() -> bool:
     return all(shutil.which(tool) for tool in ("bash", "shellcheck", "jq"))
 
 
+def node_is_here() -> bool:
+    return all(shutil.which(tool) for tool in ("node", "npm"))
+
+
 # Each marker that needs something of the machine: whether it is here, and how to get it.
 ENGINES = {
     "bubblewrap": (bubblewrap_works, "bubblewrap does not work here (apt-get install bubblewrap)"),
     "bash_tools": (bash_tools_are_here, "the tools for Bash skills are not here (apt-get install shellcheck jq)"),
+    "node_tools": (node_is_here, "Node 20 and npm are not here (apt-get install nodejs npm)"),
 }
 
 
+# A test that is run for a language of the shelf needs that language's tools.
+LANGUAGES = {"node": "node_tools", "bash": "bash_tools"}
+
+
+def languages_of(item: pytest.Item) -> set[str]:
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {name for value in values if (name := getattr(value, "name", value)).__class__ is str}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in languages_of(item) & LANGUAGES.keys():
+            item.add_marker(LANGUAGES[name])
     if os.environ.get("SKILLOPS_TEST_ENGINES") == "required":
         return
     for marker, (is_here, why) in ENGINES.items():

@@ -46,7 +46,7 @@ def merged(proposal: Proposal, commit: str) -> Event:
 def unreleased(forge: Forge, catalog: Catalog) -> tuple[str, ...]:
     """Names of skills whose tree on main is not the one in the registry, and of entries whose folder is gone."""
     trees, entered = forge.children(forge.main, "skills"), catalog.trees()
-    different = {name for name, tree in trees.items() if entered.get(name) != tree} | (entered.keys() - trees.keys())
+    different = {name for name, _ in trees.items() ^ entered.items()}
     return tuple(sorted(name for name in different if name in entered or re.fullmatch(NAME_PATTERN, name)))
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agent.domain.proposal import AUTHOR, ProposalDraft
 from agent.domain.registry import Registry
-from agent.domain.skill import digest_of
+from agent.domain.skill import WITNESS_PATH, digest_of
 from agent.manifest_file import write_manifest
 from agent.parts import Parts
 from agent.registry_file import render
@@ -27,7 +27,7 @@ from agent.starter import found
 from agent.wiring import open_workplace
 from tests.benchmarks.row import Row, seconds
 from tests.builders import a_manifest, an_entry
-from tests.subjects import CODE
+from tests.subjects import CODE, WITNESS, skill_files
 
 SIZES = (10, 1_000, 10_000)
 TARGET = 3.0  # times the cost at the fewest skills
@@ -79,7 +79,8 @@ class _Home:
         parts, turn = self._parts, next(self._turns)
         forge, number = parts.forge, turn * 7919 % self._size
         name, branch = _name(number), f"people/{turn}"
-        changed = {"skill.yaml": _manifest(number, f"1.{turn}.0"), "skill.py": f"# Change {turn}.\n{CODE}".encode()}
+        code = f"# Change {turn}.\n{CODE}".encode()
+        changed = skill_files() | {"skill.yaml": _manifest(number, f"1.{turn}.0"), "skill.py": code, WITNESS_PATH: WITNESS.encode()}
         self._commit(branch, {f"skills/{name}/{path}": data for path, data in changed.items()})
         draft = ProposalDraft(branch=branch, skill=name, kind="person", title=f"Change {name}", body="", author="ada")
         releasing.merge(forge.open_proposal(draft), forge, parts.record)

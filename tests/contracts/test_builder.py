@@ -18,12 +18,13 @@ from agent.builders.directory import DirectoryBuilder
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
 from agent.languages.bash import BashLanguage
+from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Builder, Language
 from tests.builders import a_manifest
 
 BUILDERS: dict[str, Callable[[Path, dict[str, Language]], Builder]] = {"directory": DirectoryBuilder}
-LANGUAGES: tuple[Language, ...] = (PythonLanguage(), BashLanguage())
+LANGUAGES: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), BashLanguage())
 
 
 class Counting:

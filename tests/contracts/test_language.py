@@ -17,6 +17,7 @@ from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
 from agent.errors import Refused
 from agent.languages.bash import BashLanguage
+from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Language
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
@@ -24,6 +25,7 @@ from tests.builders import a_manifest
 
 LANGUAGES: dict[str, tuple[Language, str, str]] = {
     "python": (PythonLanguage(), "return outputs", "return None"),
+    "node": (NodeLanguage(), "return known.outputs", "return {}"),
     "bash": (BashLanguage(), '"$outputs"\n}', "'{}'\n}"),
 }
 SCHEMA = {"type": "object", "properties": {"a": {}}, "required": ["a"]}
@@ -51,10 +53,7 @@ TRAITS: dict[str, dict[str, Any]] = {
 }
 
 
-NEEDS = {"bash": pytest.mark.bash_tools}
-
-
-@pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, ())) for name in LANGUAGES])
+@pytest.fixture(params=LANGUAGES)
 def language(request: pytest.FixtureRequest) -> Language:
     return LANGUAGES[request.param][0]
 

@@ -17,6 +17,7 @@ from agent.caller import call, execute, health
 from agent.domain.invocation import Invocation, Reply
 from agent.domain.release import Endpoint
 from agent.languages.bash import BashLanguage
+from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Language
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
@@ -24,7 +25,7 @@ from tests.builders import a_manifest
 from tests.contracts.odd_skills import BROKEN, ERRORS, ODD
 
 pytestmark = pytest.mark.bubblewrap
-LANGUAGES: dict[str, Language] = {language.name: language for language in (PythonLanguage(), BashLanguage())}
+LANGUAGES: dict[str, Language] = {language.name: language for language in (PythonLanguage(), NodeLanguage(), BashLanguage())}
 
 
 @contextmanager

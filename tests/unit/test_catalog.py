@@ -101,10 +101,11 @@ def test_a_new_blob_asks_for_the_changed_skills_alone(catalog: Catalog) -> None:
 
 
 ENTRY = st.builds(
-    lambda name, description, status: an_entry(name=name, description=description, status=status),
+    lambda name, description, status, tree: an_entry(name=name, description=description, status=status, tree=tree * 40),
     st.sampled_from(["a", "b", "c", "d", "e", "f", "on", "null"]),
     st.sampled_from(["One thing.", "2\n\n  a:\n"]),
     st.sampled_from(["active", "retired"]),
+    st.sampled_from(["a", "b"]),
 )
 REGISTRIES = st.lists(ENTRY, max_size=8, unique_by=lambda entry: entry.name)
 
@@ -120,6 +121,7 @@ def test_whatever_came_before_the_index_is_what_a_new_one_would_be(
     for number, state in enumerate(states):
         text = render(Registry(revision=number, skills=tuple(state))).replace("  b:", "  # above b\n  b:")
         old.sync(str(number), lambda text=text: text, manifest_of)
+        assert old.trees() == {entry.name: entry.tree for entry in state}
 
     new = Catalog(folder / "new.sqlite")
     new.sync("last", lambda: text, manifest_of)
@@ -236,6 +238,16 @@ for number in range(1, 6):
     catalog.sync(str(number), lambda: text, lambda entry: None)
 print(catalog.revision(), len(catalog.entries()), len(catalog.search("count", limit=99)))
 """
+
+
+def test_what_another_process_indexed_is_seen(path: Path, catalog: Catalog) -> None:
+    catalog.trees()
+    text = splice(splice(TEXT, None, name="weather-report"), CSV.model_copy(update={"tree": "d" * 40}), name="csv-to-json")
+    synced(Catalog(path), text, "blob-9")
+
+    assert catalog.trees() == {"csv-to-json": "d" * 40, "word-count": WORDS.tree, "word-tally": OLD.tree}
+    synced(catalog)
+    assert catalog.trees() == {entry.name: entry.tree for entry in ENTRIES}
 
 
 def test_processes_that_sync_at_once_end_with_the_same_index(path: Path, tmp_path: Path) -> None:

@@ -120,4 +120,4 @@ def _expression(text: str, start: int) -> Iterator[tuple[int, int, str]]:
 
 def _shown(text: str) -> str:
     text = " ".join(text.split())
-    return f"`{text}`" if len(text) <= 60 else f"`{text[:59]}…`" if text else "nothing"
+    return (f"`{text}`" if len(text) <= 60 else f"`{text[:59]}…`") if text else "nothing"

@@ -29,7 +29,7 @@ class Worker {
   constructor() {
     const mebibytes = Math.ceil(service.memory / 2 ** 20);
     const flags = [`--max-old-space-size=${mebibytes}`, '--no-addons', path.join(__dirname, 'worker.js')];
-    const limited = 'ulimit -c 0 -d "$0" && exec "$@"'; // RLIMIT_DATA: V8 reserves far more address space than it uses
+    const limited = 'ulimit -c 0 && ulimit -d "$0" && exec "$@"'; // RLIMIT_DATA: V8 reserves far more address space than it uses
     this.child = spawn('/bin/sh', ['-c', limited, String((mebibytes + NODE_ITSELF) * 1024), process.execPath, ...flags], {
       cwd: service.code,
       detached: true, // a process group of its own, which is killed as a whole

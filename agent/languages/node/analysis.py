@@ -1,0 +1,107 @@
+"""What can be said of a Node skill's code without running it: `node --check` and eslint for style, our own rules for security."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from agent.domain.check import Finding
+from agent.errors import CouldNotTell
+from agent.languages.node import eslint, rules
+from agent.languages.node.reading import scripts, trees
+from agent.languages.node.toolchain import node, said
+from agent.languages.node.tree import Unreadable
+from agent.languages.permitted import permitted_by
+
+HIDDEN = (".node", ".wasm", ".so", ".jsc", ".snap")
+_PLACE = re.compile(r"^[^\n]*:(\d+)$", re.MULTILINE)
+_ERROR = re.compile(r"^(\w*Error: .*)$", re.MULTILINE)
+
+
+def style(root: Path, cache: Path) -> tuple[Finding, ...]:
+    """What `node --check` and eslint find, with our configuration. Where eslint cannot be had, a note says so."""
+    files = scripts(root)
+    if not files:
+        return ()
+    findings = [finding for name in files for finding in _checked(root, name)]
+    broken = {finding.path for finding in findings}
+    try:
+        linted = eslint.run(root, [name for name in files if _repository_path(root, name) not in broken], cache)
+    except CouldNotTell as error:
+        findings.append(Finding(message=f"eslint was left out: {error.fault}", rule="eslint", level="note"))
+    else:
+        findings += [
+            Finding(message=message, rule=rule or "eslint", path=_repository_path(root, name), line=line) for name, line, rule, message in linted
+        ]
+    return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
+
+
+def _checked(root: Path, name: str) -> list[Finding]:
+    checked = said(node(), "--check", str(root / name))
+    if not checked.returncode:
+        return []
+    told = checked.stderr.decode(errors="replace")
+    place, error = _PLACE.search(told), _ERROR.search(told)
+    message, line = error[1] if error else "it cannot be read", int(place[1]) if place else None
+    return [Finding(message=message, rule="invalid-syntax", path=_repository_path(root, name), line=line)]
+
+
+def tidy(root: Path, cache: Path) -> None:
+    """Mends in place what eslint can mend safely, where it can be had."""
+    files = scripts(root)
+    for name in files:
+        (root / name).chmod(0o644)
+    if files:
+        try:
+            eslint.run(root, files, cache, fix=True)
+        except CouldNotTell:
+            return
+
+
+def security(root: Path) -> tuple[Finding, ...]:
+    """What our own rules find."""
+    permitted = permitted_by(root)
+    findings = [
+        Finding(message=message, rule="skillops-hidden-code", path=_repository_path(root, name))
+        for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        if (message := _hidden(name))
+    ]
+    for name, tree in trees(root, scripts(root)).items():
+        path = _repository_path(root, name)
+        if isinstance(tree, Unreadable):
+            findings.append(Finding(message=f"cannot be read as JavaScript: {tree}", rule="skillops-unreadable", path=path, line=tree.line))
+            continue
+        findings += [
+            Finding(message=message, rule=f"skillops-{rule}", path=path, line=line, level=level)
+            for line, rule, message, level in rules.broken(tree, permitted, in_tests=name.startswith("tests/"))
+        ]
+    findings += _package(root)
+    return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
+
+
+def _hidden(name: str) -> str:
+    if name.endswith(HIDDEN):
+        return "compiled code cannot be read and is not run"
+    return "dependencies are installed from the lock file, never kept with the skill" if "node_modules" in name.split("/") else ""
+
+
+def _package(root: Path) -> list[Finding]:
+    """A package.json may say what kind of modules there are, and nothing that changes what a name leads to."""
+    path = root / "package.json"
+    if not path.is_file():
+        return []
+    try:
+        said_there = set(json.loads(path.read_bytes()))
+    except (ValueError, TypeError, RecursionError):
+        said_there = {"what cannot be read"}
+    return [
+        Finding(
+            message=f"package.json holds {key}; it may hold name, private and type", rule="skillops-package", path=_repository_path(root, path.name)
+        )
+        for key in sorted(said_there - {"name", "private", "type", "description", "version"})
+    ]
+
+
+def _repository_path(root: Path, path: str) -> str:
+    return f"skills/{root.name}/{path}"
