@@ -19,8 +19,10 @@ from agent.errors import Refused
 from agent.languages.bash import BashLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
+from agent.manifest_file import read_manifest
 from agent.ports import Language
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.starter import new_skill
 from tests.builders import a_manifest
 
 LANGUAGES: dict[str, tuple[Language, str, str]] = {
@@ -119,6 +121,13 @@ def test_a_broken_skill_fails_with_the_place(tmp_path, language, edit):
     failed = [test for test in report.tests if test.outcome == "failed"]
     assert failed and all(test.message and test.path and test.path.startswith("skills/word-count/") and test.line for test in failed)
     assert report.mutants == () and report.gutted_passes is None
+
+
+def test_a_new_skill_names_the_entrypoint_of_its_language(tmp_path, language):
+    root = new_skill("my-skill", language.name, tmp_path, {language.name: language})
+    manifest = read_manifest((root / "skill.yaml").read_bytes(), "skill.yaml")
+    assert (manifest.runtime, manifest.entrypoint) == (language.name, language.entrypoint)
+    assert (root / language.entrypoint).is_file()
 
 
 def test_the_digest_stays_and_has_the_form_of_a_digest(language):

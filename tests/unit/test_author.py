@@ -47,12 +47,13 @@ class Plain:
 class Desk:
     """An author at work: `found` is what each try finds, in turn; `tried` is what was tried."""
 
-    def __init__(self, folder: Path, answers: list[Any], found: list[Any] | None = None, keep: bool = False) -> None:
+    def __init__(self, folder: Path, answers: list[Any], found: list[Any] | None = None, keep: bool = False, language: Any = None) -> None:
+        language = language or Plain()
         self.model = FakeModel({"author": answers})
         self.ledger = SqliteLedger(folder / "ledger.sqlite")
         self.tried: list[dict[str, bytes]] = []
         self._found = found or []
-        self.author = Author(self.model, {"python": Plain()}, self._try, self.ledger.record, folder / "drafts" if keep else None)  # type: ignore[dict-item]
+        self.author = Author(self.model, {language.name: language}, self._try, self.ledger.record, folder / "drafts" if keep else None)  # type: ignore[dict-item]
 
     def _try(self, files: Mapping[str, bytes], manifest: Manifest) -> tuple[Problem, ...]:
         self.tried.append(dict(files))
@@ -82,6 +83,17 @@ def test_the_manifest_is_made_from_the_contract(tmp_path: Path) -> None:
     assert (manifest.inputs, manifest.outputs, manifest.examples) == (contract.inputs, contract.outputs, contract.examples)
     assert manifest.aliases == ("how long",)
     assert attempt.files["SKILL.md"].startswith(b'---\nname: word-count\ndescription: "Count the words of a text."\n---\n')
+
+
+def test_the_entrypoint_is_the_languages(tmp_path: Path) -> None:
+    class Other(Plain):
+        name, entrypoint = "node", "skill.js"
+
+    desk = Desk(tmp_path, [a_draft(), a_draft({"skill.js": "exports.execute = 1;\n"})], language=Other())
+    attempt = desk.write(a_task(contract=a_contract(runtime="node")))
+    assert [problem["message"] for problem in desk.attempts()[0].data["problems"]] == ["the file skill.js is missing"]
+    assert attempt.passed and attempt.files is not None
+    assert read_manifest(attempt.files["skill.yaml"], "skill.yaml").entrypoint == "skill.js"
 
 
 def test_drafts_are_tidied_before_they_are_tried(tmp_path: Path) -> None:

@@ -32,6 +32,13 @@ STOPPED = [
     ("dynamic-code", 'trap "$x" EXIT'),
     ("dynamic-code", "awk 'BEGIN { system(\"ls\") }'"),
     ("dynamic-code", "sed 's/a/b/e' x"),
+    ("dynamic-code", "source /tmp/x.sh"),
+    ("dynamic-code", "source data"),
+    ("dynamic-code", "./tool"),
+    ("dynamic-code", "sort --compress-program=sh x"),
+    ("dynamic-code", "split --filter 'sh' x"),
+    ("dynamic-code", "mapfile -C run x"),
+    ("dynamic-code", "read -r PATH <<<x"),
     ("process", "python3 -c 'print(1)'"),
     ("process", "find . -exec perl -e 1 {} +"),
     ("process", "kill -9 1"),
@@ -64,6 +71,9 @@ ORDINARY = [
     "find . -name '*.txt' -exec wc -l {} +",
     "printf '%s\\n' \"$x\" | xargs -n 1 echo",
     "IFS=, read -r a b",
+    "source lib/words.sh",
+    "/usr/bin/sort --reverse x",
+    "f() { local -r path=$1; }; f x",
 ]
 
 

@@ -37,7 +37,10 @@ _PLACES = re.compile(r"/(?:proc|sys)/")
 _AWK_CALLS = re.compile(r"\bsystem\s*\(|\|\s*getline|\|\s*\"|/inet/")
 _LITERAL = re.compile(rf"[A-Za-z0-9+/=_-]{{{PAYLOAD},}}")
 # A file of the skill: by a relative path, or by a computed folder and a name of its own.
-_OWN_FILE = re.compile(r"^[\"']?[\w.][\w./-]*[\"']?$|^[\"']?\$.*/[\w.-]+\.(?:sh|bash)[\"']?$")
+_OWN_FILE = re.compile(r"^[\"']?(?:[\w.]|\$.*/)[\w./-]*\.(?:sh|bash)[\"']?$")
+_SYSTEM = ("/usr/bin/", "/bin/")
+# Options by which ordinary tools start a program (sort, split, tar).
+_RUNNING = re.compile(r"[\"']?--(?:compress-program|use-compress-program|filter|to-command|checkpoint-action|rsh-command)\b")
 _PLAIN = re.compile(r"[\w./+:@%,=-]+")
 
 
@@ -79,7 +82,11 @@ class _Reading:
         if name is None:
             yield line, DYNAMIC[0], f"`{arguments[0].text[:60]}`: a command whose name is computed {DYNAMIC[1]}"
             return
+        if "/" in name and not name.startswith(_SYSTEM):
+            yield line, DYNAMIC[0], f"`{name[:60]}`: a file that is started as a program {DYNAMIC[1]}: write `bash {name[:60]}`"
         name = name.rpartition("/")[2] or name
+        if any(_RUNNING.match(word.text) for word in arguments[1:]) or (name in ("mapfile", "readarray") and any(w.text == "-C" for w in arguments)):
+            yield line, DYNAMIC[0], f"`{name}` with an option that starts a program {DYNAMIC[1]}"
         if name in WRAPPERS or (name == "find" and any(word.text in ("-exec", "-execdir", "-ok") for word in arguments)):
             start = next((n for n, word in enumerate(arguments[1:], 1) if _runs(name, arguments[n - 1].text, word.text)), None)
             if start is not None:
@@ -97,7 +104,7 @@ class _Reading:
             yield line, DYNAMIC[0], f"`sed` with the flag e {DYNAMIC[1]}"
         elif (rule := BANNED.get(name)) and not (rule is NETWORK and self._permitted.network):
             yield line, rule[0], f"`{name}` {rule[1]}"
-        elif name in ("declare", "export", "local", "readonly", "typeset"):
+        elif name in ("declare", "export", "local", "readonly", "typeset", "read", "printf", "mapfile", "readarray", "unset"):
             for word in arguments[1:]:
                 yield from self._assigned(word)
 
@@ -110,8 +117,8 @@ class _Reading:
             yield arguments[0].line, DYNAMIC[0], f"`{arguments[0].text}` with code from an argument or a pipe {DYNAMIC[1]}"
 
     def _assigned(self, word: Token) -> Iterator[tuple[int, str, str]]:
-        match = ASSIGNMENT.match(word.text)
-        if match and (name := re.split(r"[\[+=]", match[0])[0]) in STEERING:
+        name = re.split(r"[\[+=]", word.text)[0]
+        if name in STEERING:
             yield word.line, DYNAMIC[0], f"setting {name} changes which code runs"
 
     # ---- what is written out ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from agent.errors import CouldNotTell
 from agent.languages.node.npm import npm
 from agent.languages.node.toolchain import HERE, node, said
 
-LOCKED = HERE / "eslint"  # package.json, package-lock.json, and our configuration
+LOCKED = HERE / "style"  # package.json, package-lock.json, and our configuration
 FETCH_SECONDS = 60.0
 
 
