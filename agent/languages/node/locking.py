@@ -1,6 +1,6 @@
 """Dependencies: what a manifest pins, the lock file with hashes, and their installation without any script of theirs.
 
-The lock file is npm's package-lock.json (docs.npmjs.com, version 3) under the name of ours, without the addresses of a registry.
+The lock file is npm's package-lock.json (version 3) under the name of ours, without the addresses of a registry.
 """
 
 from __future__ import annotations
