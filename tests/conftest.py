@@ -12,6 +12,8 @@ import subprocess
 
 import pytest
 
+from tests.engines import required
+
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 for name in [key for key in os.environ if key.startswith("SKILLOPS_") and key != "SKILLOPS_TEST_ENGINES"]:
     del os.environ[name]
@@ -51,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for name in languages_of(item) & LANGUAGES.keys():
             item.add_marker(LANGUAGES[name])
-    if os.environ.get("SKILLOPS_TEST_ENGINES") == "required":
+    if required():
         return
     for marker, (is_here, why) in ENGINES.items():
         marked = [item for item in items if item.get_closest_marker(marker)]

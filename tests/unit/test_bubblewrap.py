@@ -19,6 +19,7 @@ from agent.sandboxes import bubblewrap, cgroup, diagnosis
 from agent.sandboxes.bubblewrap import BubblewrapSandbox, started_at
 from agent.sandboxes.process import name_of
 from agent.sandboxes.service import trim
+from tests.engines import missing
 
 SLEEP = SandboxSpec(argv=("/bin/sleep", "300"))
 
@@ -215,7 +216,7 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> cgroup.Cgroups:
     monkeypatch.setattr(cgroup, "PREFIX", f"test-{os.getpid()}-{time.monotonic_ns()}-")
     found = cgroup.find()
     if found is None:
-        pytest.skip("no control group can be written here")
+        missing("no control group can be written here")
     return found
 
 

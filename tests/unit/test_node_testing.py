@@ -12,6 +12,7 @@ from agent.languages.node import NodeLanguage, eslint
 from agent.languages.node.testing import expected_tests
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from tests.builders import a_manifest
+from tests.engines import missing
 
 pytestmark = pytest.mark.node_tools
 
@@ -211,7 +212,7 @@ def test_style_is_eslints_and_its_comments_do_not_count(style):
     try:
         eslint.installed(NodeLanguage()._cache)
     except CouldNotTell as error:
-        pytest.skip(f"eslint cannot be fetched here: {error}")
+        missing(f"eslint cannot be fetched here: {error}")
     assert style("'use strict';\nvar a = 1;\nexports.a = a == 2;\n") == [("no-var", 2, "error"), ("eqeqeq", 3, "error")]
     assert ("no-var", 2, "error") in style("/* eslint-disable */\nvar a = 1;\nexports.a = a;\n")
     own = {"eslint.config.js": "module.exports = [{ ignores: ['**'] }];\n"}

@@ -80,7 +80,7 @@ class Threads:
         return Availability(ok=True)
 
     def run(self, spec: SandboxSpec) -> SandboxResult:
-        raise NotImplementedError
+        raise AssertionError("the supervisor starts services; it runs nothing to its end")
 
     def start(self, spec: SandboxSpec, *, log: Path, outlive: bool = False) -> SandboxProcess:
         with log.open("a") as file:
