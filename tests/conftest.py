@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+from agent.docker_engine import DockerEngine
 from tests.engines import required
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -32,16 +33,26 @@ def node_is_here() -> bool:
     return all(shutil.which(tool) for tool in ("node", "npm"))
 
 
+def go_is_here() -> bool:
+    return shutil.which("go") is not None
+
+
+def docker_is_here() -> bool:
+    return DockerEngine().available().ok
+
+
 # Each marker that needs something of the machine: whether it is here, and how to get it.
 ENGINES = {
     "bubblewrap": (bubblewrap_works, "bubblewrap does not work here (apt-get install bubblewrap)"),
     "bash_tools": (bash_tools_are_here, "the tools for Bash skills are not here (apt-get install shellcheck jq)"),
     "node_tools": (node_is_here, "Node 20 and npm are not here (apt-get install nodejs npm)"),
+    "go_tools": (go_is_here, "Go is not here (a current toolchain from go.dev)"),
+    "docker": (docker_is_here, "Docker Engine does not answer here (apt-get install docker.io, then start dockerd)"),
 }
 
 
 # A test that is run for a language of the shelf needs that language's tools.
-LANGUAGES = {"node": "node_tools", "bash": "bash_tools"}
+LANGUAGES = {"node": "node_tools", "bash": "bash_tools", "go": "go_tools"}
 
 
 def languages_of(item: pytest.Item) -> set[str]:

@@ -18,7 +18,7 @@ DOORS = {
     "litellm": {"agent/llms/litellm.py"},
     "git": {"agent/forges/git_door.py"},
     "github": {"agent/forges/github.py"},
-    "docker": {"agent/sandboxes/docker.py", "agent/builders/docker.py", "agent/runtimes/docker.py"},
+    "docker": {"agent/docker_engine.py", "agent/sandboxes/docker.py", "agent/builders/docker.py", "agent/runtimes/docker.py"},
     "detect_secrets": {"agent/checks/secrets.py"},
     "rich": {"agent/screen.py"},
     "typer": {"agent/cli.py", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/commands").glob("*.py"))},
@@ -29,10 +29,12 @@ DOORS = {
     "jinja2": {"agent/prompts/__init__.py"},
     "jsonschema_rs": {"agent/domain/schema.py"},
     "yaml": {"agent/strict_yaml.py"},
+    "cryptography": {"agent/vault.py"},
+    "mcp": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
 }  # fmt: skip
 FLOW = ("agent/domain", "agent/stages", "agent/ports.py", "agent/pipeline.py", "agent/steps.py", "agent/conversation.py", "agent/situation.py")
 CONCRETE = ("agent.sandboxes", "agent.builders", "agent.runtimes", "agent.llms", "agent.forges", "agent.languages", "agent.checks", "reviewers")
-HEAVY = ("litellm", "git", "bandit", "detect_secrets", "httpx", "docker", "fastapi", "pytest", "coverage", "pydantic_settings")
+HEAVY = ("litellm", "git", "bandit", "detect_secrets", "httpx", "docker", "mcp", "cryptography", "fastapi", "pytest", "coverage", "pydantic_settings")
 
 
 def imports_of(path: Path) -> set[str]:

@@ -1,0 +1,61 @@
+"""The one door to Docker Engine for the sandbox, the builder and the runtime: who it is, whether it answers, and what its faults mean.
+
+The engine is the one of this machine or, by `DOCKER_HOST`, another's (`tcp://`, or `ssh://user@host` through the system's ssh).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from agent.errors import CouldNotTell
+from agent.ports import Availability
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+FIX = "Install Docker Engine (apt-get install docker.io), start it, and see to it that you may use it; DOCKER_HOST names one elsewhere."
+
+
+class DockerEngine:
+    """One engine, connected to when it is first needed. May be shared by threads. `timeout` in seconds, of one answer."""
+
+    def __init__(self, timeout: float = 60.0) -> None:
+        self._timeout, self._lock = timeout, threading.Lock()
+        self._client: DockerClient | None = None
+
+    def client(self) -> DockerClient:
+        """Raises CouldNotTell where no engine answers."""
+        with self._lock, faults("reach Docker Engine"):
+            if self._client is None:
+                import docker
+
+                self._client = docker.from_env(timeout=self._timeout, use_ssh_client=True)
+            return self._client
+
+    def available(self) -> Availability:
+        try:
+            with faults("reach Docker Engine"):
+                self.client().ping()
+        except CouldNotTell as error:
+            return Availability(ok=False, why=error.why or error.what, fix=FIX)
+        return Availability(ok=True)
+
+
+@contextlib.contextmanager
+def faults(doing: str) -> Iterator[None]:
+    """Turns what docker-py and its connection raise while `doing` (a verb phrase) into CouldNotTell.
+
+    Who wants to tell one of the engine's answers apart (a missing container, a conflict) catches that inside.
+    """
+    import docker.errors
+    import requests.exceptions
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise CouldNotTell(f"Docker Engine did not {doing}.", why=str(error.explanation or error)[:500], next_step="See the engine's log.") from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise CouldNotTell(f"Could not {doing}.", why=str(error)[:500], next_step=FIX) from error
