@@ -1,47 +1,47 @@
-"""One running server of a skill: started in the sandbox, waited for until it is healthy, drained and stopped.
+"""One running server of a skill: waited for until it is healthy, counted, drained and stopped.
 
-Both the supervisor and a trial start skills through here.
+Both the supervisor and a trial look at skills through here, whatever launcher started them.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import stat
 import time
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.caller import NoAnswer, call, health
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
 from agent.errors import Refused
-from agent.ports import Language, Mount, Sandbox, SandboxProcess
+from agent.ports import Running, Usage
 
-SOCKET = "skill.sock"
-STORAGE = "/storage"
 TAIL = 2000  # characters of a log that a reason quotes
 
 
 class Instance:
-    """One server. `folder` is shown to the sandbox, which can change what lies in it; `socket`, beside it, is ours."""
+    """One server; `digest` names what it was started from."""
 
-    def __init__(self, manifest: Manifest, process: SandboxProcess, folder: Path) -> None:
-        self.manifest, self.process, self.folder = manifest, process, folder
-        self.started_at: float | None = None  # with its pid and digest, what a supervisor knows it again by
-        self.digest = ""
-        self.socket = folder.with_name(folder.name + ".sock")
+    def __init__(self, manifest: Manifest, server: Running, digest: str = "") -> None:
+        self.manifest, self.server, self.digest = manifest, server, digest
+
+    @property
+    def name(self) -> str:
+        return self.server.name
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(socket=str(self.socket))
+        return self.server.endpoint
+
+    def running(self) -> bool:
+        return self.server.running()
 
     def health(self) -> tuple[str, str]:
-        """As `caller.health`; `ended` where the process is gone."""
-        if not self.process.running():
+        """As `caller.health`; `ended` where the server is gone."""
+        if not self.running():
             return "ended", "it ended"
-        if not self.socket.exists() and not self._link_socket():
+        if not self.server.listens():
             return "", "it does not listen yet"
         return health(self.endpoint, seconds(self.manifest.health.timeout))
 
@@ -70,73 +70,30 @@ class Instance:
         total, current = _sample(text, "skill_calls_total"), _sample(text, "skill_calls_in_flight")
         return (total, current) if status == 200 and total is not None and current is not None else None
 
+    def usage(self) -> Usage:
+        return self.server.usage()
+
     def drain(self) -> None:
         """Waits until no call is under way, at most for as long as one call may take."""
         deadline = time.monotonic() + self.manifest.resources.timeout_seconds
         time.sleep(0.1)  # a call that was connected before the switch may not be counted yet
-        while time.monotonic() < deadline and self.process.running():
+        while time.monotonic() < deadline and self.running():
             counted = self.calls()
             if counted and not counted[1]:
                 return
             time.sleep(0.1)
 
     def stop(self) -> None:
-        self.process.stop()
-        self.socket.unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.server.stop()
 
-    def _link_socket(self) -> bool:
-        # A hard link outside the sandbox's folder: code inside cannot later point it at another socket of this machine.
-        try:
-            os.link(self.folder / SOCKET, self.socket, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        if stat.S_ISSOCK(self.socket.lstat().st_mode):
-            return True
-        self.socket.unlink()
-        return False
+    def kept(self) -> dict[str, Any]:
+        """As JSON values, what the next supervisor knows it again by."""
+        return {**self.server.kept(), "digest": self.digest}
 
 
-def launch(
-    artifact: Path, manifest: Manifest, language: Language, sandbox: Sandbox, *, folder: Path, log: Path, storage: Path, outlive: bool
-) -> Instance:
-    """Starts the server of a built skill; it need not be healthy yet. `storage` is what it keeps where it asks for that."""
-    folder.mkdir(mode=0o700)
-    spec = language.server(artifact, manifest, folder)
-    env, mounts = {**manifest.environment, **spec.env}, spec.mounts
-    if manifest.permissions.storage == "persistent":
-        storage.mkdir(mode=0o700, parents=True, exist_ok=True)
-        env["SKILL_STORAGE"] = STORAGE
-        mounts = (*mounts, Mount(source=storage, target=STORAGE, writable=True))
-    process = sandbox.start(spec.model_copy(update={"env": env, "mounts": mounts}), log=log, outlive=outlive)
-    return Instance(manifest, process, folder)
-
-
-def unserved(manifest: Manifest) -> str:
-    """What the skill asks for that the process runtime cannot give it yet, in words; nothing where it can."""
-    asked = [f"network {host}" for host in manifest.permissions.network] + [f"secret {name}" for name in manifest.permissions.secrets]
-    return ", ".join(asked)
-
-
-def language_of(manifest: Manifest, languages: Mapping[str, Language]) -> Language:
-    """Raises Refused where this runtime cannot serve the skill."""
-    if asked := unserved(manifest):
-        raise Refused(
-            f"{manifest.name} cannot be served here: it asks for {asked}.",
-            why="The process runtime gives a skill neither network nor secrets yet.",
-            next_step="Take that out of `permissions` in its skill.yaml, or serve it with another runtime.",
-        )
-    if language := languages.get(manifest.runtime):
-        return language
-    raise Refused(
-        f"{manifest.name} cannot be served here: its language is {manifest.runtime}.",
-        why=f"This runtime knows {', '.join(sorted(languages)) or 'no language'}.",
-        next_step="Serve it with another runtime.",
-    )
-
-
-def not_healthy(skill: str, why: str, log: Path) -> Refused:
-    end = tail(log, 20)[-TAIL:].strip()
+def not_healthy(skill: str, why: str, log: str) -> Refused:
+    """`log` is the end of what it printed."""
+    end = log[-TAIL:].strip()
     return Refused(
         f"{skill} does not become healthy: {why}.",
         why=f"Its log ends: {end}" if end else "Its log is empty.",
@@ -152,6 +109,10 @@ def tail(log: Path, lines: int) -> str:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
+    return last(text, lines)
+
+
+def last(text: str, lines: int) -> str:
     return "\n".join(text.splitlines()[-lines:]) if lines > 0 else ""
 
 

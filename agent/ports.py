@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -296,6 +296,82 @@ class Deployment(Frozen):
     resources: Resources = Resources()
     health: Health = Health()
     manifest: Manifest
+
+
+class Usage(Frozen):
+    """What a running server uses: `memory` in bytes now, `cpu` in seconds since it started. None: nobody can tell."""
+
+    memory: int | None = None
+    cpu: float | None = None
+
+
+class Running(Protocol):
+    """One server of a skill that a launcher has started. `name` is its own among all of a clone."""
+
+    name: str
+    endpoint: Endpoint
+
+    def running(self) -> bool: ...
+    def listens(self) -> bool:
+        """Whether one may try to connect to it by now."""
+        ...
+
+    def stop(self) -> None:
+        """Ends it, however it stands; what could not be cleared away now is cleared away by a later sweep. Never raises."""
+        ...
+
+    def kept(self) -> dict[str, Any]:
+        """As JSON values, what `Launcher.attach` knows it again by."""
+        ...
+
+    def usage(self) -> Usage: ...
+
+
+class Launcher(Protocol):
+    """Starts the servers of skills for the supervisor of one clone, and leads callers to them.
+
+    Everything may raise OSError; where an engine is asked, CouldNotTell too.
+    """
+
+    name: str
+
+    def available(self) -> Availability: ...
+    def launch(self, deployment: Deployment, name: str) -> Running:
+        """Starts a server, which outlives its starter and need not be healthy yet. Raises Refused where it cannot be served here."""
+        ...
+
+    def attach(self, name: str, kept: Mapping[str, Any]) -> Running | None:
+        """The server that an earlier supervisor started as `name`, where it runs still; else None. ValueError, KeyError or
+        TypeError where `kept` was not written by such a launcher."""
+        ...
+
+    def sweep(self, living: Container[str]) -> None:
+        """Clears away what is left of servers that are not among `living`."""
+        ...
+
+    def switch(self, skill: str, serving: Sequence[Running]) -> None:
+        """From now on `endpoint` leads to these, in one step; to nothing where there are none."""
+        ...
+
+    def endpoint(self, skill: str) -> Endpoint:
+        """Where callers reach the skill, whatever serves it."""
+        ...
+
+    def logs(self, skill: str, lines: int) -> str | None:
+        """The end of what the skill's servers print and printed; None where it never ran here."""
+        ...
+
+    def trial(self, artifact: Artifact, manifest: Manifest) -> AbstractContextManager[Endpoint]:
+        """As `Runtime.trial`."""
+        ...
+
+    def look(self) -> None:
+        """Called every moment: looks after what all servers share."""
+        ...
+
+    def close(self) -> None:
+        """The orderly end, when no server is left."""
+        ...
 
 
 class Runtime(Protocol):

@@ -1,15 +1,12 @@
-"""What a supervisor knows of one deployed skill, where its things lie, and how that is written down (`services.json`)."""
+"""What a supervisor knows of one deployed skill, and how that is written down (`services.json`)."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import logging
-import os
-import shutil
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +15,6 @@ from agent.domain.release import Service
 from agent.errors import CouldNotTell, NotFound
 from agent.instance import Instance, seconds
 from agent.ports import Deployment
-from agent.supervisor_client import home, make_sockets
 
 STEADY = 60.0  # seconds of running after which a crash counts as the first one again
 LONGEST_BACKOFF = 60.0
@@ -73,8 +69,7 @@ class Served:
         self.become("healthy")
 
     def running(self) -> bool:
-        instance = self.instance
-        return instance is not None and instance.process.running()
+        return self.instance is not None and self.instance.running()
 
     def was_called(self) -> bool:
         """Whether its own counter has moved since this was last asked, or a call is under way."""
@@ -88,14 +83,14 @@ class Served:
         """Whether it should run, does not, and may be started now."""
         return self.instance is None and self.state != "resting" and time.monotonic() >= self.not_before
 
-    def down(self, log: Path) -> CouldNotTell:
+    def down(self) -> CouldNotTell:
         """Why it cannot be called now."""
         wait = max(self.not_before - time.monotonic(), 0)
         skill = self.deployment.skill
         return CouldNotTell(
             f"{skill} does not run: {self.detail}",
             why=f"It fell {self.crashes} times in a row and is started again in {wait:.0f} s.",
-            next_step=f"Read {log}; `skillops rollback {skill}` brings the version before back.",
+            next_step=f"`skillops logs {skill}` shows what it printed; `skillops rollback {skill}` brings the version before back.",
         )
 
     def service(self) -> Service:
@@ -111,44 +106,6 @@ class Served:
         )
 
 
-class Places:
-    """Where things lie: the sockets that callers know, the folders of instances, the logs. Everything may raise OSError."""
-
-    def __init__(self, state: Path) -> None:
-        self.sockets, self.kept, self._state = make_sockets(state), home(state) / "services.json", state
-        (home(state) / "logs").mkdir(mode=0o700, exist_ok=True)
-
-    def log(self, skill: str) -> Path:
-        return self.kept.parent / "logs" / f"{skill}.log"
-
-    def storage(self, skill: str) -> Path:
-        return self._state / "storage" / skill
-
-    def socket(self, skill: str) -> Path:
-        """Where the skill answers, whatever version of it runs."""
-        return self.sockets / (hashlib.sha256(skill.encode()).hexdigest()[:10] + ".sock")
-
-    def switch(self, skill: str, served: Served | None) -> None:
-        """Points that path to the instance of `served`, in one step, or takes it away where there is none."""
-        path = self.socket(skill)
-        if served is None or served.instance is None:
-            path.unlink(missing_ok=True)
-            return
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        os.link(served.instance.socket, fresh)
-        fresh.replace(path)
-        fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are links to one socket
-
-    def sweep(self, living: Container[str]) -> None:
-        """Clears away the sockets of instances that are gone."""
-        for path in self.sockets.iterdir():
-            if path.is_dir() and path.name not in living:
-                shutil.rmtree(path, ignore_errors=True)
-            elif not path.is_dir() and path.stem not in living:
-                path.unlink(missing_ok=True)
-
-
 def write(path: Path, served: Iterable[Served], living: Iterable[Instance]) -> None:
     """Replaces `services.json` in one step. Raises OSError."""
     kept = {
@@ -158,25 +115,25 @@ def write(path: Path, served: Iterable[Served], living: Iterable[Instance]) -> N
                 "state": one.state,
                 "restarts": one.restarts,
                 "since": one.since,
-                "instance": one.instance.folder.name if one.instance else None,
+                "instance": one.instance.name if one.instance else None,
             }
             for one in served
         ],
-        "instances": {one.folder.name: {"pid": one.process.pid, "started_at": one.started_at, "digest": one.digest} for one in living},
+        "instances": {one.name: one.kept() for one in living},
     }
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(kept, indent=1))
     fresh.replace(path)
 
 
-def read(path: Path) -> tuple[list[tuple[Served, str | None]], dict[str, tuple[int, float, str]]]:
-    """What `write` wrote: each service with the name of its instance; and by name the pid, start time and digest of each.
+def read(path: Path) -> tuple[list[tuple[Served, str | None]], dict[str, dict[str, Any]]]:
+    """What `write` wrote: each service with the name of its instance; and by name what each instance is known again by.
 
     What cannot be understood is left out (a damaged disk, another version of SkillOps): deploying brings it back.
     """
     try:
         kept: dict[str, Any] = json.loads(path.read_text())
-        processes = {name: (int(one["pid"]), float(one["started_at"]), str(one["digest"])) for name, one in kept["instances"].items()}
+        instances = {str(name): {**one, "digest": str(one["digest"])} for name, one in kept["instances"].items()}
     except FileNotFoundError:
         return [], {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -189,7 +146,7 @@ def read(path: Path) -> tuple[list[tuple[Served, str | None]], dict[str, tuple[i
             services.append((Served(deployment, state=line["state"], since=line["since"], restarts=line["restarts"]), line["instance"]))
         except (ValueError, KeyError, TypeError) as error:
             log.warning("a service in %s cannot be understood: %s", path, error)
-    return services, processes
+    return services, instances
 
 
 def unknown(skill: str, known: Iterable[str]) -> NotFound:

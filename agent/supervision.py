@@ -1,8 +1,8 @@
 """What a supervisor does: deploys, probes, restarts and rests the running skills of one clone.
 
 It keeps in `services.json` what should run and which processes it has started, so that the next supervisor, after
-whatever happened to this one, adopts the living and starts the dead. Callers reach a skill at a socket whose path never
-changes; a new version takes it over in one rename.
+whatever happened to this one, adopts the living and starts the dead. What starts them, and leads callers to them, is a
+launcher (`agent/ports.py`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from agent.domain.release import Endpoint, Service
 from agent.errors import CouldNotTell, SkillOpsError
-from agent.instance import Instance, language_of, launch, not_healthy, seconds, tail
-from agent.ports import AdoptingSandbox, Deployment, Language
-from agent.served import Places, Served, read, unknown, write
+from agent.instance import Instance, not_healthy, seconds
+from agent.ports import Deployment, Launcher, Running
+from agent.served import Served, read, unknown, write
+from agent.supervisor_client import home
 
 log = logging.getLogger("agent.supervisor")
 
@@ -28,11 +30,10 @@ log = logging.getLogger("agent.supervisor")
 class Supervisor:
     """The skills of one clone. Each has a lock, so that a slow one never holds up another. Everything may raise OSError."""
 
-    def __init__(self, state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language], idle_seconds: float) -> None:
-        self._sandbox, self._languages, self._idle = sandbox, languages, idle_seconds
-        self._places = Places(state)
+    def __init__(self, state: Path, launcher: Launcher, idle_seconds: float) -> None:
+        self._launcher, self._idle, self._kept = launcher, idle_seconds, home(state) / "services.json"
         self._served: dict[str, Served] = {}
-        self._living: dict[str, Instance] = {}  # by folder: all that were started, also those on their way in or out
+        self._living: dict[str, Instance] = {}  # by name: all that were started, also those on their way in or out
         self._lock = threading.Lock()
         self._skill_locks: dict[str, threading.Lock] = {}
         self._hands = ThreadPoolExecutor(max_workers=8, thread_name_prefix="care")
@@ -65,25 +66,20 @@ class Supervisor:
             with self._alone(skill):
                 served = self._awake(skill)
         served.used = time.monotonic()
-        return Endpoint(socket=str(self._places.socket(skill)))
+        return self._launcher.endpoint(skill)
 
     def logs(self, skill: str, lines: int) -> str:
-        path = self._places.log(skill)
-        if skill not in self._served and not path.exists():
+        text = self._launcher.logs(skill, lines)
+        if text is None and skill not in self._served:
             raise unknown(skill, self._served)
-        return tail(path, lines)
+        return text or ""
 
     # ---- starting and stopping ---------------------------------------------------------------------------------------
 
     def _healthy(self, deployment: Deployment) -> Instance:
         """A new instance, beside whatever runs. Raises Refused where it does not become healthy."""
-        name, path = secrets.token_hex(4), self._places.log(deployment.skill)
-        language = language_of(deployment.manifest, self._languages)
-        instance = launch(
-            Path(deployment.location), deployment.manifest, language, self._sandbox,
-            folder=self._places.sockets / name, log=path, storage=self._places.storage(deployment.skill), outlive=True,
-        )  # fmt: skip
-        instance.digest, instance.started_at = deployment.digest, self._sandbox.started_at(instance.process.pid)
+        name = secrets.token_hex(4)
+        instance = Instance(deployment.manifest, self._launcher.launch(deployment, name), deployment.digest)
         self._living[name] = instance
         try:
             self._save()
@@ -96,8 +92,8 @@ class Supervisor:
             raise CouldNotTell(f"{deployment.skill} was not started: the supervisor is ending.", next_step="Try again: a new one starts then.")
         if why:
             self._discard(instance)
-            raise not_healthy(deployment.skill, why, path)
-        log.info("%s %s runs as process %s", deployment.skill, deployment.version, instance.process.pid)
+            raise not_healthy(deployment.skill, why, self._launcher.logs(deployment.skill, 20) or "")
+        log.info("%s %s runs as %s", deployment.skill, deployment.version, instance.name)
         return instance
 
     def _replace(self, skill: str, old: Served | None, new: Served | None) -> None:
@@ -105,7 +101,7 @@ class Supervisor:
         self._put(skill, new)
         try:
             self._save()
-            self._places.switch(skill, new)
+            self._switch(skill, new)
         except OSError:
             self._put(skill, old)
             if new and new.instance:
@@ -130,7 +126,7 @@ class Supervisor:
         elif served.state == "resting" or served.waits():
             self._revive(served)
         if not served.instance:
-            raise served.down(self._places.log(skill))
+            raise served.down()
         return served
 
     def _revive(self, served: Served) -> None:
@@ -139,7 +135,7 @@ class Supervisor:
         try:
             instance = self._healthy(served.deployment)
             served.started(instance)
-            self._places.switch(served.deployment.skill, served)
+            self._switch(served.deployment.skill, served)
             self._save()
         except (SkillOpsError, OSError) as error:
             log.warning("%s does not start: %s", served.deployment.skill, error)
@@ -152,7 +148,7 @@ class Supervisor:
         log.warning("%s fell: %s", served.deployment.skill, why)
         instance = served.instance
         served.crashed(why)
-        self._places.switch(served.deployment.skill, None)
+        self._switch(served.deployment.skill, None)
         if instance:
             self._discard(instance)
         if served.waits():
@@ -169,7 +165,7 @@ class Supervisor:
 
     def _discard(self, instance: Instance) -> None:
         instance.stop()
-        if self._living.pop(instance.folder.name, None):
+        if self._living.pop(instance.name, None):
             with contextlib.suppress(OSError):  # a process that is noted and gone does no harm
                 self._save()
 
@@ -177,6 +173,7 @@ class Supervisor:
 
     def look(self) -> None:
         """One round: every skill that needs care is given into a hand."""
+        self._launcher.look()
         for served in list(self._served.values()):
             if not served.in_hand and self._needs_care(served):
                 served.in_hand = True
@@ -224,9 +221,9 @@ class Supervisor:
         skill = served.deployment.skill
         if served.was_called():
             return
-        self._places.switch(skill, None)
+        self._switch(skill, None)
         if served.was_called():  # one slipped in before the path was gone
-            self._places.switch(skill, served)
+            self._switch(skill, served)
             return
         served.instance = None
         served.become("resting")
@@ -235,27 +232,33 @@ class Supervisor:
     # ---- beginning and end ---------------------------------------------------------------------------------------------
 
     def adopt(self) -> None:
-        """Takes over what an earlier supervisor left: the living by pid, start time and digest; the rest starts anew."""
-        wanted, processes = read(self._places.kept)
+        """Takes over what an earlier supervisor left: the living, as the launcher knows them again; the rest starts anew."""
+        wanted, instances = read(self._kept)
         self._served = {served.deployment.skill: served for served, _ in wanted}
         owners = {name: served for served, name in wanted if name}
         unwanted = []
-        for name, (pid, started_at, digest) in processes.items():
-            process, owner = self._sandbox.attach(pid, started_at), owners.get(name)
-            if process is None:
+        for name, kept in instances.items():
+            server, owner = self._attached(name, kept), owners.get(name)
+            if server is None:
                 continue
-            if owner and owner.deployment.digest == digest and (self._places.sockets / f"{name}.sock").exists():
-                owner.instance = self._living[name] = Instance(owner.deployment.manifest, process, self._places.sockets / name)
-                owner.instance.digest, owner.instance.started_at = digest, started_at
-                log.info("adopted process %s of %s", pid, owner.deployment.skill)
+            if owner and owner.deployment.digest == kept["digest"] and server.listens():
+                owner.instance = self._living[name] = Instance(owner.deployment.manifest, server, owner.deployment.digest)
+                log.info("adopted %s of %s", name, owner.deployment.skill)
             else:
-                log.info("ending process %s, which nobody wants any more", pid)
-                unwanted.append(threading.Thread(target=process.stop))
+                log.info("ending %s, which nobody wants any more", name)
+                unwanted.append(threading.Thread(target=server.stop))
         _all_at_once(unwanted)
-        self._places.sweep(self._living)
+        self._launcher.sweep(self._living)
         for skill, served in self._served.items():
-            self._places.switch(skill, served)
+            self._switch(skill, served)
         self._save()
+
+    def _attached(self, name: str, kept: Mapping[str, Any]) -> Running | None:
+        try:
+            return self._launcher.attach(name, kept)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s in services.json cannot be understood: %r", name, error)
+            return None
 
     def stop(self) -> None:
         """The orderly end: every process ends, side by side; services.json keeps what should run again."""
@@ -266,6 +269,7 @@ class Supervisor:
             with self._alone(skill):
                 pass  # whoever was about to start something has seen by now that this is the end
         self._discard_all()
+        self._launcher.close()
         self.ended.set()
 
     def _discard_all(self) -> None:
@@ -280,9 +284,12 @@ class Supervisor:
         with lock:
             yield
 
+    def _switch(self, skill: str, served: Served | None) -> None:
+        self._launcher.switch(skill, [served.instance.server] if served and served.instance else [])
+
     def _save(self) -> None:
         with self._lock:
-            write(self._places.kept, list(self._served.values()), list(self._living.values()))
+            write(self._kept, list(self._served.values()), list(self._living.values()))
 
 
 def _told(care: Future[None]) -> None:

@@ -16,14 +16,13 @@ import signal
 import socketserver
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from agent.errors import SkillOpsError, UsageError
-from agent.ports import AdoptingSandbox, Deployment, Language
+from agent.ports import Deployment, Launcher
 from agent.supervision import Supervisor
-from agent.supervisor_client import NotRunning, ask, cannot, error_line, home, sockets
+from agent.supervisor_client import NotRunning, ask, cannot, error_line, home, make_sockets
 
 LINGER = 600.0  # seconds without a running skill or a command
 MAX_REQUEST = 16 * 2**20  # bytes
@@ -31,7 +30,7 @@ ROUND = 0.2  # seconds between two looks at the skills
 log = logging.getLogger("agent.supervisor")
 
 
-def serve(state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language], idle_seconds: float) -> None:
+def serve(state: Path, launcher: Launcher, idle_seconds: float) -> None:
     """Blocks until the orderly end (`shutdown`, SIGTERM, SIGINT, or by itself); where another one serves, returns at once.
 
     `state` is the clone's state folder. A skill that was not called for `idle_seconds` is put to rest.
@@ -43,11 +42,11 @@ def serve(state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Languag
     if lock is None:
         return
     with lock:
-        supervisor = Supervisor(state, sandbox, languages, idle_seconds)
+        supervisor = Supervisor(state, launcher, idle_seconds)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.ending.set())
+        control = make_sockets(state) / "control.sock"
         supervisor.adopt()
-        control = sockets(state) / "control.sock"
         control.unlink(missing_ok=True)
         with _Server(str(control), supervisor) as server:
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

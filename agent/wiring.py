@@ -37,7 +37,7 @@ from agent.memory import Memory
 from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.ports import Check, Language, LanguageModel, Reviewer, Tell
-from agent.runtimes.process import ProcessRuntime
+from agent.runtimes.process import ProcessLauncher, ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
@@ -164,7 +164,7 @@ def supervise(settings: Settings) -> None:
     """The supervisor's process; returns when it ends."""
     from agent.supervisor import serve
 
-    serve(settings.state, BubblewrapSandbox(), languages_of(), settings.idle_seconds)
+    serve(settings.state, ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of()), settings.idle_seconds)
 
 
 def supervisor_command(settings: Settings) -> tuple[str, ...]:

@@ -34,9 +34,11 @@ SUPERVISE = """
 import sys
 from pathlib import Path
 from agent.languages.python import PythonLanguage
+from agent.runtimes.process import ProcessLauncher
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.supervisor import serve
-serve(Path(sys.argv[1]), BubblewrapSandbox(), {"python": PythonLanguage()}, float(sys.argv[2]))
+state = Path(sys.argv[1])
+serve(state, ProcessLauncher(state, BubblewrapSandbox(), {"python": PythonLanguage()}), float(sys.argv[2]))
 """
 
 

@@ -25,8 +25,8 @@ from agent import supervisor_client as client
 from agent.caller import probe
 from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, UsageError
 from agent.instance import Instance, tail
-from agent.ports import AdoptingSandbox, Availability, Deployment, SandboxProcess, SandboxResult, SandboxSpec
-from agent.runtimes.process import ProcessRuntime
+from agent.ports import Availability, Deployment, SandboxProcess, SandboxResult, SandboxSpec
+from agent.runtimes.process import ProcessLauncher, ProcessRuntime, ProcessServer
 from agent.served import Served, backoff, read, write
 from agent.supervision import Supervisor
 from tests.builders import a_manifest
@@ -112,11 +112,16 @@ def a_deployment(digest: str = "sha256:1", **traits: Any) -> Deployment:
     )
 
 
+def a_launcher(state: Path, sandbox: Threads) -> ProcessLauncher:
+    return ProcessLauncher(state, sandbox, {"python": AnyLanguage()})  # type: ignore[dict-item]
+
+
 class Bench:
     def __init__(self, state: Path, sandbox: Threads, idle: float) -> None:
         (state / "supervisor").mkdir(parents=True, exist_ok=True)
         self.state, self.sandbox = state, sandbox
-        self.supervisor = Supervisor(state, sandbox, {"python": AnyLanguage()}, idle)  # type: ignore[dict-item]
+        client.make_sockets(state)
+        self.supervisor = Supervisor(state, a_launcher(state, sandbox), idle)
 
     def close(self) -> None:
         self.supervisor.stop()
@@ -254,7 +259,7 @@ def test_a_link_in_place_of_a_socket_is_not_followed(tmp_path: Path) -> None:
         folder.mkdir()
         process = Thread(str(tmp_path), 1)
         (folder / "skill.sock").symlink_to(tmp_path / "victim")
-        instance = Instance(a_manifest(), process, folder)
+        instance = Instance(a_manifest(), ProcessServer(process, folder))
         assert instance.health() == ("", "it does not listen yet")
         process.stop()
 
@@ -455,14 +460,10 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def a_sandbox() -> AdoptingSandbox:
-    return Threads()
-
-
 @pytest.mark.usefixtures("signals")
 def test_with_nothing_to_do_the_supervisor_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "LINGER", 0.05)
-    door.serve(tmp_path, a_sandbox(), {}, 900.0)
+    door.serve(tmp_path, a_launcher(tmp_path, Threads()), 900.0)
     with pytest.raises(client.NotRunning):
         client.ask(tmp_path, "ping")
 
@@ -486,7 +487,7 @@ def test_a_stale_socket_and_the_lock_of_a_dead_process_are_taken_over(tmp_path: 
 
     asking = threading.Thread(target=ask_and_end)
     asking.start()
-    door.serve(tmp_path, a_sandbox(), {}, 900.0)
+    door.serve(tmp_path, a_launcher(tmp_path, Threads()), 900.0)
     asking.join()
     assert answered == [os.getpid()]
     assert client.holder(tmp_path) == str(os.getpid())
@@ -500,7 +501,7 @@ def test_sigterm_is_an_orderly_end(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=end_once_it_serves).start()
-    door.serve(tmp_path, a_sandbox(), {}, 900.0)
+    door.serve(tmp_path, a_launcher(tmp_path, Threads()), 900.0)
     assert not (tmp_path / "supervisor/run/control.sock").exists()
 
 

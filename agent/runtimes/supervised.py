@@ -1,0 +1,72 @@
+"""A runtime whose skills are owned by the clone's supervisor; what starts them is a launcher's business."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from agent.domain.release import Artifact, Endpoint, Service
+from agent.domain.skill import Manifest
+from agent.errors import CouldNotTell
+from agent.ports import Availability, Deployment, Launcher
+from agent.supervisor_client import NotRunning, ask, home, start
+
+
+class SupervisedRuntime:
+    """`Runtime` on the supervisor of the clone whose state folder is `state`, started by `supervisor_command` when needed.
+
+    `launcher` is of the kind that the supervisor has. Every verb raises CouldNotTell where the supervisor cannot be
+    started, hangs, or ends while it is asked twice.
+    """
+
+    def __init__(self, state: Path, launcher: Launcher, supervisor_command: Sequence[str]) -> None:
+        self.name = launcher.name
+        self._state, self._launcher, self._command = state.absolute(), launcher, tuple(supervisor_command)
+
+    def available(self) -> Availability:
+        return self._launcher.available()
+
+    def deploy(self, deployment: Deployment) -> Service:
+        return Service.model_validate(self._ask("deploy", deployment=deployment.model_dump(mode="json")))
+
+    def remove(self, skill: str) -> None:
+        if self._ever_used():
+            self._ask("remove", skill=skill)
+
+    def services(self) -> Sequence[Service]:
+        return [Service.model_validate(line) for line in self._ask("services")] if self._ever_used() else []
+
+    def endpoint(self, skill: str) -> Endpoint:
+        return Endpoint.model_validate(self._ask("endpoint", skill=skill))
+
+    def logs(self, skill: str, lines: int = 200) -> str:
+        return str(self._ask("logs", skill=skill, lines=lines))
+
+    def shutdown(self) -> None:
+        """Ends the supervisor and with it every running skill; what was deployed runs again with the next one."""
+        with contextlib.suppress(NotRunning):
+            ask(self._state, "shutdown")
+
+    def trial(self, artifact: Artifact, manifest: Manifest) -> AbstractContextManager[Endpoint]:
+        return self._launcher.trial(artifact, manifest)
+
+    def _ever_used(self) -> bool:
+        """Without what a supervisor keeps there is nothing deployed, and no need to start one."""
+        return (home(self._state) / "services.json").exists()
+
+    def _ask(self, verb: str, **arguments: Any) -> Any:
+        # Every verb says how things should be, so asking again does nothing twice.
+        for _ in range(2):
+            try:
+                return ask(self._state, verb, **arguments)
+            except NotRunning:
+                start(self._state, self._command)
+        with contextlib.suppress(NotRunning):
+            return ask(self._state, verb, **arguments)
+        raise CouldNotTell(
+            f"The supervisor ended while it was asked to {verb}.",
+            next_step=f"Try again: the next command starts a new one. {home(self._state) / 'supervisor.log'} says more.",
+        )
