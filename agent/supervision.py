@@ -8,19 +8,20 @@ launcher (`agent/ports.py`).
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from agent.adoption import all_at_once, take_over
 from agent.domain.release import Endpoint, Service
 from agent.errors import CouldNotTell, SkillOpsError
 from agent.instance import Instance, not_healthy, seconds
-from agent.ports import Deployment, Launcher, Running
+from agent.ports import Deployment, Launcher
 from agent.served import Served, read, unknown, write
 from agent.supervisor_client import home
 
@@ -235,30 +236,11 @@ class Supervisor:
         """Takes over what an earlier supervisor left: the living, as the launcher knows them again; the rest starts anew."""
         wanted, instances = read(self._kept)
         self._served = {served.deployment.skill: served for served, _ in wanted}
-        owners = {name: served for served, name in wanted if name}
-        unwanted = []
-        for name, kept in instances.items():
-            server, owner = self._attached(name, kept), owners.get(name)
-            if server is None:
-                continue
-            if owner and owner.deployment.digest == kept["digest"] and server.listens():
-                owner.instance = self._living[name] = Instance(owner.deployment.manifest, server, owner.deployment.digest)
-                log.info("adopted %s of %s", name, owner.deployment.skill)
-            else:
-                log.info("ending %s, which nobody wants any more", name)
-                unwanted.append(threading.Thread(target=server.stop))
-        _all_at_once(unwanted)
+        self._living = take_over(self._launcher, {name: served for served, name in wanted if name}, instances)
         self._launcher.sweep(self._living)
         for skill, served in self._served.items():
             self._switch(skill, served)
         self._save()
-
-    def _attached(self, name: str, kept: Mapping[str, Any]) -> Running | None:
-        try:
-            return self._launcher.attach(name, kept)
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("%s in services.json cannot be understood: %r", name, error)
-            return None
 
     def stop(self) -> None:
         """The orderly end: every process ends, side by side; services.json keeps what should run again."""
@@ -273,7 +255,7 @@ class Supervisor:
         self.ended.set()
 
     def _discard_all(self) -> None:
-        _all_at_once([threading.Thread(target=self._discard, args=(instance,)) for instance in list(self._living.values())])
+        all_at_once([functools.partial(self._discard, instance) for instance in list(self._living.values())])
 
     # ---- small parts ---------------------------------------------------------------------------------------------------
 
@@ -295,10 +277,3 @@ class Supervisor:
 def _told(care: Future[None]) -> None:
     if not care.cancelled() and (error := care.exception()):
         log.error("could not look after a skill", exc_info=error)
-
-
-def _all_at_once(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
