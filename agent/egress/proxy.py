@@ -1,0 +1,275 @@
+"""The egress proxy: a unix socket for each skill, outside of its sandbox.
+
+A client connects, writes one line `host port\\n`, and reads one line: `ok\\n`, from where on the connection is the host's,
+or `refused WHY\\n` and the end. So HTTP, TLS and plain TCP are alike, and nothing that is encrypted is opened.
+
+A name is resolved once, every address that it has is judged, and the connection goes to one of these very addresses: a name
+that resolves differently the second time (DNS rebinding) finds no second time. `pinned` alone leads to a private address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.egress.rules import Rule, allows, canonical, forbidden
+
+PIECE = 65536  # bytes that are read at once
+LAST_WORDS = 5.0  # seconds that the end of a connection may take to be heard
+LONGEST_LINE = 300  # bytes: a host name has at most 253
+
+Target = tuple[str, int] | str
+"""An address with its port, or the path of a unix socket."""
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds, and connections of one skill at once."""
+
+    connections: int = 64
+    ask: float = 10.0  # until the client has said where to
+    resolve: float = 5.0
+    connect: float = 10.0
+    idle: float = 120.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One connection, told when it is over. `address` is what was reached, or what made it refused. `sent` and `received` in bytes,
+    as the skill sees it."""
+
+    skill: str
+    host: str
+    port: int
+    verdict: str  # allowed | refused | failed
+    why: str = ""
+    address: str = ""
+    sent: int = 0
+    received: int = 0
+    seconds: float = 0.0
+
+    def line(self) -> dict[str, Any]:
+        """As it is logged: with the time, in seconds since 1970."""
+        return {"time": round(time.time(), 3), **asdict(self)}
+
+
+@dataclass
+class Proxy:
+    """Doors of skills on one event loop. `record` gets each verdict and must not block.
+
+    `pinned`: (host, port) -> where that is instead of what its name says. `sealed`: nothing but what is pinned is reached, as in a trial.
+    """
+
+    record: Callable[[Verdict], None]
+    pinned: Mapping[tuple[str, int], Target] = field(default_factory=dict)
+    sealed: bool = False
+    limits: Limits = Limits()
+    resolver: Resolver | None = None
+
+    async def open(self, skill: str, rules: Sequence[Rule], path: Path, pinned: Mapping[tuple[str, int], Target] | None = None) -> Door:
+        """Listens at `path` (a socket that lies there is replaced) for what `rules` allow `skill`. Raises OSError."""
+        door = Door(self, skill, tuple(rules), {**self.pinned, **(pinned or {})})
+        path.unlink(missing_ok=True)
+        # Bound here and not by asyncio, which cannot say how many may wait and who may connect.
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(str(path))
+            path.chmod(0o666)  # the folder that it lies in says who gets there
+            door.server = await asyncio.start_unix_server(door.serve, sock=listening, limit=PIECE, backlog=128)
+        except OSError:
+            listening.close()
+            raise
+        door.path = path
+        return door
+
+
+class Refusal(Exception):
+    """Where a connection may not or cannot go; `verdict` as in Verdict."""
+
+    def __init__(self, why: str, address: str = "", verdict: str = "refused") -> None:
+        super().__init__(why)
+        self.why, self.address, self.verdict = why, address, verdict
+
+
+class Door:
+    """One skill's way out."""
+
+    def __init__(self, proxy: Proxy, skill: str, rules: tuple[Rule, ...], pinned: Mapping[tuple[str, int], Target]) -> None:
+        self.proxy, self.skill, self.rules, self.pinned = proxy, skill, rules, pinned
+        self.server: asyncio.Server | None = None
+        self.path: Path | None = None
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Ends every connection; each still gets its verdict."""
+        if self.server:
+            self.server.close()
+        if self.path:
+            self.path.unlink(missing_ok=True)
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if len(self._open) >= 2 * self.proxy.limits.connections:  # beyond those that are told why not
+            writer.transport.abort()
+            return
+        self._open.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, ValueError, asyncio.CancelledError):
+            pass  # the client has gone, said nothing that can be read, or the door closes: there is nobody to tell
+        finally:
+            self._open.discard(task)
+            _drop(writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun, limits = time.monotonic(), self.proxy.limits
+        try:
+            host, port = await self._asked(reader)
+        except TimeoutError:
+            return
+        traffic = Traffic()
+        address, verdict, why = "", "allowed", ""
+        try:
+            if len(self._open) > limits.connections:
+                raise Refusal(f"the skill has {limits.connections} connections open already, which is the most")
+            address, far_reader, far_writer = await self._reach(host, port)
+            try:
+                writer.write(b"ok\n")
+                why = await splice(reader, writer, far_reader, far_writer, limits.idle, traffic)
+            finally:
+                _drop(far_writer)
+        except Refusal as refusal:
+            address, verdict, why = refusal.address, refusal.verdict, refusal.why
+            with contextlib.suppress(OSError):
+                writer.write(f"refused {why}\n".encode())
+                await writer.drain()
+        except asyncio.CancelledError:
+            why = "the skill was stopped"
+            raise
+        finally:
+            seconds = round(time.monotonic() - begun, 3)
+            self.proxy.record(Verdict(self.skill, host, port, verdict, why, address, traffic.sent, traffic.received, seconds))
+
+    async def _asked(self, reader: asyncio.StreamReader) -> tuple[str, int]:
+        """Raises ValueError for what is no request."""
+        async with asyncio.timeout(self.proxy.limits.ask):
+            line = await reader.readuntil(b"\n")
+        host, _, port = line.decode("ascii").strip().rpartition(" ")
+        name = canonical(host)
+        if name is None or len(line) > LONGEST_LINE or not 1 <= int(port) <= 65535:
+            raise ValueError(line)
+        return name, int(port)
+
+    async def _reach(self, host: str, port: int) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
+        """The address, and the connection to it. Raises Refusal."""
+        if not allows(self.rules, host, port):
+            raise Refusal("the manifest does not declare it")
+        target = self.pinned.get((host, port))
+        if target is None and self.proxy.sealed:
+            raise Refusal("this is a trial, and tests/stand-ins.yaml has no stand-in for it")
+        targets = [target] if target is not None else [(address, port) for address in await self._resolved(host, port)]
+        failed = "it has no address"
+        for target in targets:
+            shown = target if isinstance(target, str) else target[0]
+            try:
+                async with asyncio.timeout(self.proxy.limits.connect):
+                    reader, writer = await _connected(target)
+                return shown, reader, writer
+            except TimeoutError:
+                failed = f"no connection within {self.proxy.limits.connect:g} s"
+            except OSError as error:
+                failed = os.strerror(error.errno) if error.errno else str(error)
+        raise Refusal(failed, shown if targets else "", "failed")
+
+    async def _resolved(self, host: str, port: int) -> Sequence[str]:
+        """Every address of the name, if all of them may be reached: one that may not makes the whole name suspect."""
+        try:
+            async with asyncio.timeout(self.proxy.limits.resolve):
+                addresses = await (self.proxy.resolver or resolve)(host, port)
+        except TimeoutError:
+            raise Refusal("its name was not resolved in time", verdict="failed") from None
+        except (OSError, UnicodeError) as error:
+            raise Refusal(f"its name cannot be resolved: {getattr(error, 'strerror', None) or error}", verdict="failed") from None
+        for address in addresses:
+            if why := forbidden(address):
+                raise Refusal(f"its name leads to {address}, which no skill may reach: {why}", address)
+        return addresses
+
+
+@dataclass
+class Traffic:
+    """Bytes, and when the last of them came."""
+
+    sent: int = 0
+    received: int = 0
+    last: float = field(default_factory=time.monotonic)
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Every address of `host`, in the system's order of preference."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+async def splice(
+    near_reader: asyncio.StreamReader,
+    near_writer: asyncio.StreamWriter,
+    far_reader: asyncio.StreamReader,
+    far_writer: asyncio.StreamWriter,
+    idle: float,
+    traffic: Traffic,
+) -> str:
+    """Both directions, until both have ended, one breaks, or nothing came from either for `idle` seconds; why, where it was cut short."""
+    up = asyncio.create_task(_pour(near_reader, far_writer, traffic, "sent"))
+    down = asyncio.create_task(_pour(far_reader, near_writer, traffic, "received"))
+    both = {up, down}
+    try:
+        while True:
+            left = traffic.last + idle - time.monotonic()
+            if left <= 0:
+                return f"nothing came for {idle:g} s"
+            done, waiting = await asyncio.wait(both, timeout=left, return_when=asyncio.FIRST_EXCEPTION)
+            if broken := next((task.exception() for task in done if task.exception()), None):
+                return f"it broke: {broken}"
+            if not waiting:
+                return ""
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, traffic: Traffic, counter: str) -> None:
+    """To the end, no faster than the other side takes it; then the end is passed on."""
+    while piece := await reader.read(PIECE):
+        traffic.last = time.monotonic()
+        setattr(traffic, counter, getattr(traffic, counter) + len(piece))
+        writer.write(piece)
+        await writer.drain()
+        traffic.last = time.monotonic()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+async def _connected(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(target, str):
+        return await asyncio.open_unix_connection(target, limit=PIECE)
+    return await asyncio.open_connection(*target, limit=PIECE)
+
+
+def _drop(writer: asyncio.StreamWriter) -> None:
+    """Closes; what is still unsent goes first, where the other side takes it soon."""
+    writer.close()
+    asyncio.get_running_loop().call_later(LAST_WORDS, writer.transport.abort)
