@@ -52,10 +52,11 @@ def faults(doing: str) -> Iterator[None]:
     """
     import docker.errors
     import requests.exceptions
+    import urllib3.exceptions
 
     try:
         yield
     except docker.errors.APIError as error:
         raise CouldNotTell(f"Docker Engine did not {doing}.", why=str(error.explanation or error)[:500], next_step="See the engine's log.") from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except (docker.errors.DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise CouldNotTell(f"Could not {doing}.", why=str(error)[:500], next_step=FIX) from error

@@ -257,6 +257,10 @@ class Language(Protocol):
         """How to start the built skill; it listens on `skill.sock` in `socket_folder` (mounted writable)."""
         ...
 
+    def dockerfile(self, manifest: Manifest, base: str, labels: Mapping[str, str] | None = None) -> str:
+        """The Dockerfile of an image on `base` whose context is what `prepare` made; it listens on port 8080. A pure function."""
+        ...
+
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
         """The author's tests with coverage; where asked, with a gutted implementation and with mutants."""
         ...

@@ -41,7 +41,14 @@ class Settings(BaseSettings):
 
     forge: Literal["local"] = Field(default="local", description="Where requests, proposals and reviews live.")
     sandbox: Literal["bubblewrap"] = Field(default="bubblewrap", description="What untrusted code runs in.")
-    builder: Literal["directory"] = Field(default="directory", description="What turns a skill into an artifact.")
+    builder: Literal["directory", "docker"] = Field(
+        default="directory", description="What turns a skill into an artifact: a folder of this machine, or an image of Docker Engine."
+    )
+    base_images: dict[str, str] = Field(
+        default={},
+        description="The image that skills of a language are built on, like {python = 'python:3.11-slim'}. Empty: ours (make base-images).",
+    )
+    build_seconds: float = Field(default=600.0, gt=0, description="Seconds that the build of one image may take.")
     runtime: Literal["process"] = Field(default="process", description="What runs the artifacts.")
 
     reviewers: tuple[str, ...] = Field(default=(), description="Reviewers to ask; empty: those that the policy names.")

@@ -36,7 +36,7 @@ from agent.ledger import SqliteLedger
 from agent.memory import Memory
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.ports import Check, Language, LanguageModel, Reviewer, Tell
+from agent.ports import Builder, Check, Language, LanguageModel, Reviewer, Tell
 from agent.runtimes.process import ProcessLauncher, ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
@@ -105,7 +105,7 @@ def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel)
     kept = origin / "skillops"
     sandbox = BubblewrapSandbox()
     languages = languages_of()
-    builder = DirectoryBuilder(settings.state / "artifacts", languages)
+    builder = builder_of(settings, settings.state / "artifacts", languages)
     runtime = ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
     forge, ledger = LocalForge(origin), SqliteLedger(kept / "ledger.sqlite")
 
@@ -126,6 +126,16 @@ def languages_of() -> dict[str, Language]:
     """The shelf of languages, by the manifest's `runtime`."""
     languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), BashLanguage())
     return {language.name: language for language in languages}
+
+
+def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) -> Builder:
+    """What the settings name, with its artifacts (or the contexts of its images) in `store`."""
+    if settings.builder == "directory":
+        return DirectoryBuilder(store, languages)
+    from agent.builders.docker import DockerBuilder
+    from agent.docker_engine import DockerEngine
+
+    return DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds)
 
 
 def model_of(settings: Settings) -> LanguageModel:
@@ -156,7 +166,7 @@ def check_folder(folder: Path, settings: Settings) -> CheckReport:
     with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
         place = Path(temporary)
         subject = subject_of_folder(folder, place / folder.resolve().name)
-        with Bench(subject, DirectoryBuilder(place / "artifacts", languages), runtime) as bench:
+        with Bench(subject, builder_of(settings, place / "artifacts", languages), runtime) as bench:
             return examine(_checks(settings, sandbox, languages, light=False), subject, bench, settings.workers)
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from agent.docker_engine import DockerEngine
 from tests.engines import required
+from tests.images import Images
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 for name in [key for key in os.environ if key.startswith("SKILLOPS_") and key != "SKILLOPS_TEST_ENGINES"]:
@@ -72,3 +76,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             reason = f"{why}; SKILLOPS_TEST_ENGINES=required makes this a failure"
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def images() -> Iterator[Callable[..., Images]]:
+    """Makes the places that images of this test are built in, by the folder of their contexts."""
+    made: list[Images] = []
+
+    def make(store: Path, engine: DockerEngine | None = None) -> Images:
+        made.append(Images(store, f"test-{uuid.uuid4().hex[:12]}", engine))
+        return made[-1]
+
+    yield make
+    for place in made:
+        place.clear()

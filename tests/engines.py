@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import NoReturn
 
 import pytest
+
+from agent.builders.bases import STABLE, labels_of
+from agent.docker_engine import DockerEngine
 
 VARIABLE = "SKILLOPS_TEST_ENGINES"
 
@@ -20,3 +24,15 @@ def missing(why: str) -> NoReturn:
     if required():
         pytest.fail(f"{why}; {VARIABLE}=required makes this a failure")
     pytest.skip(f"{why}; {VARIABLE}=required makes this a failure")
+
+
+@cache
+def _base_images() -> frozenset[str]:
+    engine = DockerEngine()
+    return frozenset(runtime for runtime, reference in STABLE.items() if labels_of(engine, reference))
+
+
+def need_base_images(*runtimes: str) -> None:
+    """For tests marked `docker`: leaves the test out where the images that it builds on were not made."""
+    if absent := sorted({runtime for runtime in runtimes if runtime in STABLE} - _base_images()):
+        missing(f"the base image for {absent[0]} is not here (make base-images)")

@@ -57,7 +57,7 @@ class DirectoryBuilder:
         except SkillOpsError:
             raise
         except OSError as error:
-            raise _machine_problem(error) from error
+            raise machine_problem(error) from error
         found = self.find(digest)
         if found is None:
             raise CouldNotTell("The artifact was built and then could not be found.", next_step="Try again; look at who else cleans the store.")
@@ -117,7 +117,7 @@ def _write(root: Path, files: Mapping[str, bytes]) -> None:
         path.write_bytes(data)
 
 
-def _machine_problem(error: OSError) -> CouldNotTell:
+def machine_problem(error: OSError) -> CouldNotTell:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return CouldNotTell("The artifact could not be built: no space is left.", next_step="Make room on the disk, then try again.")
     return CouldNotTell("The artifact could not be built on this machine.", why=f"{error.strerror}.", next_step="See `skillops doctor`.")

@@ -10,13 +10,22 @@ from typing import Any
 
 from agent.domain.skill import Manifest
 from agent.errors import Refused
+from agent.languages.image import INSIDE, PORT
 from agent.languages.python.toolchain import HERE, base_mounts, interpreter
 from agent.ports import Limits, Mount, SandboxSpec
 
 SHIM = tuple(HERE / name for name in ("server.py", "zygote.py"))
 SERVER_MEMORY = 256 * 2**20  # bytes for the HTTP process and its buffers, beside what the manifest allows a call
 SERVER_PROCESSES = 256
-INSIDE, SOCKETS = "/skill", "/run/skill"
+SOCKETS = "/run/skill"
+COMMAND = ("python3", "-E", "-s", "-S", f"{INSIDE}/server.py")  # in an image, where SKILL_LISTEN says on what it listens
+_ASK = f"""
+import http.client, sys
+line = http.client.HTTPConnection("127.0.0.1", {PORT}, timeout=60)
+line.request("GET", "/health")
+sys.exit(line.getresponse().status != 200)
+"""
+PROBE = ("python3", "-I", "-S", "-c", "; ".join(_ASK.strip().splitlines()))
 
 
 def copy_code(root: Path, manifest: Manifest, target: Path) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from agent.builders.directory import DirectoryBuilder
+from agent.domain.release import Artifact
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
 from agent.languages.bash import BashLanguage
@@ -22,9 +22,44 @@ from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Builder, Language
 from tests.builders import a_manifest
+from tests.engines import need_base_images
 
-BUILDERS: dict[str, Callable[[Path, dict[str, Language]], Builder]] = {"directory": DirectoryBuilder}
 LANGUAGES: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), BashLanguage())
+
+
+class Place(Protocol):
+    """Where a builder keeps its artifacts, as a test looks into it."""
+
+    def builder(self, languages: dict[str, Language]) -> Builder: ...
+    def holds(self, artifact: Artifact) -> dict[str, bytes]:
+        """The skill's files in an artifact."""
+        ...
+
+    def artifacts(self) -> list[str]: ...
+    def cut_short(self, artifact: Artifact) -> None:
+        """Leaves what a build leaves that was killed at its end."""
+        ...
+
+
+class Folders:
+    """The directory builder's."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+
+    def builder(self, languages: dict[str, Language]) -> Builder:
+        return DirectoryBuilder(self._store, languages)
+
+    def holds(self, artifact: Artifact) -> dict[str, bytes]:
+        code = Path(artifact.location) / "code"
+        return {path.relative_to(code).as_posix(): path.read_bytes() for path in code.rglob("*") if path.is_file()}
+
+    def artifacts(self) -> list[str]:
+        return [str(path) for path in self._store.iterdir()]
+
+    def cut_short(self, artifact: Artifact) -> None:
+        (Path(artifact.location) / "build.json").unlink()
+        shutil.rmtree(Path(artifact.location) / "code")
 
 
 class Counting:
@@ -66,9 +101,18 @@ def files(entry) -> dict[str, bytes]:
     return {"skill.yaml": b"name: word-count\n", entry: b"", "tests/test_skill.x": b"", "a/b.txt": b"b"}
 
 
-@pytest.fixture(params=BUILDERS)
-def make(request, tmp_path, language) -> Callable[..., Builder]:
-    return lambda other=None: BUILDERS[request.param](tmp_path / "store", {language.name: other or language})
+@pytest.fixture(params=["directory", pytest.param("docker", marks=pytest.mark.docker)])
+def place(request, tmp_path, language, images) -> Place:
+    """Where the builder of the test keeps what it builds."""
+    if request.param == "directory":
+        return Folders(tmp_path / "store")
+    need_base_images(language.name)
+    return images(tmp_path / "store")
+
+
+@pytest.fixture
+def make(place, language) -> Callable[..., Builder]:
+    return lambda other=None: place.builder({language.name: other or language})
 
 
 def test_what_is_built_once_is_found_and_not_built_again(make, tmp_path, files, manifest, language):
@@ -97,38 +141,35 @@ def test_the_digest_follows_what_runs_and_nothing_else(make, files, manifest, en
     assert len({same, *others}) == 1 + len(others)
 
 
-def test_what_is_built_is_what_was_hashed(make, tmp_path, files, manifest, entry):
+def test_what_is_built_is_what_was_hashed(make, place, tmp_path, files, manifest, entry):
     root = tmp_path / "root"
     root.mkdir()
     (root / entry).write_text("something else")
     (root / "more.py").write_text("not hashed")
-    location = Path(make().build(root, files, manifest).location)
-    assert (location / "code" / entry).read_bytes() == files[entry]
-    assert sorted(path.name for path in (location / "code").iterdir()) == ["a", entry, "skill.yaml"]
+    held = place.holds(make().build(root, files, manifest))
+    assert held == {entry: files[entry], "skill.yaml": files["skill.yaml"], "a/b.txt": b"b"}
 
 
-def test_many_builders_at_once_give_one_whole_artifact(make, tmp_path, files, manifest):
+def test_many_builders_at_once_give_one_whole_artifact(make, place, tmp_path, files, manifest):
     with ThreadPoolExecutor(8) as pool:
         built = list(pool.map(lambda _: make().build(tmp_path, files, manifest), range(16)))
     assert len({artifact.location for artifact in built}) == 1
-    assert json.loads((Path(built[0].location) / "build.json").read_text())["digest"] == built[0].digest
-    assert [path.name for path in (tmp_path / "store").iterdir()] == [Path(built[0].location).name]
+    assert place.artifacts() == [built[0].location]
 
 
-def test_a_build_that_was_cut_short_is_never_taken_for_done(make, tmp_path, files, manifest, entry):
+def test_a_build_that_was_cut_short_is_never_taken_for_done(make, place, tmp_path, files, manifest, entry):
     builder = make()
     artifact = builder.build(tmp_path, files, manifest)
-    (Path(artifact.location) / "build.json").unlink()
-    (Path(artifact.location) / "code" / entry).unlink()
+    place.cut_short(artifact)
     assert builder.find(artifact.digest) is None
     assert builder.build(tmp_path, files, manifest) == artifact
-    assert (Path(artifact.location) / "code" / entry).is_file()
+    assert entry in place.holds(artifact)
 
 
-def test_a_build_that_fails_leaves_nothing_behind(make, tmp_path, files, manifest, language):
+def test_a_build_that_fails_leaves_nothing_behind(make, place, tmp_path, files, manifest, language):
     with pytest.raises(Refused, match="broken lock"):
         make(Counting(language, Refused("broken lock file"))).build(tmp_path, files, manifest)
-    assert list((tmp_path / "store").iterdir()) == []
+    assert list((tmp_path / "store").iterdir()) == place.artifacts() == []
 
 
 def test_a_full_disk_is_no_fault_of_the_author(make, tmp_path, files, manifest, language):
@@ -164,8 +205,9 @@ def test_what_was_never_built_is_not_found(make, digest):
     assert make().find(digest) is None
 
 
-def test_an_artifact_under_another_name_is_not_found(make, tmp_path, files, manifest):
-    artifact = make().build(tmp_path, files, manifest)
+def test_an_artifact_under_another_name_is_not_found(tmp_path, files, manifest, language):
+    builder = Folders(tmp_path / "store").builder({language.name: language})
+    artifact = builder.build(tmp_path, files, manifest)
     other = "0" * 64
     shutil.copytree(artifact.location, tmp_path / "store" / other)
-    assert make().find(f"sha256:{other}") is None
+    assert builder.find(f"sha256:{other}") is None

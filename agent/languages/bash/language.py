@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding, TestReport
 from agent.domain.skill import Manifest
 from agent.errors import Refused
-from agent.languages import front
+from agent.languages import front, image
 from agent.languages.bash import analysis, template, testing
 from agent.languages.bash.toolchain import program, versions
 from agent.ports import Sandbox, SandboxSpec
@@ -46,6 +47,10 @@ class BashLanguage:
 
     def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
         return front.spec(artifact, manifest, socket_folder)
+
+    def dockerfile(self, manifest: Manifest, base: str, labels: Mapping[str, str] | None = None) -> str:
+        shim = [path.name for path in (*front.SHIM, ADAPTER)]
+        return image.dockerfile(manifest, base, command=front.COMMAND, probe=front.PROBE, shim=shim, labels=labels)
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
         return testing.run_tests(root, manifest, sandbox, mutants=mutants, seed=seed, gut=gut)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding, TestReport
 from agent.domain.skill import Manifest
-from agent.languages import front
+from agent.languages import front, image
 from agent.languages.node import analysis, locking, template, testing
 from agent.languages.node.toolchain import HERE, base_mounts, node, version
 from agent.ports import Sandbox, SandboxSpec
 
 SHIM = ("server.js", "worker.js")
+_ASK = f"""
+require('http').get('http://127.0.0.1:{image.PORT}/health', (reply) => process.exit(reply.statusCode === 200 ? 0 : 1))
+  .on('error', () => process.exit(1))
+"""
+PROBE = ("node", "-e", " ".join(_ASK.split()))
 PROCESSES_MEMORY = 10 * 64 * 2**20  # bytes: what Node itself takes, for the calls at once and those that wait for one (server.js)
 
 
@@ -48,6 +54,10 @@ class NodeLanguage:
     def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
         argv = (node(), f"{front.INSIDE}/server.js", f"{front.SOCKETS}/skill.sock")
         return front.spec(artifact, manifest, socket_folder, argv=argv, mounts=base_mounts(), memory=PROCESSES_MEMORY)
+
+    def dockerfile(self, manifest: Manifest, base: str, labels: Mapping[str, str] | None = None) -> str:
+        command = ("node", f"{front.INSIDE}/server.js")
+        return image.dockerfile(manifest, base, command=command, probe=PROBE, shim=SHIM, dependencies="node_modules", labels=labels)
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
         dependencies = locking.installed(root, manifest, self._cache)

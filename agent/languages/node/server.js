@@ -1,6 +1,7 @@
 // The server shim for Node: runs in the sandbox and speaks the design's HTTP contract on a unix socket. Nothing but Node's own library.
 //
-// `node server.js SOCKET`, with `service.json` and `worker.js` beside it. This process never loads the skill's code. Each call has a
+// `node server.js SOCKET`, with `service.json` and `worker.js` beside it; in a container without SOCKET, on the address that
+// SKILL_LISTEN names (0.0.0.0:8080). This process never loads the skill's code. Each call has a
 // process of its own, which has loaded the skill before the call comes (a few wait) and is killed after it, with all that it started.
 //
 // Every call that reaches the skill is answered with 200, also where it fails: the reply's `error.code` says how.
@@ -253,8 +254,14 @@ server.on('clientError', (error, socket) => {
   if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`);
 });
 
-fs.rmSync(process.argv[2], { force: true });
-server.listen(process.argv[2]);
+process.on('SIGTERM', () => process.exit(0)); // the first process of a container would not hear it otherwise
+if (process.argv[2]) {
+  fs.rmSync(process.argv[2], { force: true });
+  server.listen(process.argv[2]);
+} else {
+  const [, host, port] = /^(.*):(\d+)$/.exec(process.env.SKILL_LISTEN);
+  server.listen(Number(port), host);
+}
 refill();
 waiting[0].loaded.then((problem) => {
   unhealthy = problem;

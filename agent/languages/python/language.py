@@ -6,11 +6,12 @@ import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding, TestReport
 from agent.domain.skill import Manifest
-from agent.languages import front
+from agent.languages import front, image
 from agent.languages.python import analysis, locking, template, testing
 from agent.ports import Sandbox, SandboxSpec
 
@@ -43,6 +44,13 @@ class PythonLanguage:
 
     def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
         return front.spec(artifact, manifest, socket_folder, env={"MALLOC_ARENA_MAX": "2"})
+
+    def dockerfile(self, manifest: Manifest, base: str, labels: Mapping[str, str] | None = None) -> str:
+        compiled = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", f"{front.INSIDE}/deps")
+        return image.dockerfile(
+            manifest, base, command=front.COMMAND, probe=front.PROBE, shim=[path.name for path in front.SHIM], dependencies="deps",
+            compiled=compiled, environment={"MALLOC_ARENA_MAX": "2"}, labels=labels,
+        )  # fmt: skip
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
         dependencies = locking.installed(root, manifest, self._cache)

@@ -1,6 +1,7 @@
 """The server shim: runs in the sandbox and speaks the design's HTTP contract on a unix socket. Standard library only.
 
-`python -E -s -S server.py SOCKET`, with `service.json` and `zygote.py` beside it. This process speaks HTTP and never touches the
+`python -E -s -S server.py SOCKET`, with `service.json` and `zygote.py` beside it; in a container without SOCKET, on the address
+that SKILL_LISTEN names (0.0.0.0:8080). This process speaks HTTP and never touches the
 skill's code; its child, the zygote, has imported the skill; each call is a fork of the zygote.
 
 Every call that reaches the skill is answered with 200, also where it fails: the reply's `error.code` says how.
@@ -135,13 +136,15 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def serve(skill: Skill, path: str) -> None:
+def serve(skill: Skill, where: str | tuple[str, int]) -> None:
+    """Listens on a unix socket's path, or on an address and port."""
     import http.server
     import socketserver
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 75  # seconds that a connection may be idle
+        disable_nagle_algorithm = not isinstance(where, str)
         wbufsize = 2**16
         default_request_version = "HTTP/1.1"  # so that a request line that cannot be read gets a whole reply
 
@@ -206,7 +209,9 @@ def serve(skill: Skill, path: str) -> None:
         def log_message(self, *_: Any) -> None:
             """The log is the skill's own: what it prints, and its tracebacks."""
 
-    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+        address_family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET
+        allow_reuse_address = True
         daemon_threads = True
         request_queue_size = 128
 
@@ -214,14 +219,16 @@ def serve(skill: Skill, path: str) -> None:
             """A client that went away is no news."""
 
     threading.stack_size(2**19)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108
-    with Server(path, Handler) as server:
+    if isinstance(where, str):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(where)  # noqa: PTH108
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process of a container would not hear it otherwise
+    with Server(where, Handler) as server:
         threading.Thread(target=skill.watch, daemon=True).start()
         server.serve_forever()
 
 
-def main(socket_path: str) -> None:
+def main(arguments: list[str]) -> None:
     with open(os.path.join(sys.path[0], "service.json"), encoding="utf-8") as file:  # noqa: PTH118
         service = json.load(file)
     # Neither a call nor the skill may look into the memory of another call or of this process (prctl(2), inherited by fork).
@@ -232,8 +239,9 @@ def main(socket_path: str) -> None:
         ours.close()
         Zygote(theirs, service).main()
     theirs.close()
-    serve(Skill(ours, service), socket_path)
+    host, _, port = os.environ.get("SKILL_LISTEN", "").rpartition(":")
+    serve(Skill(ours, service), arguments[0] if arguments else (host, int(port)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

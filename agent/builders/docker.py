@@ -1,0 +1,129 @@
+"""The builder for Docker Engine: an artifact is an image, named by its skill and labelled with the digest of what it was made from.
+
+Nobody writes a Dockerfile: the language does (`Language.dockerfile`), for a context that it prepared on the host, so that nothing of
+this machine's settings comes near the image. A skill whose runtime is `container` has one of its own (`own_dockerfile.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from agent.builders import context
+from agent.builders.bases import STABLE, Base, base_image
+from agent.builders.directory import DirectoryBuilder, machine_problem
+from agent.builders.engine_build import build_image, clear_leftovers
+from agent.docker_engine import DockerEngine, faults
+from agent.domain.release import Artifact
+from agent.domain.skill import Manifest, digest_of
+from agent.errors import CouldNotTell
+from agent.ports import Language
+
+VERSION = "docker/1"
+DIGEST = "skillops.digest"
+MAX_CONTEXT = 512 * 2**20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class DockerBuilder:
+    """`Builder` into the engine. `store` keeps the contexts, each with its Dockerfile beside it; `bases` maps a runtime to its image.
+
+    `seconds` is what one build may take, `max_context` how many bytes it may be made from; `labels` come on every image
+    beside those that it always has.
+    """
+
+    def __init__(
+        self, store: Path, languages: Mapping[str, Language], engine: DockerEngine, bases: Mapping[str, str] | None = None, *,
+        seconds: float = 600.0, max_context: int = MAX_CONTEXT, labels: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._store, self._languages, self._engine = store, languages, engine
+        self._bases = {**STABLE, **(bases or {})}
+        self._contexts = DirectoryBuilder(store, languages)
+        self._seconds, self._max_context, self._own_labels = seconds, max_context, dict(labels or {})
+
+    def digest(self, files: Mapping[str, bytes], manifest: Manifest) -> str:
+        """Over what the directory builder hashes, the base image, the Dockerfile and this builder's version."""
+        inputs = self._contexts.digest(files, manifest)
+        base = self._base(manifest)
+        text = self._dockerfile(manifest, self._own_labels)
+        return digest_of({"builder": VERSION, "inputs": inputs, "base": base.digest, "dockerfile": text})
+
+    def build(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> Artifact:
+        digest = self.digest(files, manifest)
+        if found := self.find(digest):
+            return found
+        with self._turn(digest):
+            if found := self.find(digest):
+                return found
+            folder = Path(self._contexts.build(root, files, manifest).location)
+            text = self._dockerfile(manifest, self._labels(digest, manifest))
+            try:
+                (folder.parent / f"{folder.name}.Dockerfile").write_text(text)
+                with context.pack([*context.of_folder(folder), ("Dockerfile", text.encode())], self._max_context) as packed:
+                    clear_leftovers(self._engine, self._seconds)
+                    build_image(self._engine, packed, tag=_tag(manifest, digest), seconds=self._seconds, network="none")
+            except OSError as error:
+                raise machine_problem(error) from error
+        found = self.find(digest)
+        if found is None:
+            raise CouldNotTell("The image was built and then could not be found.", next_step="Try again; look at who else removes images.")
+        return found
+
+    def find(self, digest: str) -> Artifact | None:
+        if not _DIGEST.fullmatch(digest):
+            return None
+        with faults("list its images"):
+            images = self._engine.client().api.images(filters={"label": f"{DIGEST}={digest}", "dangling": False})
+        names = sorted(name for image in images for name in image.get("RepoTags") or () if name.startswith("skillops/"))
+        return Artifact(digest=digest, kind="image", location=names[0]) if names else None
+
+    def _dockerfile(self, manifest: Manifest, labels: Mapping[str, str] | None = None) -> str:
+        return self._languages[manifest.runtime].dockerfile(manifest, self._bases[manifest.runtime], labels)
+
+    def _base(self, manifest: Manifest) -> Base:
+        base = base_image(self._engine, self._bases[manifest.runtime])
+        ours = ".".join(map(str, sys.version_info[:2]))
+        if manifest.runtime == "python" and manifest.dependencies and not f"{base.version}.".startswith(f"{ours}."):
+            raise CouldNotTell(
+                f"The base image {base.reference} has Python {base.version or 'of an unknown version'}, and dependencies are locked here for {ours}.",
+                next_step=f"Run SkillOps with that Python, or set `base_images` to an image with Python {ours}.",
+            )
+        return base
+
+    def _labels(self, digest: str, manifest: Manifest) -> dict[str, str]:
+        """The words are those of the OCI image specification (annotations.md), and ours. Nothing in them changes with the day."""
+        return {
+            "org.opencontainers.image.title": manifest.name,
+            "org.opencontainers.image.version": manifest.version,
+            "org.opencontainers.image.description": manifest.description,
+            "org.opencontainers.image.base.name": self._bases[manifest.runtime],
+            "skillops.skill": manifest.name,
+            "skillops.version": manifest.version,
+            "skillops.runtime": manifest.runtime,
+            "skillops.builder": VERSION,
+            DIGEST: digest,
+            **self._own_labels,
+        }
+
+    @contextlib.contextmanager
+    def _turn(self, digest: str) -> Iterator[None]:
+        """Two builds of one thing take turns, also those of two processes; the second finds what the first made."""
+        try:
+            self._store.mkdir(parents=True, exist_ok=True)
+            handle = (self._store / f".{digest[7:19]}.lock").open("a")
+        except OSError as error:
+            raise machine_problem(error) from error
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                Path(handle.name).unlink(missing_ok=True)
+
+
+def _tag(manifest: Manifest, digest: str) -> str:
+    return f"skillops/{manifest.name}:{manifest.version}-{digest.removeprefix('sha256:')[:12]}"

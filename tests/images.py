@@ -1,0 +1,60 @@
+"""Images that a test builds: it gives them a name of their own, looks into them, and they are gone when it is over."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.builders.docker import DockerBuilder
+from agent.docker_engine import DockerEngine
+from agent.domain.release import Artifact
+from agent.ports import Language
+
+
+class Images:
+    """An engine as a test looks into it; `mark` is part of the digest of everything that it builds."""
+
+    def __init__(self, store: Path, mark: str, engine: DockerEngine | None = None) -> None:
+        self._store, self._mark, self.engine = store, mark, engine or DockerEngine()
+        self.api: Any = self.engine.client().api
+
+    def builder(self, languages: Mapping[str, Language], **traits: Any) -> DockerBuilder:
+        return DockerBuilder(self._store, languages, self.engine, **{"labels": {"skillops.test": self._mark}, **traits})
+
+    def holds(self, artifact: Artifact) -> dict[str, bytes]:
+        """The skill's files in an image."""
+        return {name.removeprefix("code/"): data for name, data in self.files(artifact.location, "/skill/code").items()}
+
+    def files(self, reference: str, folder: str) -> dict[str, bytes]:
+        container = self.api.create_container(reference, labels={"skillops.test": self._mark})["Id"]
+        try:
+            chunks, _ = self.api.get_archive(container, folder)
+            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+                return {member.name: read.read() for member in tar if member.isfile() and (read := tar.extractfile(member))}
+        finally:
+            self.api.remove_container(container, force=True)
+
+    def artifacts(self) -> list[str]:
+        return [name for image in self._mine() for name in image["RepoTags"] or () if name != "<none>:<none>"]
+
+    def containers(self) -> list[dict[str, Any]]:
+        """What lies there of this test's builds, running or not."""
+        return self.api.containers(all=True, filters={"label": f"skillops.test={self._mark}"})
+
+    def cut_short(self, artifact: Artifact) -> None:
+        """An image without its name, as where a build was killed before it gave it one."""
+        keeper = self.api.create_container(artifact.location, labels={"skillops.test": self._mark})["Id"]
+        self.api.remove_image(artifact.location, force=True, noprune=True)
+        self.api.remove_container(keeper, force=True)
+
+    def clear(self) -> None:
+        for container in self.containers():
+            self.api.remove_container(container["Id"], force=True)
+        for image in self._mine():
+            self.api.remove_image(image["Id"], force=True)
+
+    def _mine(self) -> list[dict[str, Any]]:
+        return self.api.images(filters={"label": f"skillops.test={self._mark}"})
