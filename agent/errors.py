@@ -66,6 +66,12 @@ class WaitsForPerson(SkillOpsError):
     exit_code, code = 3, "waits-for-person"
 
 
+class MissingSecret(WaitsForPerson):
+    """A skill needs a secret that the vault does not have, or not for it."""
+
+    code = "missing-secret"
+
+
 class CouldNotTell(SkillOpsError):
     """The third outcome: we could not find out. It never merges and never blames the author."""
 
