@@ -19,7 +19,9 @@ def read_key(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigurationError(f"The key {path} cannot be read.", why=f"{error.strerror}.", next_step="See that it is yours, and no link.") from None
+        raise ConfigurationError(
+            f"The key {path} cannot be read.", why=f"{error.strerror}.", next_step="See that it is yours, and no link."
+        ) from None
     with open(descriptor, "rb") as file:
         found, key = os.fstat(descriptor), file.read(LENGTH + 1)
     if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077 or found.st_uid not in (os.geteuid(), 0):

@@ -17,6 +17,7 @@ from agent.errors import InvalidFile, NotFound
 from agent.manifest_file import read_manifest, read_policy
 from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell
 from agent.settings import Settings
+from agent.vault import Vault
 
 POLICY = "reviewers/policy.yaml"
 
@@ -40,6 +41,7 @@ class Parts:
     reviewers: Mapping[str, Reviewer]
     builder: Builder
     runtime: Runtime
+    vault: Vault
     author: Author
     tell: Tell
     alone: Callable[[], AbstractContextManager[None]]

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
 
     gateway_hosts: tuple[str, ...] = Field(default=(), description="Names that the gateway answers to, beside those of loopback and its address.")
     gateway_origins: tuple[str, ...] = Field(default=(), description="Web sites, like https://chat.example.com, whose pages may call the gateway.")
+    gateway_url: str = Field(default="", description="Where people reach the gateway, like https://skills.example.com: links to forms lead there.")
+    gateway_proxies: tuple[str, ...] = Field(
+        default=(), description="Addresses of proxies that are believed when they say https (X-Forwarded-Proto)."
+    )
     gateway_rate: float = Field(default=500.0, ge=0, description="Calls a second that one API key may make; twice as many at once. 0: no limit.")
     gateway_concurrency: int = Field(default=16, ge=1, le=1000, description="Calls of one skill that run at once; others wait their turn.")
 

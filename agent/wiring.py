@@ -41,13 +41,16 @@ from agent.runtimes.process import ProcessLauncher, ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
+from agent.vault import Vault
 from agent.workbench import Bench, TryOut, examine, subject_of_folder
 from agent.workplace import Workplace
 
 if TYPE_CHECKING:
     from agent.gateway.gateway import Gateway
+    from agent.gateway.secrets import Link
     from agent.llms.recorded import RekeyingModel
 
+GATEWAY = "http://127.0.0.1:8765"  # where `skillops serve` listens unless told otherwise
 REVIEWERS = ("correctness", "security", "fit")
 
 
@@ -80,6 +83,23 @@ def open_keys(path: Path) -> tuple[Keys, str]:
     """The API keys of the repository that `path` lies in, and who its user is."""
     settings, checkout = settings_of(path)
     return _keys(checkout), settings.user or _login()
+
+
+def open_vault(path: Path) -> tuple[Vault, str]:
+    """The vault of the repository that `path` lies in, and who its user is."""
+    settings, checkout = settings_of(path)
+    return Vault(checkout.origin / "skillops"), settings.user or _login()
+
+
+def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float, gateway: str) -> Link:
+    """A link to a one-time form of the gateway at `gateway`, or where the settings say that it is."""
+    from agent.gateway.secrets import Wanted, make_link
+    from agent.vault import fit
+
+    fit(name, None, skills or ())
+    settings, checkout = settings_of(path)
+    wanted = Wanted(name=name, skills=None if skills is None else tuple(skills), minutes=seconds / 60)
+    return make_link(Vault(checkout.origin / "skillops"), gateway or settings.gateway_url or GATEWAY, wanted, settings.user or _login())
 
 
 def gateway_of(place: Workplace, host: str, *, work: bool) -> Gateway:
@@ -118,7 +138,8 @@ def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel)
         settings=settings, user=settings.user or _login(), forge=forge, ledger=ledger,
         catalog=Catalog(settings.state / "catalog.sqlite", _embedder(settings)), model=model, sandbox=sandbox, languages=languages,
         checks=_checks(settings, sandbox, languages, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
-        author=Author(model, languages, trial, record, settings.state / "drafts"), tell=tell, alone=lambda: _turn(kept / "run.lock"),
+        vault=Vault(kept), author=Author(model, languages, trial, record, settings.state / "drafts"), tell=tell,
+        alone=lambda: _turn(kept / "run.lock"),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from agent import __version__
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, NotFound, SkillOpsError, UsageError
-from agent.gateway import builds, docs, execute, openapi, probes, requests, skills
+from agent.gateway import builds, docs, execute, openapi, probes, requests, secrets, skills
 from agent.gateway.door import Door
 from agent.gateway.gateway import Gateway
 from agent.gateway.problems import WrongMethod, problem
@@ -39,7 +39,7 @@ def make_app(gateway: Gateway) -> Door:
         openapi_url=None,
         redirect_slashes=False,
     )
-    for shelf in (skills, requests, builds, probes):
+    for shelf in (skills, requests, builds, secrets, probes):
         app.include_router(shelf.router(gateway))
     _add_documents(app, gateway)
     _add_problems(app)

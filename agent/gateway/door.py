@@ -28,6 +28,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 log = logging.getLogger("agent.gateway")
 BODY_SECONDS = 30.0  # in which a body must have arrived
 OPEN = frozenset(("/healthz", "/readyz"))  # probes need no key
+FORMS = "/secrets/forms/"  # and the token of a link, which is a key of its own
 OPEN_ON_LOOPBACK = frozenset(("/metrics", "/openapi.json", "/docs", "/"))
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2
@@ -90,13 +91,14 @@ class Door:
         gateway, method, path = self._gateway, scope["method"], scope["path"]
         _check_host(headers, gateway)
         _check_origin(headers, gateway)
-        free = path in OPEN or (gateway.on_loopback and path in OPEN_ON_LOOPBACK)
+        at_form = path.startswith(FORMS)
+        free = at_form or path in OPEN or (gateway.on_loopback and path in OPEN_ON_LOOPBACK)
         key = None if free else gateway.authority.key(headers.get("authorization"))
         if key:
             gateway.rates.take(key.id)
         # What a browser's form may send to another site without asking is none of these (Fetch standard, 4.10).
         body = await _body(headers, receive) if method not in ("GET", "HEAD") else b""
-        if body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        if body and not at_form and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise WrongType("The body must be JSON.", next_step="Send it with `Content-Type: application/json`.")
         return Visit(method, path, headers, body, key, request_id)
 
@@ -112,7 +114,9 @@ class _Out:
         if message["type"] == "http.response.start":
             self._begun = True
             self._answered(message["status"])
-            message = {**message, "headers": [*message.get("headers", ()), *self._always]}
+            own = list(message.get("headers", ()))
+            named = {name.lower() for name, _ in own}  # a page of its own may say it otherwise
+            message = {**message, "headers": [*own, *(header for header in self._always if header[0] not in named)]}
         await self._send(message)
 
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:

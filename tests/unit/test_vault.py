@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -182,7 +181,7 @@ def test_of_many_who_make_the_key_at_once_all_get_one(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda _: make_key(tmp_path / "new" / "key"), range(16)))
     assert keys == {read_key(tmp_path / "new" / "key")}
-    assert os.listdir(tmp_path / "new") == ["key"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["key"]
 
 
 def test_half_a_key_is_none(tmp_path: Path) -> None:
