@@ -51,6 +51,7 @@ ENGINES = {
     "bash_tools": (bash_tools_are_here, "the tools for Bash skills are not here (apt-get install shellcheck jq)"),
     "node_tools": (node_is_here, "Node 20 and npm are not here (apt-get install nodejs npm)"),
     "go_tools": (go_is_here, "Go is not here (a current toolchain from go.dev)"),
+    "github": (node_is_here, "Node 20 and npm are not here, which GitHub's API on loopback needs (apt-get install nodejs npm)"),
     "docker": (docker_is_here, "Docker Engine does not answer here (apt-get install docker.io, then start dockerd)"),
 }
 

@@ -1,9 +1,11 @@
-"""Which names of branches and files are plain. Pure."""
+"""Which names of branches and files, and which authors and messages, are plain. Pure."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+
+from agent.errors import UsageError
 
 _BAD_BRANCH = re.compile(r"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(^|/)\.|\.lock(/|$)|^[-/]|[/.]$|^@$|^HEAD$|^$")
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # Cf holds what HFS+ ignores in a name, so that `.g\u200cit` is `.git` there
@@ -38,3 +40,13 @@ def odd_name(name: str) -> bool:
         return True
     plain = name.casefold().split(":")[0].rstrip(" .")
     return plain in ("", ".git", "git~1")
+
+
+def commit_problem(author: str, message: str) -> None:
+    """UsageError for an author or a message of a commit that git would misread."""
+    if not author.strip() or re.search(r"[\0-\x1f<>]", author):
+        raise UsageError(f"{author!r} cannot be the author of a commit.", next_step="Use a login: no angle brackets or control characters.")
+    if "\0" in message:
+        raise UsageError("The message of a commit holds a NUL byte.", next_step="Take it out, and try again.")
+    if any("\ud800" <= sign <= "\udfff" for sign in author + message):
+        raise UsageError("The message of a commit is not text.", next_step="Take out the lone surrogates.")

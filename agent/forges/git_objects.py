@@ -6,7 +6,6 @@ commit of two files costs the same few milliseconds in a tree of ten folders and
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,7 +15,7 @@ from typing import Literal
 from agent.domain.proposal import Change
 from agent.errors import ConfigurationError, HeadMoved, Refused, UsageError
 from agent.forges.git_door import GitDoor, could_not, is_bare
-from agent.forges.git_names import branch_problem, inside, is_commit_id
+from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id
 from agent.forges.git_trees import SUBMODULE, Nested, Trees, nested, shown
 from agent.ports import CommitLine
 
@@ -217,17 +216,10 @@ class GitObjects:
         return self._door.run("merge-base", "--is-ancestor", old, new)[0] == 0
 
     def _store_commit(self, tree: str, parents: Sequence[str], message: str, author: str) -> str:
-        if not author.strip() or re.search(r"[\0-\x1f<>]", author):
-            raise UsageError(f"{author!r} cannot be the author of a commit.", next_step="Use a login: no angle brackets or control characters.")
+        commit_problem(author, message)
         who = f"{author.strip()} <{author.strip().replace(' ', '-')}@skillops.invalid> {int(time.time())} +0000"
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}", "", message.rstrip("\n"), ""]
-        try:
-            data = "\n".join(lines).encode()
-        except UnicodeEncodeError as error:
-            raise UsageError("The message of a commit is not text.", why=str(error), next_step="Take out the lone surrogates.") from error
-        if b"\0" in data:
-            raise UsageError("The message of a commit holds a NUL byte.", next_step="Take it out, and try again.")
-        return self._door.store("commit", data)
+        return self._door.store("commit", "\n".join(lines).encode())
 
     def _move(self, moves: Mapping[str, tuple[str, str]], verify: Mapping[str, str] | None = None) -> bool:
         """Compare-and-swap of branches, all or none: branch to (new, old). False where one is not where it should be."""

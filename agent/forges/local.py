@@ -17,10 +17,8 @@ from agent.domain.review import Review
 from agent.errors import ConfigurationError, HeadMoved, NotFound, Refused, UsageError
 from agent.forges.git_door import is_bare, isolated_git, run_git
 from agent.forges.git_objects import GitObjects
+from agent.forges.sound import LABEL, TEXT, TITLE, sound
 from agent.sqlite_file import SqliteFile
-
-# Lengths in characters that GitHub takes: of an issue or comment, of a title, of a label.
-TEXT, TITLE, LABEL = 65_536, 256, 50
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS thread (
@@ -75,8 +73,8 @@ class LocalForge(GitObjects):
     # ---- requests -------------------------------------------------------------------------------------------------
 
     def open_request(self, draft: RequestDraft) -> Request:
-        _sound("title", draft.title, TITLE)
-        _sound("text", draft.text, TEXT)
+        sound("title", draft.title, TITLE)
+        sound("text", draft.text, TEXT)
         with self._file.writing() as connection:
             find = f"{_THREADS} WHERE kind = 'request' AND key = ?"
             if (row := connection.execute(find, (draft.key,)).fetchone()) is None:
@@ -99,14 +97,14 @@ class LocalForge(GitObjects):
             connection.execute("UPDATE thread SET state = 'closed', closed_as = ? WHERE number = ? AND state = 'open'", (closed_as, number))
 
     def label(self, number: int, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
-        added, removed = ([(number, _sound("label", label, LABEL)) for label in labels] for labels in (add, remove))
+        added, removed = ([(number, sound("label", label, LABEL)) for label in labels] for labels in (add, remove))
         self._row(None, number)
         with self._file.writing() as connection:
             connection.executemany("DELETE FROM label WHERE number = ? AND label = ?", removed)
             connection.executemany("INSERT OR IGNORE INTO label VALUES (?, ?)", added)
 
     def say(self, number: int, text: str, *, author: str, marker: str | None = None) -> None:
-        said = (number, _sound("author", author, TITLE), _sound("comment", text, TEXT), marker and _sound("marker", marker, TITLE))
+        said = (number, sound("author", author, TITLE), sound("comment", text, TEXT), marker and sound("marker", marker, TITLE))
         self._row(None, number)
         with self._file.writing() as connection:
             connection.execute(
@@ -124,8 +122,8 @@ class LocalForge(GitObjects):
     # ---- proposals ------------------------------------------------------------------------------------------------
 
     def open_proposal(self, draft: ProposalDraft) -> Proposal:
-        _sound("title", draft.title, TITLE)
-        _sound("text", draft.body, TEXT)
+        sound("title", draft.title, TITLE)
+        sound("text", draft.body, TEXT)
         head, main = self.head(draft.branch), self.head(self.main)
         if head is None or main is None or draft.branch == self.main:
             raise UsageError(f"There is no branch {draft.branch!r} to propose to {self.main}.", next_step="Commit to a branch of its own first.")
@@ -279,15 +277,3 @@ class LocalForge(GitObjects):
         with self._file.reading() as connection:
             query = "SELECT document FROM verdict WHERE number = ? AND head = ? AND shelf = ? ORDER BY name"
             return [row["document"] for row in connection.execute(query, (number, head, shelf))]
-
-
-def _sound(what: str, text: str, limit: int) -> str:
-    """The text, unless no forge would take it: UsageError says why. Nothing is stripped in silence."""
-    why = f"It has {len(text):,} characters; {limit:,} is the most." if len(text) > limit else ""
-    if "\0" in text:
-        why = "It holds a NUL byte."
-    elif any("\ud800" <= sign <= "\udfff" for sign in text[:limit]):
-        why = "It holds a lone surrogate, which is no character."
-    if why:
-        raise UsageError(f"The {what} cannot be kept.", why=why, next_step="Shorten it or take that out, and try again.")
-    return text

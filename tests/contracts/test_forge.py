@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,31 @@ from agent.domain.request import RequestDraft
 from agent.errors import HeadMoved, NotFound, Refused, UsageError
 from agent.forges.local import LocalForge
 from agent.ports import Forge
+from tests import hub
 from tests.builders import a_result, a_review
 
 # An adapter opens the forge that belongs to a folder, and makes it where there is none.
-ADAPTERS: dict[str, Callable[[Path], Forge]] = {"local": lambda folder: LocalForge.found(folder / "origin.git")}
+ADAPTERS: dict[str, Callable[[Path], Forge]] = {
+    "local": lambda folder: LocalForge.found(folder / "origin.git"),
+    "github": lambda folder: hub.Hub(os.environ[HUB]).forge(str(folder)),
+}
+HUB = "TEST_HUB"  # the address of this run's GitHub server, for the processes that a test starts too
 SKILL = "skills/word-count"
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(scope="session")
+def server() -> Iterator[None]:
+    """One GitHub server for all of them; each test has a repository of its own there."""
+    with hub.running() as github:
+        os.environ[HUB] = github.url
+        yield
+
+
+@pytest.fixture(params=["local", pytest.param("github", marks=pytest.mark.github)])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Forge]:
     """Opens the forge of this test, as another process would."""
+    if request.param == "github":
+        request.getfixturevalue("server")
     return lambda: ADAPTERS[request.param](tmp_path)
 
 
@@ -475,8 +491,9 @@ def test_comments_are_kept_in_order_and_a_marked_one_is_edited(forge: Forge) -> 
 
 
 def test_text_that_no_forge_would_keep_is_refused_whole(forge: Forge) -> None:
-    forge.open_request(a_request_draft(key="k0", text="ü" * 65_536))
-    forge.say(1, "ü" * 65_536, author="ada")
+    longest = "ü" * 65_000  # GitHub takes 65,536 characters, and a marker of ours is among them there
+    forge.open_request(a_request_draft(key="k0", text=longest))
+    forge.say(1, longest, author="ada")
     for text in ("nul \0", "x" * 65_537, "x" * 10_000_000):
         with pytest.raises(UsageError):
             forge.open_request(a_request_draft(text=text))
@@ -490,7 +507,7 @@ def test_text_that_no_forge_would_keep_is_refused_whole(forge: Forge) -> None:
         forge.label(1, add=["fine", "nul \0"])
 
     assert len(forge.requests("all")) == len(forge.comments(1)) == 1
-    assert forge.request(1).text == "ü" * 65_536 and forge.request(1).labels == ()
+    assert forge.request(1).text == longest and forge.request(1).labels == ()
 
 
 # ---- proposals ----------------------------------------------------------------------------------------------------
@@ -616,8 +633,8 @@ def test_one_review_a_head_and_reviewer_and_the_last_one_counts(forge: Forge) ->
 
 
 def test_forgetting_drops_what_could_not_be_told_of_that_head_alone(forge: Forge) -> None:
-    number, head = open_one(forge)
-    other = "c" * 40
+    number, other = open_one(forge)
+    head = write(forge, "skill/word-count-1", {f"{SKILL}/skill.py": b"x = 2\n"}, parent=other)
     for at in (head, other):
         forge.post_check(number, a_result("style", "could_not_tell", head=at))
         forge.post_check(number, a_result("tests", "failed", head=at))

@@ -1,0 +1,151 @@
+"""The Requests port on GitHub: issues with the label `capability`, and what is said on them and on pull requests."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args
+from urllib.parse import quote
+
+from agent.domain.request import Comment, Request, RequestDraft
+from agent.errors import NotFound, UsageError
+from agent.forges.github_api import GitHubApi
+from agent.forges.github_marks import marked, unmarked
+from agent.forges.sound import LABEL, TITLE, sound
+
+CAPABILITY = "capability"  # the label that makes an issue a request; the issue form sets it
+_ENDED = "closed-as:"  # the beginning of the label that says how a request ended
+_ENDINGS = tuple(ending for ending in get_args(Request.model_fields["closed_as"].annotation) if ending)
+_MARKER = re.compile(r"[\w:.-]{1,200}")
+
+
+class GitHubRequests:
+    """Issues of the repository behind `api`; `login` is who we are."""
+
+    api: GitHubApi
+    login: str
+    raising: threading.Lock
+
+    def open_request(self, draft: RequestDraft) -> Request:
+        sound("title", draft.title, TITLE)
+        sound("text", draft.text)
+        told = {"key": draft.key, "requester": draft.requester, "source": draft.source, "conversation": draft.conversation}
+        body = {"title": draft.title, "body": marked(draft.text, "request", told), "labels": [CAPABILITY]}
+
+        def made() -> Request | None:
+            return next((self._request(issue) for issue in self._issues("all") if (self._told(issue) or {}).get("key") == draft.key), None)
+
+        with self.raising:
+            raised = made() or self.api.once("issues", body, made, self._request)
+            first = made() or raised
+        if first.number != raised.number:  # another process was quicker by a moment
+            self.close_request(raised.number, "withdrawn")
+        return first
+
+    def request(self, number: int) -> Request:
+        return self._request(self._issue(number))
+
+    def requests(self, state: Literal["open", "closed", "all"] = "open") -> Sequence[Request]:
+        return [self._request(issue) for issue in self._issues(state)]
+
+    def close_request(self, number: int, closed_as: str) -> None:
+        if closed_as not in _ENDINGS:
+            raise UsageError(f"A request is not closed as {closed_as!r}.", next_step=f"One of {', '.join(_ENDINGS)}.")
+        issue = self._issue(number)
+        if issue["state"] == "closed" and any(label["name"].startswith(_ENDED) for label in issue["labels"]):
+            return
+        self.api.send("POST", f"issues/{number}/labels", {"labels": [f"{_ENDED}{closed_as}"]})
+        reason = "completed" if closed_as in ("done", "covered") else "not_planned"
+        self.api.send("PATCH", f"issues/{number}", {"state": "closed", "state_reason": reason})
+
+    def label(self, number: int, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        added, removed = ([sound("label", label, LABEL) for label in labels] for labels in (add, remove))
+        has = {label["name"] for label in self._thread(number)["labels"]}
+        for label in removed:
+            if label in has:
+                self.api.send("DELETE", f"issues/{number}/labels/{quote(label, safe='')}", None, allow=(404,))
+        if fresh := [label for label in dict.fromkeys(added) if label not in has or label in removed]:
+            self.api.send("POST", f"issues/{number}/labels", {"labels": fresh})
+
+    def say(self, number: int, text: str, *, author: str, marker: str | None = None) -> None:
+        sound("author", author, TITLE)
+        sound("comment", text)
+        if marker is not None and not _MARKER.fullmatch(marker):
+            raise UsageError(f"{marker!r} cannot be a marker.", next_step="Use letters, digits, and : . - _.")
+        self._thread(number)
+        known = list(self._comments(number)) if marker else []
+        body = {"body": marked(text, "said", {"author": author, "marker": marker, "nth": len(known)})}
+        if old := next((comment for comment in known if marker and comment.marker == marker), None):
+            if (old.text, old.author) != (text, author):
+                self.api.send("PATCH", f"issues/comments/{old.id}", body)
+            return
+        before = {comment.id for comment in known or self._comments(number)}
+
+        def made() -> int | None:
+            same = (comment.id for comment in self._comments(number) if comment.id not in before and (comment.text, comment.marker) == (text, marker))
+            return next(same, None)
+
+        self.api.once(f"issues/{number}/comments", body, made, lambda comment: int(comment["id"]))
+
+    def comments(self, number: int) -> Sequence[Comment]:
+        self._thread(number)
+        return list(self._comments(number))
+
+    # ---- issues ---------------------------------------------------------------------------------------------------
+
+    def _comments(self, number: int) -> Iterable[Comment]:
+        for each in self.api.pages(f"issues/{number}/comments"):
+            text, told = unmarked(each["body"], "said") if self._ours(each) else (each["body"] or "", None)
+            author = str(told["author"]) if told else each["user"]["login"]
+            yield Comment(id=each["id"], number=number, author=author, text=text, marker=told and told["marker"])
+
+    def _thread(self, number: int) -> dict[str, Any]:
+        """An issue or a pull request. NotFound names the newest."""
+        found: dict[str, Any] | None = self.api.get(f"issues/{number}") if 0 < number < 2**53 else None
+        if found is None:
+            raise self._no_such("request or proposal", number)
+        return found
+
+    def _issue(self, number: int) -> dict[str, Any]:
+        found = self._thread(number)
+        if "pull_request" in found:
+            raise NotFound(f"#{number} is a proposal, not a request.", next_step=self._newest())
+        if not _has(found, CAPABILITY):
+            raise NotFound(f"#{number} is an issue, and no request.", next_step=f"Give it the label {CAPABILITY}; then it is one.")
+        return found
+
+    def _issues(self, state: str) -> Iterable[dict[str, Any]]:
+        found = self.api.pages(f"issues?state={state}&labels={CAPABILITY}&sort=created&direction=asc")
+        return sorted((issue for issue in found if "pull_request" not in issue and _has(issue, CAPABILITY)), key=lambda issue: int(issue["number"]))
+
+    def _request(self, issue: dict[str, Any]) -> Request:
+        text, told = unmarked(issue["body"], "request") if self._ours(issue) else (issue["body"] or "", None)
+        told = told or {"requester": issue["user"]["login"], "source": "issue", "conversation": None}
+        labels = [label["name"] for label in issue["labels"]]
+        ended = next((label.removeprefix(_ENDED) for label in labels if label.startswith(_ENDED)), "")
+        if issue["state"] == "closed" and ended not in _ENDINGS:
+            ended = "withdrawn" if issue.get("state_reason") == "not_planned" else "done"
+        return Request(
+            number=issue["number"], title=issue["title"], text=text, requester=told["requester"], source=told["source"],
+            conversation=told["conversation"], state=issue["state"], closed_as=ended if issue["state"] == "closed" else "",
+            labels=tuple(sorted(label for label in labels if label != CAPABILITY and not label.startswith(_ENDED))), url=issue["html_url"],
+        )  # fmt: skip
+
+    def _told(self, issue: dict[str, Any]) -> dict[str, Any] | None:
+        return unmarked(issue["body"], "request")[1] if self._ours(issue) else None
+
+    def _ours(self, written: dict[str, Any]) -> bool:
+        """Whether we wrote it: a marker of anybody else's says nothing."""
+        return bool((written.get("user") or {}).get("login") == self.login)
+
+    def _no_such(self, what: str, number: int) -> NotFound:
+        return NotFound(f"There is no {what} #{number}.", next_step=self._newest())
+
+    def _newest(self) -> str:
+        found = self.api.get("issues?state=all&sort=created&direction=desc&per_page=1")
+        return f"The newest is #{found[0]['number']}." if found else "There is none yet."
+
+
+def _has(issue: dict[str, Any], name: str) -> bool:
+    return any(label["name"] == name for label in issue["labels"])

@@ -1,0 +1,113 @@
+"""GitHub's API on loopback for tests: the npm package `emulate`, stateful and with webhooks, one server a test run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.forges.github import GitHubForge, Key, forge_of
+from tests.engines import missing
+from tests.hub_proxy import Proxy
+
+VERSION = "0.11.2"  # the package's newest of this kind: its `latest` is another program
+BOT, ADA, MALLORY = "skillops-bot", "ada", "mallory"
+_USERS = (BOT, ADA, MALLORY)
+
+
+def emulate_is_here() -> bool:
+    return shutil.which("npm") is not None
+
+
+def program() -> Path:
+    """The emulator's start script, installed into the cache where it is not there yet."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "tests" / f"emulate-{VERSION}"
+    script = home / "node_modules" / "emulate" / "dist" / "index.js"
+    if not script.is_file():
+        home.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--prefix", str(home), "--no-save", "--ignore-scripts", f"emulate@{VERSION}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        if not script.is_file():
+            missing(f"emulate {VERSION} cannot be installed: {done.stderr[-300:]}")
+    return script
+
+
+class Hub:
+    """A running server. `url` is the API's base; `proxy` is what stands before it, in the process that started it."""
+
+    def __init__(self, url: str, proxy: Proxy | None = None) -> None:
+        self.url, self.proxy = url, proxy
+
+    def repository(self, key: str) -> str:
+        """`owner/name` of a repository of its own for `key`, made where there is none."""
+        name = f"skills-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        if self.ask("GET", f"/repos/{BOT}/{name}")[0] == 404:
+            self.ask("POST", "/user/repos", {"name": name})
+            for user in (ADA, MALLORY):
+                self.ask("PUT", f"/repos/{BOT}/{name}/collaborators/{user}", {"permission": "push"})
+        return f"{BOT}/{name}"
+
+    def forge(self, key: str) -> GitHubForge:
+        return forge_of(self.repository(key), Key(token=token_of(BOT)), self.url)
+
+    def ask(self, verb: str, path: str, body: Any = None, user: str = BOT) -> tuple[int, Any]:
+        """One plain request as somebody, past our own client."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"token {token_of(user)}", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=verb)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read() or b"null")
+
+
+def token_of(user: str) -> str:
+    return f"token_of_{user.replace('-', '_')}"
+
+
+@contextmanager
+def running() -> Iterator[Hub]:
+    """A server that ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="skillops-hub-") as folder:
+        seed = Path(folder) / "seed.json"
+        tokens = {token_of(user): {"login": user, "scopes": ["repo", "user", "workflow"]} for user in _USERS}
+        seed.write_text(json.dumps({"tokens": tokens, "github": {"users": [{"login": user} for user in _USERS]}}))
+        port = _free_port()
+        command = ["node", str(program()), "start", "--service", "github", "--port", str(port), "--seed", str(seed)]
+        with open(Path(folder) / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
+            try:
+                _wait(port, process)
+                proxy = Proxy(port)
+                yield Hub(proxy.url, proxy)
+                proxy.close()
+            finally:
+                process.kill()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        if process.poll() is not None:
+            missing("the GitHub emulator ended at once")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    missing("the GitHub emulator does not listen")

@@ -1,0 +1,199 @@
+"""A proxy before `emulate`: it mends where that differs from GitHub, and breaks what a test wants to see broken.
+
+DIFFERENCES names each thing that is mended here, with GitHub's own documentation of how it is; `Faults` is what breaks.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+DIFFERENCES = {
+    "head": "a pull request follows its branch (docs: About pull requests); emulate keeps the commit that it was opened at",
+    "merge": "merging joins both sides at the file level, and a moved head is a 409 (docs: Merge a pull request); emulate takes the head's tree",
+    "issue": "a pull request is an issue too (docs: REST API endpoints for issues): it can be read, labelled and said something on as one",
+    "review": "the body of a submitted review can be updated (docs: Update a review for a pull request); emulate allows it of pending ones",
+}
+Reply = tuple[int, dict[str, str], bytes]
+
+
+@dataclass
+class Faults:
+    """What breaks: each takes (verb, path) and says with which reply, "after" (done, and the answer lost), "cut" (nothing done), or None."""
+
+    plan: list[Callable[[str, str], Reply | str | None]] = field(default_factory=list)
+
+    def of(self, verb: str, path: str) -> Reply | str | None:
+        return next((found for each in self.plan if (found := each(verb, path)) is not None), None)
+
+
+class Proxy:
+    """Serves on loopback before the server at `port`; `faults` may be changed at any time. `seen` is every request, as (verb, path)."""
+
+    def __init__(self, port: int) -> None:
+        self.port, self.faults, self.seen = port, Faults(), list[tuple[str, str]]()
+        self._labels: dict[tuple[str, int], list[str]] = {}
+        self._bodies: dict[tuple[str, int], str] = {}
+        self._merged: dict[tuple[str, int], dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    # ---- forwarding -----------------------------------------------------------------------------------------------
+
+    def forward(self, verb: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(verb, path, body, headers)
+            answer = connection.getresponse()
+            told = {name: value.replace(f":{self.port}/", f":{self.url.rpartition(':')[2]}/") for name, value in answer.getheaders()}
+            return answer.status, told, answer.read()
+        finally:
+            connection.close()
+
+    def ask(self, verb: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]:
+        """One exchange of the proxy's own, as whoever asked it."""
+        data = None if body is None else json.dumps(body).encode()
+        kept = {"Authorization": headers.get("Authorization", ""), "Content-Type": "application/json"}
+        status, _, text = self.forward(verb, path, data, kept)
+        return status, json.loads(text) if text else None
+
+    def answer(self, verb: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+        plain = path.partition("?")[0]
+        found = re.fullmatch(r"(/repos/[^/]+/[^/]+)/(pulls|issues)(?:/(\d+))?(/.*)?", plain)
+        if found is None:
+            return self.forward(verb, path, body, headers)
+        repo, kind, number, rest = found[1], found[2], int(found[3] or 0), found[4] or ""
+        if kind == "pulls" and verb == "PUT" and rest == "/merge":
+            return self._merge(repo, number, json.loads(body or b"{}"), headers)
+        if kind == "pulls" and verb == "PUT" and (review := re.fullmatch(r"/reviews/(\d+)", rest)):
+            self._bodies[repo, int(review[1])] = json.loads(body or b"{}")["body"]
+            return self.forward("GET", f"{repo}/pulls/{number}/reviews/{review[1]}", None, headers)
+        if kind == "issues" and number and (pull := self._pull(repo, number, headers)):
+            if rest == "" and verb == "GET":
+                return _json(200, {**pull, "pull_request": {"url": pull["url"]}})
+            if rest.startswith("/labels"):
+                return self._label(repo, number, verb, rest, body)
+        status, told, text = self.forward(verb, path, body, headers)
+        if kind == "pulls" and status < 300 and text:
+            return _json(status, self._mended(repo, json.loads(text), headers), told)
+        return status, told, text
+
+    # ---- what is mended -------------------------------------------------------------------------------------------
+
+    def _pull(self, repo: str, number: int, headers: dict[str, str]) -> dict[str, Any] | None:
+        status, pull = self.ask("GET", f"{repo}/pulls/{number}", headers)
+        return self._mended(repo, pull, headers) if status == 200 else None
+
+    def _mended(self, repo: str, document: Any, headers: dict[str, str]) -> Any:
+        if isinstance(document, list):
+            return [self._mended(repo, each, headers) for each in document]
+        if "head" in document and "merge_commit_sha" in document:
+            number = document["number"]
+            document["labels"] = [{"name": name} for name in self._labels.get((repo, number), ())]
+            document.update(self._merged.get((repo, number), {}))
+            status, branch = self.ask("GET", f"{repo}/git/ref/heads/{document['head']['ref']}", headers)
+            if document["state"] == "open" and status == 200:
+                document["head"]["sha"] = branch["object"]["sha"]
+        elif "commit_id" in document and (repo, document.get("id")) in self._bodies:
+            document["body"] = self._bodies[repo, document["id"]]
+        return document
+
+    def _label(self, repo: str, number: int, verb: str, rest: str, body: bytes | None) -> Reply:
+        with self._lock:
+            names = self._labels.setdefault((repo, number), [])
+            if verb == "POST":
+                names += [name for name in json.loads(body or b"{}")["labels"] if name not in names]
+            elif verb == "DELETE":
+                name = unquote(rest.removeprefix("/labels/"))
+                names[:] = [each for each in names if each != name]
+            return _json(200, [{"name": name} for name in names])
+
+    def _merge(self, repo: str, number: int, asked: dict[str, Any], headers: dict[str, str]) -> Reply:
+        """The file-level merge that GitHub makes, with git's own objects; emulate then only closes the pull request."""
+        with self._lock:
+            pull = self._pull(repo, number, headers)
+            if pull is None or pull["merged"] or pull["state"] == "closed":
+                return _json(405, {"message": "Pull Request is not mergeable"})
+            if asked.get("sha") not in (None, pull["head"]["sha"]):
+                return _json(409, {"message": "Head branch was modified. Review and try the merge again."})
+            base = pull["base"]["ref"]
+            main = self.ask("GET", f"{repo}/git/ref/heads/{base}", headers)[1]["object"]["sha"]
+            compared = self.ask("GET", f"{repo}/compare/{main}...{pull['head']['sha']}", headers)[1]
+            tree = self._joined(repo, main, pull["head"]["sha"], compared["merge_base_commit"]["sha"], headers)
+            if tree is None:
+                return _json(405, {"message": "Pull Request is not mergeable"})
+            message = f"{asked.get('commit_title')}\n\n{asked.get('commit_message') or ''}".strip()
+            made = self.ask("POST", f"{repo}/git/commits", headers, {"message": message, "tree": tree, "parents": [main]})[1]["sha"]
+            status, told = self.ask("PUT", f"{repo}/pulls/{number}/merge", headers, {"merge_method": "squash"})
+            if status >= 300:
+                return _json(status, told)
+            self.ask("PATCH", f"{repo}/git/refs/heads/{base}", headers, {"sha": made, "force": True})
+            self._merged[repo, number] = {"merge_commit_sha": made, "merged": True, "head": pull["head"]}
+            return _json(200, {"sha": made, "merged": True, "message": "Pull Request successfully merged"})
+
+    def _joined(self, repo: str, ours: str, theirs: str, base: str, headers: dict[str, str]) -> str | None:
+        """The tree of a three-way merge, file by file; None where both sides changed one."""
+        left, right, middle = (self._files(repo, commit, headers) for commit in (ours, theirs, base))
+        changed = {path for path in right.keys() | middle.keys() if right.get(path) != middle.get(path)}
+        if any(left.get(path) not in (middle.get(path), right.get(path)) for path in changed):
+            return None
+        joined = {path: entry for path, entry in left.items() if path not in changed} | {path: right[path] for path in changed if path in right}
+        entries = [{"path": path, "mode": mode, "type": "blob", "sha": sha} for path, (mode, sha) in joined.items()]
+        return str(self.ask("POST", f"{repo}/git/trees", headers, {"tree": entries})[1]["sha"])
+
+    def _files(self, repo: str, commit: str, headers: dict[str, str]) -> dict[str, tuple[str, str]]:
+        tree = self.ask("GET", f"{repo}/git/commits/{commit}", headers)[1]["tree"]["sha"]
+        entries = self.ask("GET", f"{repo}/git/trees/{tree}?recursive=1", headers)[1]["tree"]
+        return {entry["path"]: (entry["mode"], entry["sha"]) for entry in entries if entry["type"] == "blob"}
+
+    # ---- the server -----------------------------------------------------------------------------------------------
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # one packet an answer, not one for each line of it
+
+            def _do(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or None
+                proxy.seen.append((self.command, self.path))
+                fault = proxy.faults.of(self.command, self.path)
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection", "accept-encoding")}
+                reply = fault if isinstance(fault, tuple) else None if fault == "cut" else proxy.answer(self.command, self.path, body, headers)
+                if reply is None or fault == "after":
+                    self.close_connection = True
+                    return
+                status, told, text = reply
+                self.send_response(status)
+                for name, value in told.items():
+                    if name.lower() not in ("connection", "keep-alive", "transfer-encoding", "content-length", "date"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        return Handler
+
+
+def _json(status: int, document: Any, headers: dict[str, str] | None = None) -> Reply:
+    kept = {name: value for name, value in (headers or {}).items() if name.lower() in ("link", "etag", "x-ratelimit-remaining")}
+    return status, {"Content-Type": "application/json", **kept}, json.dumps(document).encode()
