@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from agent.chain import GENESIS, canonical, seal, sealed_event, spent_by
 from agent.domain.decision import Spent
 from agent.domain.event import Entered, Event
 from agent.ports import Ledger
 from agent.sqlite_file import SqliteFile
 
-GENESIS = "0" * 64  # what the first entry follows
 _LINES = "SELECT number, at, event, previous, hash FROM entry"
 
 # Requests, proposals and keys are read out of the event itself, so that there is no second copy to tamper with.
@@ -58,10 +55,8 @@ class SqliteLedger(Ledger):
                 return _entered(known)
             last = connection.execute("SELECT number, hash FROM entry ORDER BY number DESC LIMIT 1").fetchone()
             number, previous = (last["number"] + 1, last["hash"]) if last else (1, GENESIS)
-            at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
-            said = event.model_dump(mode="json")
-            entered = Entered(number=number, at=at, event=event, previous=previous, hash=_seal(previous, number, at, said))
-            row = (number, at, _canonical(said), previous, entered.hash)
+            entered = sealed_event(event, number, previous, self._clock())
+            row = (number, entered.at, canonical(event.model_dump(mode="json")), previous, entered.hash)
             connection.execute("INSERT INTO entry (number, at, event, previous, hash) VALUES (?, ?, ?, ?, ?)", row)
         return entered
 
@@ -88,29 +83,13 @@ class SqliteLedger(Ledger):
         return str(last["hash"]) if last else GENESIS
 
     def spent(self, request: int) -> Spent:
-        events = [entered.event for entered in self.entries(request=request)]
-        since = max((place for place, event in enumerate(events, 1) if event.what == "retried"), default=0)
-        events = events[since:]
-        return Spent(
-            attempts=sum(event.what == "attempt" for event in events),
-            tokens=sum(event.tokens for event in events),
-            cost=sum(event.cost for event in events),
-            minutes=sum(event.seconds for event in events) / 60,
-        )
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _seal(previous: str, number: int, at: str, event: Any) -> str:
-    return hashlib.sha256((previous + _canonical({"number": number, "at": at, "event": event})).encode()).hexdigest()
+        return spent_by(self.entries(request=request))
 
 
 def _sealed(row: sqlite3.Row) -> str | None:
     """The hash that a row ought to have, or None where its event is not even JSON."""
     try:
-        return _seal(row["previous"], row["number"], row["at"], json.loads(row["event"]))
+        return seal(row["previous"], row["number"], row["at"], json.loads(row["event"]))
     except ValueError:
         return None
 

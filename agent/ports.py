@@ -53,11 +53,12 @@ class Repository(Protocol):
         """A unified diff against the merge base, without binary content."""
         ...
 
-    def commit(self, branch: str, files: Mapping[str, bytes | None], *, parent: str | None, message: str, author: str) -> str:
+    def commit(self, branch: str, files: Mapping[str, bytes | None], *, parent: str | None, message: str, author: str, orphan: bool = False) -> str:
         """Commits `files` (None deletes) on top of `parent` and moves `branch` there; returns the commit.
 
         Compare-and-swap: raises HeadMoved where the branch is not at `parent` (None: the branch must not exist, and
-        starts at the head of main). Writing the same files on the same parent twice gives the head, not a new commit.
+        starts at the head of main or, as an `orphan`, with nothing). Writing the same files on the same parent twice gives the
+        head, not a new commit.
         """
         ...
 

@@ -39,7 +39,13 @@ class Settings(BaseSettings):
     recording: Path | None = Field(default=None, description="A recorded session to answer from instead of a live model.")
     record: Path | None = Field(default=None, description="Where to record the session of a live model.")
 
-    forge: Literal["local"] = Field(default="local", description="Where requests, proposals and reviews live.")
+    forge: Literal["local", "github"] = Field(default="local", description="Where requests, proposals and reviews live.")
+    github_repository: str = Field(default="", description="The repository on GitHub, as owner/name.")
+    github_api: str = Field(default="https://api.github.com", description="The API's address; of GitHub Enterprise https://HOST/api/v3.")
+    github_token: SecretStr = Field(default=SecretStr(""), description="A token for GitHub, where no App is used.")
+    github_app_id: str = Field(default="", description="The id of the GitHub App that SkillOps acts as.")
+    github_app_key: SecretStr = Field(default=SecretStr(""), description="The App's private key, in PEM.")
+    github_installation: int | None = Field(default=None, description="The App's installation, where it has several.")
     sandbox: Literal["bubblewrap"] = Field(default="bubblewrap", description="What untrusted code runs in.")
     builder: Literal["directory", "docker"] = Field(
         default="directory", description="What turns a skill into an artifact: a folder of this machine, or an image of Docker Engine."

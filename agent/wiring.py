@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.author import Author
+from agent.branch_ledger import BranchLedger
 from agent.builders.directory import DirectoryBuilder
 from agent.catalog import Catalog
 from agent.checks.contract import ContractCheck
@@ -36,7 +37,7 @@ from agent.ledger import SqliteLedger
 from agent.memory import Memory
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.ports import Builder, Check, Language, LanguageModel, Reviewer, Tell
+from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Tell
 from agent.runtimes.process import ProcessLauncher, ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
@@ -60,8 +61,8 @@ def silent(event: Event) -> None:
 
 def settings_of(path: Path, **options: Any) -> tuple[Settings, Checkout]:
     """The settings of the skills repository that `path` lies in, and its working clone."""
-    checkout = Checkout.find(path)
-    return Settings.load(checkout.root, **options), checkout
+    settings = Settings.load(Checkout.root_of(path), **options)
+    return settings, Checkout.find(path, remote=settings.forge != "local")
 
 
 def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | None = None, **options: Any) -> Workplace:
@@ -70,11 +71,11 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
     `stand_in` is used instead of the model that the settings name.
     """
     settings, checkout = settings_of(path, **options)
-    parts = parts_of(settings, checkout.origin, tell, stand_in or model_of(settings))
+    parts = parts_of(settings, checkout.kept, tell, stand_in or model_of(settings))
     pipeline = Pipeline(parts)
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
-        memory=Memory(checkout.origin / "skillops" / "conversations.sqlite"), record=parts.record, workers=settings.workers,
+        memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
     )  # fmt: skip
     return Workplace(parts, checkout, pipeline, conversations)
 
@@ -88,7 +89,7 @@ def open_keys(path: Path) -> tuple[Keys, str]:
 def open_vault(path: Path) -> tuple[Vault, str]:
     """The vault of the repository that `path` lies in, and who its user is."""
     settings, checkout = settings_of(path)
-    return Vault(checkout.origin / "skillops"), settings.user or _login()
+    return Vault(checkout.kept), settings.user or _login()
 
 
 def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float, gateway: str) -> Link:
@@ -99,7 +100,7 @@ def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float,
     fit(name, None, skills or ())
     settings, checkout = settings_of(path)
     wanted = Wanted(name=name, skills=None if skills is None else tuple(skills), minutes=seconds / 60)
-    return make_link(Vault(checkout.origin / "skillops"), gateway or settings.gateway_url or GATEWAY, wanted, settings.user or _login())
+    return make_link(Vault(checkout.kept), gateway or settings.gateway_url or GATEWAY, wanted, settings.user or _login())
 
 
 def gateway_of(place: Workplace, host: str, *, work: bool) -> Gateway:
@@ -117,17 +118,16 @@ def gateway_of(place: Workplace, host: str, *, work: bool) -> Gateway:
 
 
 def _keys(checkout: Checkout) -> Keys:
-    return Keys(checkout.origin / "skillops" / "keys.sqlite")
+    return Keys(checkout.kept / "keys.sqlite")
 
 
-def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel) -> Parts:
-    """The parts, for settings already loaded and the bare origin that the local forge lives in."""
-    kept = origin / "skillops"
+def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel) -> Parts:
+    """The parts, for settings already loaded; `kept` is the folder of what belongs to the repository and is not in git."""
     sandbox = BubblewrapSandbox()
     languages = languages_of()
     builder = builder_of(settings, settings.state / "artifacts", languages)
     runtime = ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
-    forge, ledger = LocalForge(origin), SqliteLedger(kept / "ledger.sqlite")
+    forge, ledger = forge_of(settings, kept)
 
     def record(event: Event) -> None:
         ledger.record(event)
@@ -141,6 +141,20 @@ def parts_of(settings: Settings, origin: Path, tell: Tell, model: LanguageModel)
         vault=Vault(kept), author=Author(model, languages, trial, record, settings.state / "drafts"), tell=tell,
         alone=lambda: _turn(kept / "run.lock"),
     )  # fmt: skip
+
+
+def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
+    """Where requests and proposals live, and the trail beside them. The local forge is the bare repository that `kept` lies in."""
+    if settings.forge == "local":
+        return LocalForge(kept.parent), SqliteLedger(kept / "ledger.sqlite")
+    from agent.forges.github import Key, forge_of_repository
+
+    key = Key(
+        token=settings.github_token.get_secret_value(), app_id=settings.github_app_id,
+        private_key=settings.github_app_key.get_secret_value(), installation=settings.github_installation,
+    )  # fmt: skip
+    forge = forge_of_repository(settings.github_repository, key, settings.github_api)
+    return forge, BranchLedger(forge)
 
 
 def languages_of() -> dict[str, Language]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.forges.github import GitHubForge, Key, forge_of
+from agent.forges.github import GitHubForge, Key, forge_of_repository
 from tests.engines import missing
 from tests.hub_proxy import Proxy
 
@@ -59,7 +59,7 @@ class Hub:
         return f"{BOT}/{name}"
 
     def forge(self, key: str) -> GitHubForge:
-        return forge_of(self.repository(key), Key(token=token_of(BOT)), self.url)
+        return forge_of_repository(self.repository(key), Key(token=token_of(BOT)), self.url)
 
     def ask(self, verb: str, path: str, body: Any = None, user: str = BOT) -> tuple[int, Any]:
         """One plain request as somebody, past our own client."""

@@ -15,15 +15,30 @@ _INIT = "`skillops init DIR` makes a new skills repository."
 
 
 class Checkout:
-    """The clone at `root`, of the bare repository `origin`, whose own branch is `main`."""
+    """The clone at `root`, whose own branch is `main`. `kept` is the folder for what belongs to the repository and is not in git:
+    inside its bare `origin`, or, where that is on another machine (None), inside the clone's own git folder."""
 
-    def __init__(self, root: Path, origin: Path, main: str = "main") -> None:
-        self.root, self.origin, self.main = root, origin, main
+    def __init__(self, root: Path, origin: Path | None, main: str = "main") -> None:
+        self.root, self.main, self._origin = root, main, origin
+        self.kept = (origin or common_dir(_git_dir(root))) / "skillops"
         self._door = GitDoor(_git_dir(root), work_tree=root)
 
+    @property
+    def origin(self) -> Path:
+        """The bare repository on this machine that it came from."""
+        if self._origin is None:
+            raise ConfigurationError(f"The origin of {self.root} is not on this machine.", next_step="This needs the local forge.")
+        return self._origin
+
     @classmethod
-    def find(cls, path: Path, main: str = "main") -> Checkout:
-        """The clone that `path` is or lies in. ConfigurationError says what is missing there, and what to do."""
+    def find(cls, path: Path, main: str = "main", *, remote: bool = False) -> Checkout:
+        """The clone that `path` is or lies in; with `remote`, its origin may be anywhere. ConfigurationError says what is missing, and what to do."""
+        root = cls.root_of(path, main)
+        return cls(root, None if remote else _origin_of(root), main)
+
+    @staticmethod
+    def root_of(path: Path, main: str = "main") -> Path:
+        """The top of the skills repository that `path` is or lies in. ConfigurationError where it lies in none."""
         start = path.absolute()
         root = next((folder for folder in (start, *start.parents) if (folder / ".git").exists()), None)
         if root is None:
@@ -37,7 +52,7 @@ class Checkout:
                 why=f"It has no {REGISTRY}.",
                 next_step=f"Go to the clone of your skills repository (if this is it: `git checkout {main} -- {REGISTRY}`), or: {_INIT}",
             )
-        return cls(root, _origin_of(root), main)
+        return root
 
     @classmethod
     def make(cls, origin: Path, folder: Path, main: str = "main") -> Checkout:

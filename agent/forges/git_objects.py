@@ -90,12 +90,12 @@ class GitObjects:
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
-    def commit(self, branch: str, files: Mapping[str, bytes | None], *, parent: str | None, message: str, author: str) -> str:
+    def commit(self, branch: str, files: Mapping[str, bytes | None], *, parent: str | None, message: str, author: str, orphan: bool = False) -> str:
         if problem := branch_problem(branch):
             raise UsageError(f"{branch!r} cannot be the name of a branch.", why=problem, next_step="Name it like skill/word-count-1.")
         changes = nested(files)
         for _ in range(2):  # the second time looks at who won
-            head, start = self.head(branch), self._start(branch, parent)
+            head, start = self.head(branch), None if orphan and parent is None else self._start(branch, parent)
             if head != parent:
                 if head is not None and self._repeats(branch, head, parent, changes):
                     return head

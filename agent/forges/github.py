@@ -28,7 +28,7 @@ class GitHubForge(GitHubObjects, GitHubRequests, GitHubProposals):
         self.login, self.raising = login, threading.Lock()
 
 
-def forge_of(repository: str, key: Key, base_url: str = API, main: str = "main") -> GitHubForge:
+def forge_of_repository(repository: str, key: Key, base_url: str = API, main: str = "main") -> GitHubForge:
     """The forge of `owner/name`. ConfigurationError where the key is none, or the repository cannot be reached with it."""
     api = GitHubApi(repository, key.sender(base_url))
     found = api.get("")

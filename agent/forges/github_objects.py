@@ -75,7 +75,7 @@ class GitHubObjects:
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
-    def commit(self, branch: str, files: Mapping[str, bytes | None], *, parent: str | None, message: str, author: str) -> str:
+    def commit(self, branch: str, files: Mapping[str, bytes | None], *, parent: str | None, message: str, author: str, orphan: bool = False) -> str:
         if problem := branch_problem(branch):
             raise UsageError(f"{branch!r} cannot be the name of a branch.", why=problem, next_step="Name it like skill/word-count-1.")
         nested(files)  # raises for what git would not give back
@@ -86,7 +86,7 @@ class GitHubObjects:
                 if head is not None and self._repeats(branch, head, parent, files):
                     return head
                 break
-            start = parent or (None if branch == self.main else self.head(self.main))
+            start = parent or (None if orphan or branch == self.main else self.head(self.main))
             tree = self._written(start, files)
             if start is not None and tree == self._tree_of(start):
                 if head is not None or self._made(branch, start):

@@ -59,7 +59,7 @@ def _parts(root: Path, origin: Path) -> Parts:
     from agent.llms.recorded import NoModel
     from agent.settings import Settings
 
-    return wiring.parts_of(Settings.load(root), origin, wiring.silent, NoModel())
+    return wiring.parts_of(Settings.load(root), origin / "skillops", wiring.silent, NoModel())
 
 
 def _entered(parts: Parts) -> Faults:

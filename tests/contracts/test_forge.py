@@ -216,6 +216,15 @@ def test_a_new_branch_starts_at_the_head_of_main(forge: Forge) -> None:
     assert forge.read("main", f"{SKILL}/skill.py") is None
 
 
+def test_an_orphan_starts_with_nothing_and_goes_on_like_any_branch(forge: Forge) -> None:
+    first = forge.commit("ledger", {"a": b"1"}, parent=None, message="First", author="ada", orphan=True)
+    second = forge.commit("ledger", {"b": b"2"}, parent=first, message="Second", author="ada", orphan=True)
+
+    assert set(forge.children("ledger", "")) == {"a", "b"} and forge.head("ledger") == second
+    with pytest.raises(HeadMoved):
+        forge.commit("ledger", {"c": b"3"}, parent=None, message="Late", author="ada", orphan=True)
+
+
 def test_a_commit_adds_replaces_and_deletes(forge: Forge) -> None:
     first = write(forge, "skill/a", {f"{SKILL}/a": b"1", f"{SKILL}/deep/b": b"2", f"{SKILL}/a.b": b"3"})
 
