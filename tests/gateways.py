@@ -21,6 +21,7 @@ from agent.domain.release import Endpoint, Service
 from agent.domain.skill import Manifest
 from agent.errors import NotFound, Refused
 from agent.gateway.app import make_app
+from agent.gateway.door import Door
 from agent.gateway.gateway import Gateway
 from agent.keys import Keys
 from agent.manifest_file import write_manifest
@@ -160,6 +161,7 @@ class House:
     skill: SkillServer
     client: httpx.AsyncClient
     server: asyncio.Server
+    app: Door
 
     @property
     def runtime(self) -> FakeRuntime:
@@ -178,7 +180,7 @@ class House:
 async def a_house(folder: Path, *manifests: Manifest, place: Workplace | None = None, **traits: Any) -> AsyncIterator[House]:
     """The skills published, their server listening, and a client with an admin key."""
     place = place or a_place_with(folder, *(manifests or (a_manifest(),)))
-    gateway = Gateway(place, Keys(folder / "keys.sqlite"), hosts=frozenset(("gateway",)), **traits)
+    gateway = Gateway(place, Keys(folder / "keys.sqlite"), **{"hosts": frozenset(("gateway",)), **traits})
     skill = SkillServer()
     server = await asyncio.start_unix_server(skill.talk, place.parts.runtime.socket)  # type: ignore[attr-defined]
     app = make_app(gateway)
@@ -186,7 +188,7 @@ async def a_house(folder: Path, *manifests: Manifest, place: Workplace | None = 
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway", headers=headers)  # type: ignore[arg-type]
     async with client:
         try:
-            yield House(place, gateway, skill, client, server)
+            yield House(place, gateway, skill, client, server, app)
         finally:
             await gateway.shelf.close()
             server.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,17 +16,20 @@ from agent import __version__
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, NotFound, SkillOpsError, UsageError
 from agent.gateway import builds, docs, execute, openapi, probes, requests, secrets, skills
-from agent.gateway.door import Door
+from agent.gateway.door import Answer, Door, Receive, Send, Visit
 from agent.gateway.gateway import Gateway
+from agent.gateway.mcp_http import PATH, Endpoint
 from agent.gateway.problems import WrongMethod, problem
 
 
 def make_app(gateway: Gateway) -> Door:
     """The ASGI application."""
+    mcp, execute_route = Endpoint(gateway), execute.route(gateway)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await mcp.close()
         await gateway.shelf.close()
 
     app = FastAPI(
@@ -43,7 +46,14 @@ def make_app(gateway: Gateway) -> Door:
         app.include_router(shelf.router(gateway))
     _add_documents(app, gateway)
     _add_problems(app)
-    return Door(gateway, execute.route(gateway), app)
+
+    def hot(visit: Visit) -> Awaitable[Answer] | None:
+        return mcp.hot(visit) if visit.path == PATH else execute_route(visit)
+
+    async def behind(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        await (mcp if scope.get("path") == PATH else app)(scope, receive, send)
+
+    return Door(gateway, hot, behind, mcp.leave)
 
 
 def _add_documents(app: FastAPI, gateway: Gateway) -> None:

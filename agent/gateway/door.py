@@ -40,7 +40,7 @@ _ALWAYS = {
 
 @dataclass(frozen=True)
 class Visit:
-    """One request that was let in, and read whole."""
+    """One request that was let in, and read whole. `receive` tells what the client does after that; `repeated`: a header came twice."""
 
     method: str
     path: str
@@ -48,12 +48,19 @@ class Visit:
     body: bytes
     key: Key | None
     request_id: str
+    receive: Receive
+    repeated: bool = False
 
     @property
     def traceparent(self) -> str:
-        """That of the caller, or a new one, so that whatever the call leads to can be found by it."""
-        given = self.headers.get("traceparent", "")
-        return given if _TRACEPARENT.fullmatch(given) else f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+        return traceparent_of(self.headers.get("traceparent"))
+
+
+def traceparent_of(given: object) -> str:
+    """That of the caller, or a new one, so that whatever the call leads to can be found by it."""
+    if isinstance(given, str) and _TRACEPARENT.fullmatch(given):
+        return given
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
 
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -61,10 +68,10 @@ Hot = Callable[[Visit], Awaitable[Answer] | None]
 
 
 class Door:
-    """`hot` answers a visit by itself, or gives None; then `app` is asked."""
+    """`hot` answers a visit by itself, or gives None; then `app` is asked. `leave` ends what would never end by itself."""
 
-    def __init__(self, gateway: Gateway, hot: Hot, app: App) -> None:
-        self._gateway, self._hot, self._app = gateway, hot, app
+    def __init__(self, gateway: Gateway, hot: Hot, app: App, leave: Callable[[], None] = lambda: None) -> None:
+        self._gateway, self._hot, self._app, self.leave = gateway, hot, app, leave
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -100,7 +107,7 @@ class Door:
         body = await _body(headers, receive) if method not in ("GET", "HEAD") else b""
         if body and not at_form and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise WrongType("The body must be JSON.", next_step="Send it with `Content-Type: application/json`.")
-        return Visit(method, path, headers, body, key, request_id)
+        return Visit(method, path, headers, body, key, request_id, receive, len(headers) != len(scope["headers"]))
 
 
 class _Out:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Request, Response
@@ -10,31 +9,18 @@ from pydantic import Field
 
 from agent.domain import Frozen
 from agent.domain.check import CheckResult
-from agent.domain.event import Event
-from agent.domain.progress import next_step
 from agent.domain.proposal import Proposal
-from agent.domain.request import Comment, RequestDraft
+from agent.domain.request import Comment
 from agent.domain.request import Request as Asked
 from agent.domain.review import Review
-from agent.domain.skill import digest_of
 from agent.errors import NotFound, UsageError
 from agent.gateway.access import key_of, needs
 from agent.gateway.gateway import Gateway
-from agent.keys import Key
-from agent.parts import Parts
-from agent.situation import Work, look
-from agent.stages.assessing import LIMIT, unreadable
+from agent.gateway.wishes import Wish, plain, raise_wish, request_of, standing
+from agent.stages.assessing import LIMIT
 from agent.story import Story, story
 
-TITLE = 80  # characters of the text that make a title where none is given
 Number = Annotated[int, Field(ge=1, le=2**31)]
-
-
-class Wish(Frozen):
-    """What is missing, in words, with an example; the title may be left out."""
-
-    text: str = Field(min_length=1, max_length=LIMIT)
-    title: str = Field(default="", max_length=200)
 
 
 class Words(Frozen):
@@ -71,7 +57,7 @@ def router(gateway: Gateway) -> APIRouter:
         wish: Wish, request: Request, response: Response, idempotency_key: Annotated[str | None, Header(max_length=200)] = None
     ) -> Asked:
         """Raises a capability request. The same Idempotency-Key of the same key raises it once."""
-        raised = _raise(wish, key_of(request), idempotency_key or uuid.uuid4().hex, parts)
+        raised = raise_wish(wish, key_of(request), parts, idempotency_key)
         response.headers["location"] = f"/requests/{raised.number}"
         gateway.raised()
         return raised
@@ -84,9 +70,8 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/requests/{number}", tags=["requests"], dependencies=[needs("request")])
     def follow_request(number: Number) -> Followed:
         """A request, where it stands, and its story so far."""
-        asked = _request(number, parts)
-        parts.sync()
-        step = next_step(look(parts, Work(request=number)))
+        asked = request_of(number, parts)
+        _, step = standing(number, parts)
         return Followed(
             request=asked, state=step.state, stage=step.stage, waiting_for=step.waiting_for, why=step.why,
             comments=tuple(parts.forge.comments(number)), story=story(number, parts.forge, parts.ledger),
@@ -95,9 +80,9 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.post("/requests/{number}/replies", status_code=201, tags=["requests"], dependencies=[needs("request")])
     def reply_to_request(number: Number, words: Words, request: Request) -> Words:
         """Answers the question that the agent asked on a request."""
-        if _request(number, parts).state == "closed":
+        if request_of(number, parts).state == "closed":
             raise UsageError(f"Request #{number} is closed.", next_step="Raise a new one.")
-        parts.forge.say(number, _plain(words.text), author=key_of(request).name)
+        parts.forge.say(number, plain(words.text), author=key_of(request).name)
         gateway.raised()
         return words
 
@@ -117,27 +102,3 @@ def router(gateway: Gateway) -> APIRouter:
         return Judged(proposal=proposal, checks=report.results, reviews=parts.forge.reviews(number, proposal.head))
 
     return routes
-
-
-def _raise(wish: Wish, key: Key, once: str, parts: Parts) -> Asked:
-    text = _plain(wish.text)
-    title = _plain(wish.title.strip() or " ".join(text.split())[:TITLE])
-    draft = RequestDraft(key=digest_of(["gateway", key.id, once]), title=title, text=text, requester=key.name, source="gateway")
-    raised = parts.forge.open_request(draft)
-    parts.record(Event(stage="gateway", what="raised", actor=key.name, request=raised.number, note=title, key=f"raised:{raised.number}"))
-    return raised
-
-
-def _plain(text: str) -> str:
-    if not text.strip():
-        raise UsageError("The text is empty.", next_step="Say what is missing, with an example.")
-    if unreadable(text):
-        raise UsageError("The text has control characters: it looks like binary data.", next_step="Describe in words what is needed.")
-    return text
-
-
-def _request(number: int, parts: Parts) -> Asked:
-    try:
-        return parts.forge.request(number)
-    except NotFound as error:
-        raise NotFound(error.what, why=error.why, next_step="GET /requests lists them.") from None

@@ -6,7 +6,7 @@ import ipaddress
 import socket
 
 from agent.errors import ConfigurationError
-from agent.gateway.door import App
+from agent.gateway.door import Door
 
 LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 BACKLOG = 2048
@@ -37,7 +37,7 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: App, listening: socket.socket) -> None:
+def run(app: Door, listening: socket.socket) -> None:
     """Serves until a signal ends it; calls under way are answered first."""
     import uvicorn
 
@@ -45,4 +45,10 @@ def run(app: App, listening: socket.socket) -> None:
         app, loop="uvloop", http="httptools", ws="none", lifespan="on", access_log=False, log_level="warning", server_header=False,
         proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=15,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.leave()  # or a stream of events that somebody holds open would be waited for
+            await super().shutdown(sockets)
+
+    Server(config).run(sockets=[listening])

@@ -68,6 +68,11 @@ class Shelf:
         assert self._view is not None, "refreshing leaves a view or raises"
         return self._view
 
+    @property
+    def blob(self) -> str:
+        """Of the registry as it was when last looked at; empty before."""
+        return self._view.blob if self._view else ""
+
     async def fault(self) -> SkillOpsError | None:
         """Why the registry cannot be read now, or None."""
         try:

@@ -1,0 +1,163 @@
+"""MCP over HTTP at `/mcp`: a call of a skill in the current revision takes the hot path, everything else the library's.
+
+The hot path takes what it is sure of, a well-formed `tools/call` for a skill that is there, and judges its form with the library's
+own functions; whatever is odd, or wrong, or of another revision is left to the library, so that each rule is written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+from collections.abc import Awaitable, MutableMapping
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from agent.domain.invocation import MAX_BODY
+from agent.errors import SkillOpsError
+from agent.gateway.door import Answer, Receive, Send, Visit, traceparent_of
+from agent.gateway.gateway import Call, Gateway
+from agent.gateway.mcp_answers import Fault, failed, told
+from agent.gateway.patience import unless_gone
+
+if TYPE_CHECKING:
+    from agent.gateway.mcp_server import Caller, Context, SkillServer
+
+PATH = "/mcp"
+SESSIONS = 1000  # of clients of the handshake era that may be open at once
+_JSON = {"content-type": "application/json"}
+_MODERN = "2026-07-28"
+_KEYS = {"jsonrpc", "id", "method", "params"}
+_PARAMS = frozenset(("_meta", "name", "arguments"))  # others go on with a call that asked for input
+_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+
+
+class Endpoint:
+    """Loads the library at the first request, and ends with `close`. Lives in the gateway's event loop."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway, self._server = gateway, None
+        self._loading, self._ending = asyncio.Lock(), asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    # ---- the hot path -------------------------------------------------------------------------------------------------
+
+    def hot(self, visit: Visit) -> Awaitable[Answer] | None:
+        """The answer to a call of a skill, or None for what the library has to answer."""
+        headers, server = visit.headers, self._server
+        if server is None or visit.method != "POST" or visit.repeated or headers.get("mcp-protocol-version") != _MODERN:
+            return None
+        offer, name = server.shelfful.last, headers.get("mcp-name", "")
+        if name not in offer.plain or offer.blob != self._gateway.shelf.blob or visit.key is None or not visit.key.may("invoke"):
+            return None
+        if not _accepts(headers.get("accept", "")) or any(header.startswith("mcp-param-") for header in headers):
+            return None
+        asked = self._asked(visit)
+        return self._call(server, visit, asked["id"], name, asked["params"]) if asked else None
+
+    def _asked(self, visit: Visit) -> dict[str, Any] | None:
+        """The body, where it is a call as the protocol has it and nothing beside."""
+        try:
+            body = json.loads(visit.body)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(body, dict) or body.keys() != _KEYS or type(body["id"]) not in (int, str) or body["jsonrpc"] != "2.0":
+            return None
+        if body["method"] != "tools/call" or not isinstance(body["params"], dict) or body["params"].keys() - _PARAMS:
+            return None
+        return body if self._well_formed(body, visit.headers) else None
+
+    async def _call(self, server: SkillServer, visit: Visit, number: int | str, name: str, params: dict[str, Any]) -> Answer:
+        key = visit.key
+        assert key is not None, "the door asks for a key here"
+        try:
+            call = self._gateway.invoke(name, params.get("arguments") or {}, key, _call_of(visit, params["_meta"]))
+            result: dict[str, Any] | Fault = told(await unless_gone(call, visit.receive))
+        except SkillOpsError as error:
+            result = failed(error)
+        if isinstance(result, Fault):
+            return 400, _JSON, _dumped({"jsonrpc": "2.0", "id": number, "error": result._asdict()})
+        result["_meta"][_SERVER_INFO] = server.server_info_stamp
+        return 200, _JSON, _dumped({"jsonrpc": "2.0", "id": number, "result": result})
+
+    # ---- the library's path ---------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        server = await self._loaded()
+        with suppress(SkillOpsError):  # it is told where it matters: by what lists or calls
+            await server.shelfful.now()
+        scope["user"] = self._owner(scope["state"]["key"].id)
+        await self._manager.handle_request(scope, receive, send)
+
+    def leave(self) -> None:
+        """Ends the streams that are held open."""
+        if self._server:
+            self._server.close()
+        self._ending.set()
+
+    async def close(self) -> None:
+        self.leave()
+        if self._running:
+            await self._running
+
+    async def _loaded(self) -> SkillServer:
+        async with self._loading:
+            if self._server is None:
+                await asyncio.to_thread(importlib.import_module, "agent.gateway.mcp_server")
+                self._begin()
+                ready = asyncio.Event()
+                self._running = asyncio.create_task(self._run(ready))
+                await ready.wait()
+        return self._server
+
+    def _begin(self) -> None:
+        from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+        from mcp.server.auth.provider import AccessToken
+        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+        from mcp.shared.inbound import InboundModernRoute, classify_inbound_request
+        from mcp_types import methods
+        from pydantic import ValidationError
+
+        from agent.gateway.mcp_server import SkillServer
+
+        def well_formed(body: dict[str, Any], headers: Any) -> bool:
+            if not isinstance(classify_inbound_request(body, headers=headers), InboundModernRoute):
+                return False
+            try:
+                methods.validate_client_request("tools/call", _MODERN, body["params"])
+            except ValidationError:
+                return False
+            return True
+
+        # A session is its key's alone: the library asks who opened it.
+        self._owner = lru_cache(1000)(lambda key: AuthenticatedUser(AccessToken(token="", client_id=key, scopes=[])))
+        self._well_formed = well_formed
+        self._server = SkillServer(self._gateway, _who)
+        self._manager = StreamableHTTPSessionManager(self._server, max_request_body_size=MAX_BODY, max_sessions=SESSIONS)
+
+    async def _run(self, ready: asyncio.Event) -> None:
+        async with self._manager.run():
+            ready.set()
+            await self._ending.wait()
+
+
+def _who(context: Context) -> Caller:
+    visit = context.request.scope["state"]["visit"]
+    return visit.key, _call_of(visit, (context.params or {}).get("_meta"))
+
+
+def _call_of(visit: Visit, meta: Any) -> Call:
+    """The trace context lies in `_meta` where a client has it there, as it would over any other transport."""
+    given = meta.get("traceparent") if isinstance(meta, dict) else None
+    return Call(visit.request_id, traceparent_of(given) if given else visit.traceparent)
+
+
+@lru_cache(256)
+def _accepts(header: str) -> bool:
+    """Whether both of JSON and a stream of events are named: a client has to take either (MCP 2026-07-28, transports)."""
+    return {"application/json", "text/event-stream"} <= {each.partition(";")[0].strip().lower() for each in header.split(",")}
+
+
+def _dumped(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
