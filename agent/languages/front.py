@@ -14,7 +14,7 @@ from agent.languages.image import INSIDE, PORT
 from agent.languages.python.toolchain import HERE, base_mounts, interpreter
 from agent.ports import Limits, Mount, SandboxSpec
 
-SHIM = tuple(HERE / name for name in ("server.py", "zygote.py"))
+SHIM = tuple(HERE / name for name in ("server.py", "zygote.py", "loop.py", "http11.py", "workers.py"))
 SERVER_MEMORY = 256 * 2**20  # bytes for the HTTP process and its buffers, beside what the manifest allows a call
 SERVER_PROCESSES = 256
 SOCKETS = "/run/skill"
@@ -46,6 +46,7 @@ def write_service(manifest: Manifest, target: Path, **more: Any) -> None:
         "code": f"{INSIDE}/code",
         "timeout": manifest.resources.timeout_seconds,
         "memory": manifest.resources.memory_bytes,
+        "keep": manifest.annotations.readOnly and manifest.annotations.idempotent,  # see python/workers.py
         **more,
     }
     (target / "service.json").write_text(json.dumps(service, indent=1, sort_keys=True))

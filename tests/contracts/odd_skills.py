@@ -8,7 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+
+CALLS = []
+KEPT = []
 
 
 class TooOld(Exception):
@@ -63,6 +67,12 @@ ODD = {
     "large": lambda: {"a": "x" * (9 * 2**20)},
     "deep": lambda: raising(RecursionError("deep")),
     "fine": lambda: {"a": 1},
+    "count": lambda: {"n": CALLS.append(1) or len(CALLS)},
+    "count and go on": lambda: {**ODD["count"](), "t": threading.Thread(target=time.sleep, args=(60,), daemon=True).start()},
+    "count and keep": lambda: {**ODD["count"](), "k": KEPT.append(bytes([1]) * 40_000_000)},
+    "count and leave": lambda: {**ODD["count"](), "p": subprocess.run(["sh", "-c", "sleep 3600 >&- 2>&- &"]).returncode},
+    "fail the second time": lambda: ODD["count"]() if not CALLS else raising(KeyError("a")),
+    "die the second time": lambda: ODD["count"]() if not CALLS else os._exit(3),
 }
 """
 
@@ -106,6 +116,9 @@ NODE = """
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 
+let calls = 0;
+const kept = [];
+
 const ODD = {
   context: (context) => ({ context }),
   where: () => ({ cwd: process.cwd(), unit: process.env.UNIT }),
@@ -135,6 +148,12 @@ const ODD = {
   large: () => ({ a: 'x'.repeat(9 * 2 ** 20) }),
   deep: () => { const down = () => 1 + down(); return { a: down() }; },
   fine: () => ({ a: 1 }),
+  count: () => ({ n: ++calls }),
+  'count and go on': () => { setTimeout(() => {}, 60_000); return { n: ++calls }; },
+  'count and keep': () => { kept.push(Buffer.alloc(90_000_000, 1)); return { n: ++calls }; },
+  'count and leave': () => { spawn('sleep', ['3600'], { detached: true, stdio: 'ignore' }).unref(); return { n: ++calls }; },
+  'fail the second time': () => { if (calls) throw new Error('a'); return { n: ++calls }; },
+  'die the second time': () => (calls ? process.exit(3) : { n: ++calls }),
 };
 
 exports.execute = async (inputs, context) => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -62,8 +63,8 @@ def odd(tmp_path_factory, language) -> Iterator[Endpoint]:
         yield endpoint
 
 
-def asked(endpoint: Endpoint, do: str, deadline: float = 5.0) -> Reply:
-    return execute(endpoint, Invocation(skill="word-count", inputs={"do": do}, request_id="r1", caller="ada", deadline_seconds=deadline))
+def asked(endpoint: Endpoint, do: str, deadline: float = 5.0, caller: str = "ada") -> Reply:
+    return execute(endpoint, Invocation(skill="word-count", inputs={"do": do}, request_id="r1", caller=caller, deadline_seconds=deadline))
 
 
 def test_whatever_the_skill_does_is_an_error_with_a_code(odd, language):
@@ -186,3 +187,123 @@ def test_what_a_skill_prints_goes_to_the_log(tmp_path, language):
     with running(tmp_path, language, ODD[language.name]) as endpoint:
         asked(endpoint, "printing")
     assert "printed printing" in (tmp_path / "log").read_text()
+
+
+# ---- what a process that stays for its caller's next call may keep -----------------------------------------------------------
+
+REMEMBERING = [name for name in LANGUAGES if name != "bash"]  # each call of a Bash skill is a run of bash
+
+
+def counted(endpoint: Endpoint, do: str = "count", caller: str = "bob") -> int:
+    reply = asked(endpoint, do, caller=caller)
+    assert reply.success, reply
+    return int(reply.outputs["n"])
+
+
+@pytest.fixture(params=REMEMBERING)
+def remembering(request, tmp_path) -> Iterator[Endpoint]:
+    name = request.param
+    with running(tmp_path, LANGUAGES[name], ODD[name]) as endpoint:
+        yield endpoint
+
+
+def test_a_process_stays_for_the_next_call_of_its_caller_and_of_no_other(remembering):
+    assert [counted(remembering) for _ in range(3)] == [1, 2, 3]
+    assert counted(remembering, caller="eve") == 1
+    assert counted(remembering, caller="") == 1
+    assert counted(remembering, caller="") == 1
+    assert counted(remembering) == 4
+
+
+@pytest.mark.parametrize("name", REMEMBERING)
+@pytest.mark.parametrize("said", [{"readOnly": False}, {"idempotent": False}])
+def test_a_skill_that_changes_or_keeps_something_has_a_process_for_each_call(tmp_path, name, said):
+    with running(tmp_path, LANGUAGES[name], ODD[name], annotations=said) as endpoint:
+        assert [counted(endpoint) for _ in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("left", ["count and go on", "count and keep", "count and leave"])
+def test_a_process_that_has_something_left_of_a_call_does_not_stay(remembering, left):
+    assert [counted(remembering, left), counted(remembering), counted(remembering)] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("how", ["fail the second time", "die the second time"])
+def test_nobody_pays_for_what_an_earlier_call_left(remembering, how):
+    assert [counted(remembering, how), counted(remembering, how), counted(remembering, how)] == [1, 1, 1]
+
+
+def test_a_call_that_takes_too_long_costs_no_other_its_process(remembering):
+    assert counted(remembering) == 1
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(asked, remembering, "hang", 0.5, "bob")
+        others = [counted(remembering, caller="eve") for _ in range(3)]
+    assert (late.result().error_code, others) == ("timeout", [1, 2, 3])
+
+
+# ---- the wire ----------------------------------------------------------------------------------------------------------------
+
+
+def talk(endpoint: Endpoint, *parts: bytes, pause: float = 0.0, hang_up: bool = True) -> bytes:
+    """All that is answered to these bytes."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(10)
+        line.connect(endpoint.socket)
+        for part in parts:
+            line.sendall(part)
+            time.sleep(pause)
+        if hang_up:
+            line.shutdown(socket.SHUT_WR)
+        return line.makefile("rb").read()
+
+
+def a_request(body: bytes = b'{"inputs": {"do": "fine"}}', path: bytes = b"POST /execute", fields: bytes = b"") -> bytes:
+    return path + b" HTTP/1.1\r\nHost: skill\r\n" + fields + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def test_requests_may_be_sent_ahead_and_are_answered_in_their_order(odd):
+    many = b"".join(a_request(b"", b"GET /health") + a_request() + a_request(b"{") for _ in range(20))
+    answers = talk(odd, many)
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", answers) == [b"200", b"200", b"400"] * 20
+
+
+def test_thousands_of_requests_sent_ahead_do_no_harm(odd):
+    assert talk(odd, a_request(b"", b"GET /health") * 5000).count(b"HTTP/1.1 200 ") == 5000
+
+
+def test_a_request_may_come_in_any_parts(odd):
+    request = a_request(fields=b"Connection: close\r\n")
+    whole = talk(odd, request)
+    assert talk(odd, *(request[at : at + 1] for at in range(len(request)))) == whole
+    assert talk(odd, request[:-3], request[-3:], pause=0.05) == whole
+
+
+def test_who_has_said_all_and_waits_is_answered(odd):
+    assert b'"success"' in talk(odd, a_request())
+
+
+def test_a_connection_that_is_to_be_closed_is_closed_after_the_answer(odd):
+    answer = talk(odd, a_request(fields=b"Connection: close\r\n"), hang_up=False)
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"POST /execute HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", b"411"),
+        (b"POST /execute HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"POST /execute HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", b"400"),
+        (b"POST /execute HTTP/1.1\r\nHost: a\r\nContent-Length : 2\r\n\r\n{}", b"400"),
+    ],
+)
+def test_a_body_whose_end_is_in_doubt_is_not_taken(odd, request_, status):
+    answer = talk(odd, request_, hang_up=False)
+    assert answer.split()[1] == status
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_client_that_goes_away_in_the_middle_takes_nothing_with_it(odd):
+    for request in (a_request()[:-5], a_request(b'{"inputs": {"do": "hang"}, "context": {"deadline": 0.3}}')):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(odd.socket)
+            line.sendall(request)
+    assert asked(odd, "fine").success

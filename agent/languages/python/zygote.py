@@ -1,12 +1,14 @@
-"""The process that has imported the skill, and forks one child for each call. Runs in the sandbox; standard library only.
+"""The process that has imported the skill, and forks the children that call it. Runs in the sandbox; standard library only.
 
 A call's bytes travel over a socket pair whose far end the HTTP process (`server.py`) hands over; both sides speak frames of
-one kind byte, a length and a payload.
+one kind byte, a length and a payload. A child answers ONE call, or SOME, as `workers.py` says: then it goes on as long as each
+call ends well and leaves no process, no thread and little memory behind.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -17,7 +19,6 @@ import signal
 import socket
 import struct
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -25,7 +26,14 @@ from typing import Any, NoReturn
 MAX_BODY = 8 * 2**20  # bytes, either way: agent.domain.invocation.MAX_BODY
 CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 HEADER = struct.Struct(">cI")
-PID, OUTPUTS, ERROR, DIED = b"P", b"O", b"E", b"X"
+ONE, SOME = b"1", b"S"  # of a call: the last of its process, or maybe not
+PID, OUTPUTS, KEPT, ERROR, FAULT, DIED = b"P", b"O", b"K", b"E", b"F", b"X"  # KEPT: outputs, and it waits for the next call; FAULT: unforeseen
+GROWTH = 16 * 2**20  # bytes that a child may have grown by and still go on
+PR_SET_CHILD_SUBREAPER = 36
+OURS = ("zygote", "loop", "http11", "workers")  # modules in the shim's own folder, which a skill may have by the same names
+
+_PRCTL = ctypes.CDLL(None).prctl
+PAGE = resource.getpagesize()
 
 Execute = Callable[[dict[str, Any], dict[str, Any]], Any]
 
@@ -38,24 +46,17 @@ def send(line: socket.socket, kind: bytes, payload: bytes) -> None:
     line.sendall(HEADER.pack(kind, len(payload)) + payload)
 
 
-def receive(line: socket.socket, until: float | None = None) -> tuple[bytes, bytes]:
-    """One frame; raises EOFError, TimeoutError at the monotonic time `until`, ValueError where it is longer than MAX_BODY."""
-    kind, length = HEADER.unpack(_exactly(line, HEADER.size, until))
-    if length > MAX_BODY:
-        raise ValueError("the frame is too long")
-    return kind, _exactly(line, length, until)
-
-
-def _exactly(line: socket.socket, size: int, until: float | None) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        if until is not None:
-            line.settimeout(max(0.001, until - time.monotonic()))
-        part = line.recv(min(size - len(data), 2**20))
+def receive(line: socket.socket) -> tuple[bytes, bytes]:
+    """One frame, where the other side sends one at a time; raises EOFError."""
+    data, wanted = bytearray(), HEADER.size
+    while len(data) < wanted:
+        part = line.recv(2**16)
         if not part:
             raise EOFError
         data += part
-    return bytes(data)
+        if len(data) >= HEADER.size:
+            wanted = HEADER.size + HEADER.unpack_from(data)[1]
+    return bytes(data[:1]), bytes(data[HEADER.size :])
 
 
 class Zygote:
@@ -73,6 +74,7 @@ class Zygote:
             self._control.sendall(f"{self._service['entrypoint']} cannot be imported: {described(error)}"[:2000].encode())
             os._exit(1)
         gc.freeze()  # a child's collections leave these pages shared
+        self._memory, self._touched = memory_with(self._service["memory"]), used()[1]
         self._control.sendall(b"ready")
         signal.signal(signal.SIGCHLD, self._reap)
         while True:
@@ -102,13 +104,23 @@ class Zygote:
             self._control.close()
             for other in self._lines.values():
                 other.close()
+            adopt_orphans()
             send(line, PID, str(os.getpid()).encode())
-            limit_memory(self._service["memory"])
-            kind, reply = answered(execute, receive(line)[1])
-            sys.stdout.flush()
-            sys.stderr.flush()
-            send(line, kind, reply)
+            resource.setrlimit(resource.RLIMIT_AS, (self._memory, self._memory))
+            wanted = SOME
+            while wanted == SOME:
+                wanted, body = receive(line)
+                kind, reply = answered(execute, body)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                wanted = wanted if kind == OUTPUTS and is_alone() and self._is_small() else ONE
+                kind = KEPT if wanted == SOME else kind
+                send(line, kind, reply)
         os._exit(0)
+
+    def _is_small(self) -> bool:
+        """Whether this child has not grown much beyond the zygote."""
+        return used()[1] - self._touched < GROWTH
 
     def _reap(self, *_: Any) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -128,7 +140,8 @@ def load(service: dict[str, Any]) -> Execute:
         adapted: Execute = importlib.import_module(service["adapter"]).load(service)
         return adapted
     sys.path[:1] = [service["code"], *service["path"]]  # in place of the shim's own folder
-    sys.modules.pop("zygote", None)
+    for name in OURS:
+        sys.modules.pop(name, None)
     module = importlib.import_module(service["entrypoint"].removesuffix(".py").replace("/", "."))
     if not callable(getattr(module, "execute", None)):
         raise AttributeError(f"{service['entrypoint']} has no function execute(inputs, context)")
@@ -136,13 +149,36 @@ def load(service: dict[str, Any]) -> Execute:
     return execute
 
 
-def limit_memory(more: int) -> None:
-    """The address space may grow by `more` bytes from here."""
-    with open("/proc/self/statm") as statm:
-        used = int(statm.read().split()[0]) * resource.getpagesize()
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = used + more if hard == resource.RLIM_INFINITY else min(hard, used + more)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+def adopt_orphans() -> None:
+    """Processes that a call leaves without a parent become this one's children, so that they can be seen (prctl(2))."""
+    _PRCTL(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def is_alone() -> bool:
+    """Whether this process has one thread, and no process below it."""
+    if os.stat("/proc/self/task").st_nlink > 3:  # noqa: PTH116
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
+
+
+def used() -> tuple[int, int]:
+    """Bytes of this process: its address space, and what of it was touched (proc_pid_statm(5))."""
+    file = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        size, resident = os.read(file, 100).split()[:2]
+    finally:
+        os.close(file)
+    return int(size) * PAGE, int(resident) * PAGE
+
+
+def memory_with(more: int) -> int:
+    """How far the address space may grow, where that is by `more` bytes from here."""
+    hard, limit = resource.getrlimit(resource.RLIMIT_AS)[1], used()[0] + more
+    return limit if hard == resource.RLIM_INFINITY else min(hard, limit)
 
 
 def answered(execute: Execute, body: bytes) -> tuple[bytes, bytes]:
@@ -160,11 +196,12 @@ def answered(execute: Execute, body: bytes) -> tuple[bytes, bytes]:
             return ERROR, error_body("bad-outputs", f"the outputs are larger than {MAX_BODY} bytes")
         return OUTPUTS, reply
     except MemoryError:
-        return ERROR, error_body("out-of-memory", "the call needed more memory than the manifest's resources.memory")
+        return FAULT, error_body("out-of-memory", "the call needed more memory than the manifest's resources.memory")
     except BaseException as error:  # noqa: BLE001 - a skill may raise anything, SystemExit too
         if not getattr(type(error), "logged", False):
             traceback.print_exc()
-        return ERROR, error_body(*coded(error))
+        code, message = coded(error)
+        return FAULT if code == "skill-error" else ERROR, error_body(code, message)
 
 
 def coded(error: BaseException) -> tuple[str, str]:
