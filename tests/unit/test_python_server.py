@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from agent.languages.python import PythonLanguage
-from tests.contracts.test_server import asked, running
+from tests.contracts.test_server import a_request, asked, running
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -27,3 +29,12 @@ def test_an_exception_is_logged_with_its_traceback(tmp_path):
     with running(tmp_path, PythonLanguage(), "def execute(inputs, context):\n    return inputs['nothing']\n") as endpoint:
         asked(endpoint, "")
     assert "KeyError: 'nothing'" in (tmp_path / "log").read_text()
+
+
+def test_who_has_said_all_and_waits_is_answered(tmp_path):
+    with running(tmp_path, PythonLanguage(), "def execute(inputs, context):\n    return {'n': 1}\n") as endpoint, socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(10)
+        line.connect(endpoint.socket)
+        line.sendall(a_request())
+        line.shutdown(socket.SHUT_WR)
+        assert b'"success": true' in line.makefile("rb").read()

@@ -15,13 +15,13 @@ from agent.languages.node import analysis, locking, template, testing
 from agent.languages.node.toolchain import HERE, base_mounts, node, version
 from agent.ports import Sandbox, SandboxSpec
 
-SHIM = ("server.js", "worker.js")
+SHIM = ("server.js", "pool.js", "worker.js")
 _ASK = f"""
 require('http').get('http://127.0.0.1:{image.PORT}/health', (reply) => process.exit(reply.statusCode === 200 ? 0 : 1))
   .on('error', () => process.exit(1))
 """
 PROBE = ("node", "-e", " ".join(_ASK.split()))
-PROCESSES_MEMORY = 10 * 64 * 2**20  # bytes: what Node itself takes, for the calls at once and those that wait for one (server.js)
+PROCESSES_MEMORY = 10 * 96 * 2**20  # bytes: what Node itself takes, and may keep, in the processes that pool.js allows
 
 
 class NodeLanguage:

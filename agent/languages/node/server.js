@@ -1,154 +1,23 @@
 // The server shim for Node: runs in the sandbox and speaks the design's HTTP contract on a unix socket. Nothing but Node's own library.
 //
-// `node server.js SOCKET`, with `service.json` and `worker.js` beside it; in a container without SOCKET, on the address that
-// SKILL_LISTEN names (0.0.0.0:8080). This process never loads the skill's code. Each call has a
-// process of its own, which has loaded the skill before the call comes (a few wait) and is killed after it, with all that it started.
+// `node server.js SOCKET`, with `service.json`, `pool.js` and `worker.js` beside it; in a container without SOCKET, on the address that
+// SKILL_LISTEN names (0.0.0.0:8080). This process never loads the skill's code: processes that `pool.js` looks after do.
 //
 // Every call that reaches the skill is answered with 200, also where it fails: the reply's `error.code` says how.
 'use strict';
 
-const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const http = require('node:http');
 const path = require('node:path');
-
-const MAX_BODY = 8 * 2 ** 20; // bytes, either way: agent.domain.invocation.MAX_BODY
-const CALLS_AT_ONCE = 8; // agent/languages/node/language.py has the memory for as many processes
-const WAITING = 2; // processes that have loaded the skill and wait for a call
-const NODE_ITSELF = 192; // MiB of data that Node needs beside what the skill is allowed
+const { MAX_BODY, Pool, failed } = require('./pool.js');
 
 const service = JSON.parse(fs.readFileSync(path.join(__dirname, 'service.json'), 'utf8'));
 const label = `{skill="${service.name}"}`;
 const counts = { calls: 0, errors: 0, seconds: 0, inFlight: 0 };
+const pool = new Pool(service);
 let unhealthy = 'starting';
 
-const failed = (code, message) => ({ ok: false, body: JSON.stringify({ success: false, error: { code, message } }) });
-
-// ---- one process for one call --------------------------------------------------------------------------------------------
-
-class Worker {
-  constructor() {
-    const mebibytes = Math.ceil(service.memory / 2 ** 20);
-    const flags = [`--max-old-space-size=${mebibytes}`, '--no-addons', path.join(__dirname, 'worker.js')];
-    const limited = 'ulimit -c 0 && ulimit -d "$0" && exec "$@"'; // RLIMIT_DATA: V8 reserves far more address space than it uses
-    this.child = spawn('/bin/sh', ['-c', limited, String((mebibytes + NODE_ITSELF) * 1024), process.execPath, ...flags], {
-      cwd: service.code,
-      detached: true, // a process group of its own, which is killed as a whole
-      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
-    });
-    this.said = '';
-    this.size = 0;
-    this.outOfMemory = false;
-    this.loaded = new Promise((resolve) => (this.onLoaded = resolve));
-    this.reply = new Promise((resolve) => (this.onReply = resolve));
-    this.child.stdin.on('error', () => {}); // a process that died says so below
-    this.child.stdout.on('data', (data) => process.stdout.write(data));
-    this.child.stderr.on('data', (data) => this.#log(data));
-    this.child.stdio[3].setEncoding('utf8').on('data', (text) => this.#hear(text));
-    this.child.on('error', (error) => this.#end(`no process could be started: ${error.code}`));
-    this.child.on('close', (status, signal) => this.#end(signal ? `signal ${signal}` : `exit code ${status}`));
-  }
-
-  #log(data) {
-    this.outOfMemory ||= data.includes('out of memory');
-    process.stderr.write(data);
-  }
-
-  // Lines of one letter and a JSON value: R ready, U cannot be loaded, O outputs, E error.
-  #hear(text) {
-    this.size += text.length;
-    if (this.size > MAX_BODY + 4096) return this.#finish(failed('bad-outputs', `the outputs are larger than ${MAX_BODY} bytes`));
-    this.said += text;
-    for (let end = text.includes('\n') ? this.said.indexOf('\n') : -1; end >= 0; end = this.said.indexOf('\n')) {
-      const [kind, value] = [this.said[0], this.said.slice(1, end)];
-      this.said = this.said.slice(end + 1);
-      if (kind === 'R') this.onLoaded('');
-      else if (kind === 'U') this.onLoaded(JSON.parse(value));
-      else this.#finish({ ok: kind === 'O', body: value });
-    }
-  }
-
-  #finish(reply) {
-    this.onLoaded('');
-    this.onReply(reply);
-    this.kill();
-  }
-
-  #end(how) {
-    this.onLoaded('the process died while it loaded the skill');
-    const memory = "the call needed more memory than the manifest's resources.memory";
-    const killed = how === 'signal SIGKILL';
-    if (this.outOfMemory || killed) this.onReply(failed('out-of-memory', memory));
-    else this.onReply(failed('crashed', `the process of this call ended without an answer: ${how}`));
-  }
-
-  async call(body) {
-    const problem = await this.loaded;
-    if (problem) return failed('crashed', problem);
-    this.child.stdin.end(body);
-    return this.reply;
-  }
-
-  kill() {
-    try {
-      process.kill(-this.child.pid, 'SIGKILL');
-    } catch {
-      // it is gone
-    }
-  }
-}
-
-const waiting = [];
-const refill = () => {
-  while (waiting.length < WAITING) waiting.push(new Worker());
-};
-
 // ---- calls ----------------------------------------------------------------------------------------------------------------
-
-const queue = [];
-let running = 0;
-
-// Resolves to true when a call may start, to false where its time is up before.
-function turn(until) {
-  if (running < CALLS_AT_ONCE) {
-    running += 1;
-    return Promise.resolve(true);
-  }
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      queue.splice(queue.indexOf(next), 1);
-      resolve(false);
-    }, until - performance.now());
-    const next = () => {
-      clearTimeout(timer);
-      resolve(true);
-    };
-    queue.push(next);
-  });
-}
-
-function pass() {
-  const next = queue.shift();
-  if (next) next();
-  else running -= 1;
-}
-
-async function within(body, until) {
-  if (!(await turn(until))) return failed('busy', 'no call could be started before the deadline');
-  const worker = waiting.shift() ?? new Worker();
-  let timer;
-  try {
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, Math.max(1, until - performance.now()), failed('timeout', 'the call took longer than it was allowed to'));
-    });
-    return await Promise.race([worker.call(body), late]);
-  } finally {
-    clearTimeout(timer);
-    worker.kill();
-    refill();
-    pass();
-  }
-}
 
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
@@ -164,12 +33,13 @@ function finite(value) {
 }
 
 async function execute(bytes) {
-  let body, deadline;
+  let body, deadline, caller;
   try {
     body = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     const call = JSON.parse(body);
     const context = call.context ?? {};
     deadline = Number(context.deadline ?? service.timeout);
+    caller = String(context.caller ?? '').slice(0, 200);
     if (!isObject(call.inputs) || !isObject(context) || Number.isNaN(deadline) || !finite(call)) throw new TypeError();
   } catch {
     return [400, failed('bad-request', 'the body must be {"inputs": {...}, "context": {...}} as JSON').body];
@@ -179,7 +49,7 @@ async function execute(bytes) {
   let reply = failed('unhealthy', unhealthy);
   try {
     const until = started + 1000 * Math.min(Math.max(deadline, 0), service.timeout);
-    if (!unhealthy || unhealthy === 'starting') reply = await within(body, until);
+    if (!unhealthy || unhealthy === 'starting') reply = await pool.ask(body, caller, until);
     if (unhealthy && !reply.ok) reply = failed('unhealthy', unhealthy);
   } finally {
     counts.inFlight -= 1;
@@ -262,7 +132,6 @@ if (process.argv[2]) {
   const [, host, port] = /^(.*):(\d+)$/.exec(process.env.SKILL_LISTEN);
   server.listen(Number(port), host);
 }
-refill();
-waiting[0].loaded.then((problem) => {
+pool.loaded.then((problem) => {
   unhealthy = problem;
 });

@@ -1,21 +1,30 @@
-// The process of one call: loads the skill, waits for the call on stdin, answers on descriptor 3. Runs in the sandbox.
+// A process that calls the skill: loads it, waits for a call on stdin, answers on descriptor 3. Runs in the sandbox.
+//
+// A call comes as a letter and its length on a line, and its body: `1` is the last of this process, `S` maybe not. After an S the process
+// goes on where the call ended well and left no process, no thread, nothing to wait for, and little memory behind.
 'use strict';
 
+const childProcess = require('node:child_process');
 const fs = require('node:fs');
+const { syncBuiltinESMExports } = require('node:module');
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 
 const MAX_BODY = 8 * 2 ** 20; // bytes: agent.domain.invocation.MAX_BODY
 const CODE = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+const GROWTH = 32 * 2 ** 20; // bytes that this process may have grown by and still go on
 const { code, entrypoint } = JSON.parse(fs.readFileSync(path.join(__dirname, 'service.json'), 'utf8'));
+
+let started = false; // whether the skill has begun a process or a thread: some leave nothing in the event loop
+let before = { memory: 0, waited: '' }; // the bytes of memory and what the event loop waited for, before the first call
 
 function tell(kind, text) {
   let data = Buffer.from(`${kind}${text}\n`);
   while (data.length) data = data.subarray(fs.writeSync(3, data));
 }
 
-function fail(errorCode, message) {
-  tell('E', JSON.stringify({ success: false, error: { code: errorCode, message: message.slice(0, 2000) } }));
+function fail(errorCode, message, kind = 'E') {
+  tell(kind, JSON.stringify({ success: false, error: { code: errorCode, message: message.slice(0, 2000) } }));
   process.exit(1);
 }
 
@@ -27,11 +36,11 @@ function described(error) {
 // What was thrown, as the error that a caller sees: it may name a code of its own.
 function failWith(error) {
   if (error instanceof RangeError && error.message === 'Array buffer allocation failed') {
-    fail('out-of-memory', "the call needed more memory than the manifest's resources.memory");
+    fail('out-of-memory', "the call needed more memory than the manifest's resources.memory", 'F');
   }
   if (typeof error?.code === 'string' && CODE.test(error.code)) fail(error.code, String(error.message || error.name));
   console.error(error);
-  fail('skill-error', described(error));
+  fail('skill-error', described(error), 'F');
 }
 
 // JSON has no NaN and no Infinity; JSON.stringify would make them null.
@@ -40,7 +49,24 @@ function finite(_, value) {
   return value;
 }
 
-function reply(outputs) {
+function watchWhatIsStarted() {
+  const { ChildProcess } = childProcess;
+  for (const [where, name] of [[ChildProcess.prototype, 'spawn'], ...['spawnSync', 'execSync', 'execFileSync'].map((each) => [childProcess, each])]) {
+    const real = where[name];
+    where[name] = function watched(...given) {
+      started = true;
+      return real.apply(this, given);
+    };
+  }
+  syncBuiltinESMExports();
+  process.on('worker', () => (started = true));
+}
+
+const waitedFor = () => process.getActiveResourcesInfo().sort().join();
+const nothingIsLeft = () => !started && waitedFor() === before.waited && process.memoryUsage.rss() - before.memory < GROWTH;
+
+// Answers; whether this process goes on.
+function reply(outputs, last) {
   if (typeof outputs !== 'object' || outputs === null || Array.isArray(outputs)) {
     const kind = outputs === null ? 'null' : Array.isArray(outputs) ? 'an array' : typeof outputs;
     fail('bad-outputs', `execute returned ${kind}, not an object`);
@@ -52,8 +78,9 @@ function reply(outputs) {
     fail('bad-outputs', `the outputs are not JSON: ${described(error)}`);
   }
   if (Buffer.byteLength(text) > MAX_BODY) fail('bad-outputs', `the outputs are larger than ${MAX_BODY} bytes`);
-  tell('O', text);
-  process.exit(0);
+  const stays = !last && nothingIsLeft();
+  tell(stays ? 'K' : 'O', text);
+  return stays;
 }
 
 async function load() {
@@ -69,20 +96,38 @@ async function load() {
   }
 }
 
+// Exactly `length` bytes of stdin, or up to the end of a line; undefined where there is no more. Nothing else goes on meanwhile.
+function read(length) {
+  const data = Buffer.alloc(length ?? 32);
+  let size = 0;
+  while (size < data.length && (length !== undefined || data[size - 1] !== 10)) {
+    const got = fs.readSync(0, data, size, length === undefined ? 1 : length - size);
+    if (!got) return undefined;
+    size += got;
+  }
+  return data.subarray(0, size);
+}
+
 async function main() {
   const execute = await load();
+  watchWhatIsStarted();
   process.on('uncaughtException', failWith); // a promise that nobody waits for comes here, too
-  tell('R', '');
-  const chunks = [];
-  for await (const chunk of process.stdin) chunks.push(chunk);
-  if (!chunks.length) process.exit(0); // there will be no call
-  const call = JSON.parse(Buffer.concat(chunks));
   process.on('beforeExit', () => fail('crashed', 'execute waits for something that never comes: there is nothing left to do'));
-  try {
-    reply(await execute(call.inputs, call.context ?? {}));
-  } catch (error) {
-    failWith(error);
+  void [process.stdout, process.stderr]; // they are made when they are first named
+  tell('R', '');
+  before = { memory: process.memoryUsage.rss(), waited: waitedFor() };
+  for (let stays = true; stays; ) {
+    const head = read()?.toString();
+    const body = head && read(Number(head.slice(1)));
+    if (!body) break; // there will be no call
+    try {
+      const call = JSON.parse(body);
+      stays = reply(await execute(call.inputs, call.context ?? {}), head[0] === '1');
+    } catch (error) {
+      failWith(error);
+    }
   }
+  process.exit(0);
 }
 
 main();

@@ -47,10 +47,8 @@ class Connection(Line):
                 self.close()
             return
         self._data += data
-        if self._busy:
-            if len(self._data) > LONGEST_HEAD:
-                self.pause(True)
-            return
+        if (self._busy or self.sending) and len(self._data) > LONGEST_HEAD:
+            self.pause(True)
         self._go_on()
 
     def ended(self) -> None:
@@ -67,8 +65,12 @@ class Connection(Line):
             self._gone(self)
 
     def sent(self) -> None:
-        if self._last and not self._busy:
+        if self._busy:
+            return
+        if self._last:
             self._linger()
+        else:
+            self._resume()
 
     def answer(self, status: int, body: bytes, kind: str = "application/json") -> None:
         """Answers the request under way."""
@@ -77,13 +79,12 @@ class Connection(Line):
         head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{close}\r\n"
         self._busy, self.since = False, time.monotonic()
         self.send(head.encode() + body)
-        if self.closed:
+        if self.closed or self.sending:  # who does not read is not read from
             return
-        if not self._last:
-            self.pause(self._hung_up)
-            self._go_on()
-        elif not self.sending:
+        if self._last:
             self._linger()
+        else:
+            self._resume()
 
     def refuse(self, status: int, code: str, message: str) -> None:
         """Answers, and hears no more of this client."""
@@ -96,13 +97,17 @@ class Connection(Line):
         if not self._busy and now - self.since > (LINGER if self._last and not self.sending else IDLE):
             self.close()
 
+    def _resume(self) -> None:
+        self.pause(self._hung_up)
+        self._go_on()
+
     def _go_on(self) -> None:
         """Handles what has arrived whole, one request after the other. An answer that is given at once comes back here: then it is no news."""
         if self._going:
             return
         self._going = True
         try:
-            while not (self._busy or self._last or self.closed) and self._data and self._next():
+            while not (self._busy or self._last or self.closed or self.sending) and self._data and self._next():
                 pass
         except Wrong as wrong:
             self.refuse(*wrong.args)

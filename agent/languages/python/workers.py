@@ -4,7 +4,7 @@ Each call has a process of its own, forked from the zygote. Only where the manif
 anything (readOnly and idempotent) does a process stay for the next call, and then of the same caller alone: a fork costs about a
 millisecond of CPU, which is most of a short call. It stays only after a call that ended well and left nothing (`zygote.py`
 says what), and for MANY calls at most. A failure in a process that has answered before may be the fault of what it
-kept: the call is made once more, in a fresh one.
+kept: where it came soon, the call is made once more, in a fresh one.
 """
 
 from __future__ import annotations
@@ -23,19 +23,24 @@ from zygote import DIED, FAULT, HEADER, KEPT, MAX_BODY, ONE, OUTPUTS, PID, SOME,
 AT_ONCE = 16  # processes, with those that wait for their caller's next call
 SPARE = 2  # that wait for any call, where none is kept
 MANY = 1000
+SOON = 1.0  # seconds
 WAITS = 30.0  # seconds that a process waits for its caller's next call
 
 
 class Call:
     """One call. `caller`: whose it is; empty where nobody knows. `done` is told whether it went well, and the reply."""
 
-    __slots__ = ("again", "body", "caller", "done", "timer", "until", "worker")
+    __slots__ = ("again", "began", "body", "caller", "done", "timer", "until", "worker")
 
     def __init__(self, body: bytes, caller: str, until: float, done: Callable[[bool, bytes], None]) -> None:
         self.body, self.caller, self.until, self.done = body, caller, until, done
         self.timer: Timer | None = None
         self.worker: Worker | None = None
-        self.again = False
+        self.again, self.began = False, 0.0
+
+    def may_be_repeated(self, earlier: int) -> bool:
+        """Whether what went wrong, in a process with so many `earlier` calls, may have been their fault."""
+        return earlier > 0 and not self.again and time.monotonic() - self.began < SOON
 
 
 class Worker(Line):
@@ -49,7 +54,7 @@ class Worker(Line):
         self.caller, self.since = "", 0.0
 
     def take(self, call: Call, kept: bool) -> None:
-        self.call, call.worker = call, self
+        self.call, call.worker, call.began = call, self, time.monotonic()
         self.caller = call.caller if kept else ""
         if self.pid:  # else as soon as we know whom to kill where it takes too long
             self._hand_over(call)
@@ -137,7 +142,7 @@ class Pool:
         else:
             self._let_go(worker)
         if call:
-            if kind == FAULT and worker.calls > 1 and not call.again:
+            if kind == FAULT and call.may_be_repeated(worker.calls - 1):
                 self._repeat(call)
             else:
                 self._finish(call, kind in (KEPT, OUTPUTS), reply)
@@ -153,7 +158,7 @@ class Pool:
         worker.kill()
         self._let_go(worker)
         if call:
-            if worker.calls and not call.again:
+            if call.may_be_repeated(worker.calls):
                 self._repeat(call)
             else:
                 self._finish(call, False, reply)

@@ -185,7 +185,7 @@ def answered(execute: Execute, body: bytes) -> tuple[bytes, bytes]:
     """What one call of the skill comes to: the kind of frame, and the reply's body."""
     try:
         call = json.loads(body)
-        outputs = execute(call["inputs"], call["context"])
+        outputs = execute(call["inputs"], call.get("context", {}))
         if not isinstance(outputs, dict):
             return ERROR, error_body("bad-outputs", f"execute returned {type(outputs).__name__}, not a dict")
         try:
