@@ -32,7 +32,8 @@ def test_an_exception_is_logged_with_its_traceback(tmp_path):
 
 
 def test_who_has_said_all_and_waits_is_answered(tmp_path):
-    with running(tmp_path, PythonLanguage(), "def execute(inputs, context):\n    return {'n': 1}\n") as endpoint, socket.socket(socket.AF_UNIX) as line:
+    source = "def execute(inputs, context):\n    return {'n': 1}\n"
+    with running(tmp_path, PythonLanguage(), source) as endpoint, socket.socket(socket.AF_UNIX) as line:
         line.settimeout(10)
         line.connect(endpoint.socket)
         line.sendall(a_request())
