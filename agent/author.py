@@ -29,6 +29,7 @@ from agent.manifest_file import read_manifest, write_manifest
 from agent.ports import Language, LanguageModel, Ledger
 from agent.snapshot import snapshot
 
+LOCKS = (".lock", "go.mod", "go.sum")  # written by the language from `dependencies`, never by a model or shown to one
 PROBLEMS, PROBLEM_LENGTH = 20, 800  # what is carried from attempt to attempt
 OURS = frozenset(("skill.yaml", "skill.md", WITNESS_PATH))  # written from the contract, or by the witness; compared in small letters
 
@@ -165,7 +166,7 @@ class Author:
     def _tidied(self, task: Assignment, draft: Draft, language: Language) -> dict[str, bytes]:
         """The draft's files in the language's format, and those of the skill that no model was shown (they are not text)."""
         ours = OURS | _shown(task.files).keys()
-        kept = {path: data for path, data in task.files.items() if path not in ours and not path.endswith(".lock")}
+        kept = {path: data for path, data in task.files.items() if path not in ours and not path.endswith(LOCKS)}
         drafted = {file.path: file.content.encode() for file in (*draft.code, *draft.tests)}
         with snapshot(task.contract.name, drafted) as root:
             language.tidy(root)
@@ -232,7 +233,7 @@ def _shown(files: Mapping[str, bytes]) -> dict[str, str]:
     """The files that are text, without lock files and never with the witness cases."""
     found = {}
     for path, data in sorted(files.items()):
-        if path.casefold() != WITNESS_PATH and not path.endswith(".lock"):
+        if path.casefold() != WITNESS_PATH and not path.endswith(LOCKS):
             try:
                 found[path] = data.decode()
             except UnicodeDecodeError:
@@ -268,7 +269,7 @@ def _draft_problems(task: Assignment, draft: Draft, entrypoint: str) -> Iterator
 def _path_problem(path: str, paths: list[str]) -> str | None:
     if why := odd_path(path):
         return why
-    if path.casefold() in OURS or path.endswith(".lock"):
+    if path.casefold() in OURS or path.endswith(LOCKS):
         return "is not the author's to write"
     if any(part.startswith(".") for part in path.split("/")):
         return "is hidden"

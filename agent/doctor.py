@@ -32,7 +32,7 @@ class Diagnosis(Frozen):
 
 def examine(repository: Path) -> tuple[Diagnosis, ...]:
     """Everything that SkillOps needs here, in the order in which it is needed."""
-    return (_python(), _git(), _sandbox(), *_repository(repository))
+    return (_python(), _git(), _sandbox(), _go(), *_repository(repository))
 
 
 def _python() -> Diagnosis:
@@ -55,6 +55,16 @@ def _sandbox() -> Diagnosis:
     available = BubblewrapSandbox().available()
     found = "works" if available.ok else available.why
     return Diagnosis(what="sandbox", ok=available.ok, found=found, fix=available.fix)
+
+
+def _go() -> Diagnosis:
+    from agent.languages.go import toolchain
+
+    try:
+        found = toolchain.version().removeprefix("go version ")
+    except SkillOpsError as error:
+        return Diagnosis(what="go", ok=False, found=error.fault, fix=error.next_step, needed=False)
+    return Diagnosis(what="go", ok=True, found=found, needed=False)
 
 
 def _repository(folder: Path) -> tuple[Diagnosis, ...]:

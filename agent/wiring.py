@@ -31,6 +31,7 @@ from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
 from agent.keys import Keys
 from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ledger import SqliteLedger
@@ -159,7 +160,7 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
 
 def languages_of() -> dict[str, Language]:
     """The shelf of languages, by the manifest's `runtime`."""
-    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), BashLanguage())
+    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage())
     return {language.name: language for language in languages}
 
 

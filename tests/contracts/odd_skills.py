@@ -162,7 +162,101 @@ exports.execute = async (inputs, context) => {
 };
 """
 
-ODD = {"python": PYTHON, "bash": BASH, "node": NODE}
+GO = """
+package skill
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+type fault struct{ code, message string }
+
+func (f fault) Error() string { return f.message }
+func (f fault) Code() string  { return f.code }
+
+func Execute(inputs, context map[string]any) (map[string]any, error) {
+	fmt.Println("printed", inputs["do"])
+	switch inputs["do"] {
+	case "context":
+		return map[string]any{"context": context}, nil
+	case "where":
+		cwd, _ := os.Getwd()
+		return map[string]any{"cwd": cwd, "unit": os.Getenv("UNIT")}, nil
+	case "key":
+		return nil, errors.New("text is empty")
+	case "code":
+		return nil, fmt.Errorf("%w", fault{"too-old", "before 1970"})
+	case "shout":
+		return nil, fault{"NOT A CODE", "x"}
+	case "panic":
+		panic("at the disco")
+	case "index":
+		return map[string]any{"a": []int{}[len(inputs)]}, nil
+	case "goroutine":
+		go func() { panic("in a goroutine") }()
+		select {}
+	case "never":
+		select {}
+	case "exit":
+		os.Exit(3)
+	case "exit 0":
+		os.Exit(0)
+	case "segfault":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL+2)
+		select {}
+	case "memory":
+		return map[string]any{"n": len(make([]byte, 2_000_000_000))}, nil
+	case "leak":
+		var all [][]byte
+		for {
+			all = append(all, []byte(strings.Repeat("x", 1<<20)))
+		}
+	case "hang":
+		for {
+		}
+	case "leave":
+		return map[string]any{}, exec.Command("sleep", "3600").Start()
+	case "sleepers":
+		running := 0
+		names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, name := range names {
+			if text, _ := os.ReadFile(name); strings.HasPrefix(string(text), "sleep") {
+				running++
+			}
+		}
+		return map[string]any{"running": running}, nil
+	case "spy":
+		_, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", os.Getppid()))
+		return map[string]any{}, err
+	case "nothing":
+		return nil, nil
+	case "nan":
+		return map[string]any{"a": []any{math.NaN()}}, nil
+	case "channel":
+		return map[string]any{"a": make(chan int)}, nil
+	case "circular":
+		a := map[string]any{}
+		a["a"] = a
+		return a, nil
+	case "large":
+		return map[string]any{"a": strings.Repeat("x", 9<<20)}, nil
+	case "deep":
+		return map[string]any{"a": down(1)}, nil
+	}
+	return map[string]any{"a": 1}, nil
+}
+
+func down(n int) int { return n + down(n+1) }
+"""
+
+ODD = {"python": PYTHON, "bash": BASH, "node": NODE, "go": GO}
 ERRORS = {
     "python": {
         "value": ("invalid-inputs", "text is empty"),
@@ -218,7 +312,38 @@ ERRORS = {
         "large": ("bad-outputs", "larger"),
         "deep": ("skill-error", "RangeError"),
     },
+    "go": {
+        "key": ("skill-error", "text is empty"),
+        "code": ("too-old", "before 1970"),
+        "shout": ("skill-error", "x"),
+        "panic": ("skill-error", "panic: at the disco"),
+        "index": ("skill-error", "index out of range"),
+        "goroutine": ("skill-error", "panic: in a goroutine"),
+        "never": ("crashed", "deadlock"),
+        "exit": ("crashed", "exit code 3"),
+        "exit 0": ("crashed", "exit code 0"),
+        "segfault": ("crashed", "SIGSEGV"),
+        "memory": ("out-of-memory", "resources.memory"),
+        "leak": ("out-of-memory", "resources.memory"),
+        "nothing": ("bad-outputs", "nil"),
+        "nan": ("bad-outputs", "JSON"),
+        "channel": ("bad-outputs", "chan"),
+        "circular": ("bad-outputs", "cycle"),
+        "large": ("bad-outputs", "larger"),
+        "deep": ("crashed", "stack overflow"),
+        "spy": ("skill-error", "permission denied"),
+    },
 }
+_GO_LOADED = """package skill
+
+import "os"
+
+var _ = os.Args
+
+func init() {{ {} }}
+
+func Execute(inputs, context map[string]any) (map[string]any, error) {{ return inputs, nil }}
+"""
 BROKEN = [
     ("python", "import nothing_like_it\n", "No module named 'nothing_like_it'"),
     ("python", "def execute(:\n", "SyntaxError"),
@@ -231,4 +356,6 @@ BROKEN = [
     ("node", "exports.x = 1;\n", "no function execute"),
     ("node", "throw new Error('at load');\n", "at load"),
     ("node", "process.exit(0);\n", "died"),
+    ("go", _GO_LOADED.format('panic("at load")'), "panic: at load"),
+    ("go", _GO_LOADED.format("os.Exit(0)"), "died"),
 ]

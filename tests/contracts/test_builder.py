@@ -18,13 +18,14 @@ from agent.domain.release import Artifact
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
 from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Builder, Language
 from tests.builders import a_manifest
 from tests.engines import need_base_images
 
-LANGUAGES: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), BashLanguage())
+LANGUAGES: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage())
 
 
 class Place(Protocol):
@@ -91,14 +92,17 @@ def entry(language) -> str:
     return language.entrypoint
 
 
+EMPTY = {"go": b"package skill\n\nfunc Execute(inputs, context map[string]any) (map[string]any, error) { return inputs, nil }\n"}
+
+
 @pytest.fixture
 def manifest(language) -> Manifest:
     return a_manifest(runtime=language.name, entrypoint=language.entrypoint)
 
 
 @pytest.fixture
-def files(entry) -> dict[str, bytes]:
-    return {"skill.yaml": b"name: word-count\n", entry: b"", "tests/test_skill.x": b"", "a/b.txt": b"b"}
+def files(entry, language) -> dict[str, bytes]:
+    return {"skill.yaml": b"name: word-count\n", entry: EMPTY.get(language.name, b""), "tests/test_skill.x": b"", "a/b.txt": b"b"}
 
 
 @pytest.fixture(params=["directory", pytest.param("docker", marks=pytest.mark.docker)])

@@ -17,6 +17,7 @@ from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
 from agent.errors import Refused
 from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.manifest_file import read_manifest
@@ -28,6 +29,7 @@ from tests.builders import a_manifest
 LANGUAGES: dict[str, tuple[Language, str, str]] = {
     "python": (PythonLanguage(), "return outputs", "return None"),
     "node": (NodeLanguage(), "return known.outputs", "return {}"),
+    "go": (GoLanguage(), "return example.Outputs, err", "return nil, nil"),
     "bash": (BashLanguage(), '"$outputs"\n}', "'{}'\n}"),
 }
 SCHEMA = {"type": "object", "properties": {"a": {}}, "required": ["a"]}

@@ -18,6 +18,7 @@ from agent.caller import call, execute, health
 from agent.domain.invocation import Invocation, Reply
 from agent.domain.release import Endpoint
 from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Language
@@ -26,7 +27,7 @@ from tests.builders import a_manifest
 from tests.contracts.odd_skills import BROKEN, ERRORS, ODD
 
 pytestmark = pytest.mark.bubblewrap
-LANGUAGES: dict[str, Language] = {language.name: language for language in (PythonLanguage(), NodeLanguage(), BashLanguage())}
+LANGUAGES: dict[str, Language] = {language.name: language for language in (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage())}
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def test_config_outside_a_repository_shows_the_defaults(tmp_path: Path) -> None:
 
 def test_the_doctor_tells_what_is_wrong_and_how_to_mend_it(repository: Path) -> None:
     found = {each["what"]: each for each in skillops("doctor", "--json", "-C", repository).document["diagnoses"]}
-    assert {"python", "git", "sandbox", "repository", "registry and policy", "working clone", "ledger", "disk", "model"} == set(found)
+    assert {"python", "git", "sandbox", "go", "repository", "registry and policy", "working clone", "ledger", "disk", "model"} == set(found)
     assert found["registry and policy"]["ok"] and found["ledger"]["ok"]
     assert not found["model"]["ok"] and not found["model"]["needed"] and "SKILLOPS_MODEL" in found["model"]["fix"]
 

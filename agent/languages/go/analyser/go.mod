@@ -1,0 +1,3 @@
+module analyser
+
+go 1.22

@@ -1,0 +1,50 @@
+"""What a Go skill may not import, name or ask of its tools: the tables of `rules.py`."""
+
+from __future__ import annotations
+
+DYNAMIC, PROCESS, NATIVE, NETWORK, ENVIRONMENT, ENCODED, HIDDEN = (
+    ("dynamic-code", "runs or loads code that a reader cannot see"),
+    ("process", "starts or ends processes, which a skill may not"),
+    ("native-code", "reaches native code and memory"),
+    ("network", "uses the network, and permissions.network is empty: declare each host:port there"),
+    ("environment", "reads the machine's environment; a skill has SKILL_* and what its manifest's `environment` names"),
+    ("encoded-payload", "decodes a literal, which hides its content from a reader: write it in plain"),
+    ("hidden-code", "has a tool take in code, or leave it out, that a reader does not expect"),
+)
+# Packages; everything below a path is meant, too.
+PACKAGES: dict[str, tuple[str, str]] = {
+    path: rule
+    for rule, paths in (
+        (DYNAMIC, "plugin golang.org/x/tools/go/packages github.com/traefik/yaegi github.com/d5/tengo"),
+        (PROCESS, "os/exec os/signal github.com/creack/pty"),
+        (NATIVE, "C unsafe syscall runtime/cgo runtime/debug runtime/pprof runtime/trace debug golang.org/x/sys github.com/ebitengine/purego"),
+        (NETWORK, "net net/http net/rpc net/smtp net/textproto crypto/tls log/syslog expvar golang.org/x/net golang.org/x/crypto/ssh"),
+        (NETWORK, "github.com/gorilla/websocket google.golang.org/grpc github.com/go-resty/resty github.com/valyala/fasthttp"),
+    )
+    for path in paths.split()
+}
+# Below a path of those above, and harmless.
+ALLOWED = frozenset(
+    ("net/url", "net/netip", "net/mail", "net/textproto", "golang.org/x/net/html", "golang.org/x/net/html/atom", "golang.org/x/net/idna")
+)
+# Names of packages that may be imported.
+NAMES: dict[tuple[str, str], tuple[str, str]] = {
+    **{("os", name): PROCESS for name in ("StartProcess", "FindProcess", "Process", "Kill", "Interrupt", "ProcAttr")},
+    **{("os", name): ENVIRONMENT for name in ("Environ", "ExpandEnv", "UserHomeDir", "UserCacheDir", "UserConfigDir", "Hostname")},
+    **{("reflect", name): NATIVE for name in ("NewAt", "SliceHeader", "StringHeader")},
+    ("runtime", "Breakpoint"): NATIVE,
+}
+READERS = ("Getenv", "LookupEnv")  # of os: with a constant name that the skill was given they are fine
+DECODERS = {
+    ("encoding/base64", "DecodeString"), ("encoding/base32", "DecodeString"), ("encoding/hex", "DecodeString"), ("encoding/ascii85", "Decode"),
+    ("", "string"),
+}  # fmt: skip
+# What //go:… may say: a file of the skill's becomes part of the program, and hints that change no meaning.
+DIRECTIVES = ("//go:embed ", "//go:noinline", "//go:inline")
+SUFFIXES = (".s", ".S", ".sx", ".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".m", ".f", ".F", ".swig", ".swigcxx", ".syso", ".so", ".a", ".o")
+# A file whose name ends so is left out of the build for other machines (go/build: GOOS and GOARCH).
+MACHINES = frozenset((
+    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd", "openbsd", "plan9", "solaris",
+    "wasip1", "windows", "zos", "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
+    "s390x", "sparc64", "wasm",
+))  # fmt: skip

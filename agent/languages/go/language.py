@@ -1,0 +1,70 @@
+"""Go as a `Language`: what the parts of this package are to the rest of SkillOps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.domain.check import Finding, TestReport
+from agent.domain.skill import Manifest
+from agent.languages import front, image
+from agent.languages.go import analysis, building, locking, template, testing
+from agent.languages.go.toolchain import HERE, version
+from agent.ports import Sandbox, SandboxSpec
+
+PROGRAM = "skill"
+PROCESSES_MEMORY = 11 * 16 * 2**20  # bytes: what Go itself takes, for the server, the calls at once and those that wait for one (calls.go)
+
+
+class GoLanguage:
+    """`Language` for Go. `cache` holds what was compiled, modules by the digest of their lock, the analyser and staticcheck."""
+
+    name, entrypoint = "go", "skill.go"
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "go"
+
+    def template(self, manifest: Manifest) -> dict[str, bytes]:
+        return template.files(manifest)
+
+    def digest(self) -> str:
+        """Over the version of Go and the shim's source."""
+        hashed = hashlib.sha256(version().encode())
+        for path in building.SHIM:
+            hashed.update(path.relative_to(HERE).as_posix().encode() + path.read_bytes())
+        return "sha256:" + hashed.hexdigest()
+
+    def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
+        """Fills `target` with `code/`, the program `skill` (the skill and its server, static) and `service.json`."""
+        front.copy_code(root, manifest, target)
+        building.build(root, manifest, target / PROGRAM, self._cache)
+        front.write_service(manifest, target)
+
+    def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
+        argv = (f"{front.INSIDE}/{PROGRAM}", f"{front.SOCKETS}/skill.sock")
+        return front.spec(artifact, manifest, socket_folder, argv=argv, mounts=(), memory=PROCESSES_MEMORY)
+
+    def dockerfile(self, manifest: Manifest, base: str, labels: Mapping[str, str] | None = None) -> str:
+        """Nothing but the program is needed, so `base` may be empty but for certificates."""
+        program = f"{image.INSIDE}/{PROGRAM}"
+        return image.dockerfile(manifest, base, command=(program,), probe=(program, "-health"), shim=(PROGRAM,), labels=labels)
+
+    def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        return testing.run_tests(root, manifest, sandbox, self._cache, mutants=mutants, seed=seed, gut=gut)
+
+    def tidy(self, root: Path) -> None:
+        analysis.tidy(root, self._cache)
+
+    def style(self, root: Path) -> tuple[Finding, ...]:
+        return analysis.style(root, self._cache)
+
+    def security(self, root: Path) -> tuple[Finding, ...]:
+        return analysis.security(root, self._cache)
+
+    def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
+        return locking.findings(root, manifest)
+
+    def lock(self, manifest: Manifest) -> dict[str, bytes]:
+        return locking.lock(manifest, self._cache)

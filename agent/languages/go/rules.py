@@ -1,0 +1,104 @@
+"""Our own security rules for Go, on what the analyser read from the syntax tree: what hides code from a reader or reaches out of the sandbox.
+
+They look at references, not at calls, so that `run := exec.Command` is as good as `exec.Command(…)`. In tests, what is ordinary there is a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Literal
+
+from agent.languages.go.analyser import Facts
+from agent.languages.go.banned import (
+    ALLOWED,
+    DECODERS,
+    DIRECTIVES,
+    DYNAMIC,
+    ENCODED,
+    ENVIRONMENT,
+    HIDDEN,
+    MACHINES,
+    NAMES,
+    NETWORK,
+    PACKAGES,
+    READERS,
+    SUFFIXES,
+)
+from agent.languages.literals import PAYLOAD, opaque
+from agent.languages.permitted import Permitted
+
+Broken = tuple[int, str, str, Literal["error", "note"]]
+Found = Iterator[tuple[int, str, str]]
+
+
+def broken(facts: Facts, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
+    """The rules that a file breaks: line, rule, message, level; each once a line."""
+    found = {*_imports(facts, permitted), *_directives(facts), *_names(facts, permitted), *_literals(facts)}
+    lenient = {ENVIRONMENT[0], ENCODED[0], "dot-import"} if in_tests else set()
+    return [(number, rule, message, "note" if rule in lenient else "error") for number, rule, message in sorted(found)]
+
+
+def hidden(path: str) -> str:
+    """Why a file of that name is not what it seems, or nothing."""
+    name = PurePosixPath(path)
+    if name.suffix in SUFFIXES:
+        return "assembly, C and compiled code cannot be read here and are not built"
+    if path in ("go.work", "go.work.sum") or name.parts[0] == "vendor":
+        return "dependencies come from the lock file, never from the skill's folder"
+    if name.suffix != ".go":
+        return ""
+    words = name.stem.removesuffix("_test").split("_")
+    if name.name.startswith(("_", ".")) or "testdata" in name.parts[:-1] or any(part.startswith(("_", ".")) for part in name.parts[:-1]):
+        return "Go leaves this file out without a word"
+    if len(words) > 1 and not MACHINES.isdisjoint(words[-1:]):
+        return f"Go leaves this file out on other machines, as its name ends with _{words[-1]}"
+    if name.stem.endswith("_test") and name.parts[0] != "tests":
+        return "tests lie in tests/"
+    return "" if name.stem.endswith("_test") or name.parts[0] != "tests" else "code does not lie in tests/, and tests are in files *_test.go"
+
+
+def _imports(facts: Facts, permitted: Permitted) -> Found:
+    for told in facts["imports"]:
+        path, line = told["path"], told["line"]
+        rule = None if path in ALLOWED else next((PACKAGES[above] for above in _and_above(path) if above in PACKAGES), None)
+        if rule and not (rule is NETWORK and permitted.network):
+            yield line, rule[0], f"{path} {rule[1]}"
+        elif told["name"] == ".":
+            yield line, "dot-import", f"a dot before {path} hides where names come from: import it by its name"
+        elif path.startswith("skill/skillops_"):
+            yield line, DYNAMIC[0], f"{path} is SkillOps' own"
+
+
+def _and_above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+
+
+def _directives(facts: Facts) -> Found:
+    for told in facts["directives"]:
+        if not f"{told['text']} ".startswith(DIRECTIVES):
+            yield told["line"], HIDDEN[0], f"{told['text'].split()[0]} {HIDDEN[1]}"
+
+
+def _names(facts: Facts, permitted: Permitted) -> Found:
+    for told in facts["names"]:
+        path, name, line = told["path"], told["name"], told["line"]
+        if (path, name) in NAMES or (path, name.partition(".")[0]) in NAMES:
+            rule = NAMES.get((path, name)) or NAMES[(path, name.partition(".")[0])]
+            yield line, rule[0], f"{path}.{name} {rule[1]}"
+        elif path == "os" and name in READERS:
+            variable = told["argument"] or ""
+            if not (variable.startswith("SKILL_") or variable in permitted.variables):
+                yield line, ENVIRONMENT[0], f"os.{name} {ENVIRONMENT[1]}"
+        elif (path, name.rpartition(".")[2]) in DECODERS and told["size"] >= PAYLOAD:
+            yield line, ENCODED[0], f"{name} {ENCODED[1]}"
+
+
+def _literals(facts: Facts) -> Found:
+    for told in facts["literals"]:
+        text = told["text"]
+        if text.startswith(("/proc/", "/sys/")):
+            yield told["line"], ENVIRONMENT[0], f"{text[:40]} {ENVIRONMENT[1]}"
+        elif opaque(text):
+            yield told["line"], ENCODED[0], f"a literal of {len(text)} characters that nobody can read: write its content in plain"
