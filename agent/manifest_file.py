@@ -1,4 +1,4 @@
-"""skill.yaml, tests/witness.yaml and reviewers/policy.yaml: bytes <-> things. What cannot be read is an InvalidFile."""
+"""skill.yaml, tests/witness.yaml, tests/stand-ins.yaml and reviewers/policy.yaml: bytes <-> things. What cannot be read is an InvalidFile."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from agent.domain import Frozen
 from agent.domain.decision import Policy
 from agent.domain.schema import Json
 from agent.domain.skill import API_VERSION, Case, Manifest
+from agent.domain.stand_in import StandIns
 from agent.strict_yaml import dump, load_as
 
 # Written even where they are the default: what a person looks for first, and edits.
@@ -50,6 +51,11 @@ def write_witness(gap_digest: str, cases: Sequence[Case]) -> bytes:
 def witness_digest(data: bytes) -> str:
     """`sha256:` and the hexadecimal SHA-256 of the file as it lies."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def read_stand_ins(data: bytes, path: str) -> StandIns:
+    """`tests/stand-ins.yaml`. Raises InvalidFile with the line, and what was expected there."""
+    return load_as(StandIns, data, path)
 
 
 def read_policy(data: bytes, path: str) -> Policy:

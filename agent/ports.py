@@ -16,6 +16,7 @@ from agent.domain.release import Artifact, Endpoint, Service
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.domain.review import Review
 from agent.domain.skill import Health, Manifest, Resources
+from agent.domain.stand_in import NO_STAND_INS, StandIns
 
 # ---- the forge: three narrow ports; one adapter is all three ------------------------------------------------------
 
@@ -162,7 +163,7 @@ class SandboxSpec(Frozen):
     """What to run, on a system root that is read-only, with loopback alone and an empty writable /tmp.
 
     `argv[0]` is a path inside. `result_fd`: where true, descriptor 3 is open for a result of at most `limits.output`
-    bytes, apart from what the program prints.
+    bytes, apart from what the program prints. `low_ports`: whether ports below 1024 may be listened on inside.
     """
 
     argv: tuple[str, ...]
@@ -172,6 +173,7 @@ class SandboxSpec(Frozen):
     stdin: bytes = b""
     limits: Limits = Limits()
     result_fd: bool = False
+    low_ports: bool = False
 
 
 Ending = Literal["ok", "nonzero", "timeout", "out_of_memory", "pids", "output_limit", "could_not_tell"]
@@ -366,7 +368,7 @@ class Launcher(Protocol):
         """The end of what the skill's servers print and printed; None where it never ran here."""
         ...
 
-    def trial(self, artifact: Artifact, manifest: Manifest) -> AbstractContextManager[Endpoint]:
+    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> AbstractContextManager[Endpoint]:
         """As `Runtime.trial`."""
         ...
 
@@ -397,9 +399,9 @@ class Runtime(Protocol):
         ...
 
     def logs(self, skill: str, lines: int = 200) -> str: ...
-    def trial(self, artifact: Artifact, manifest: Manifest) -> AbstractContextManager[Endpoint]:
-        """A throw-away instance that is healthy when handed out and dies with its starter. Raises Refused with the
-        reason (and the end of its log) where it does not become healthy."""
+    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> AbstractContextManager[Endpoint]:
+        """A throw-away instance that is healthy when handed out and dies with its starter. It reaches no host: where it asks for
+        one, its stand-in answers or nobody. Raises Refused with the reason (and the end of its log) where it does not become healthy."""
         ...
 
 

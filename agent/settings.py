@@ -13,9 +13,10 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agent.egress.rules import pinned_by
 from agent.errors import ConfigurationError, InvalidFile
 
 FILE = "skillops.toml"
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
     build_seconds: float = Field(default=600.0, gt=0, description="Seconds that the build of one image may take.")
     runtime: Literal["process"] = Field(default="process", description="What runs the artifacts.")
 
+    egress_resolve: dict[str, str] = Field(
+        default={},
+        description="Where a declared host really is, like api.example.com:443 = 10.0.0.7:8443; nothing else leads to a private address.",
+    )
+
     reviewers: tuple[str, ...] = Field(default=(), description="Reviewers to ask; empty: those that the policy names.")
     workers: int = Field(default=4, ge=1, le=32, description="How many checks, reviews and plan steps run side by side.")
     mutants: int = Field(default=40, ge=0, le=400, description="The most mutants that the tests check makes of a skill.")
@@ -72,6 +78,12 @@ class Settings(BaseSettings):
     )
     gateway_rate: float = Field(default=500.0, ge=0, description="Calls a second that one API key may make; twice as many at once. 0: no limit.")
     gateway_concurrency: int = Field(default=16, ge=1, le=1000, description="Calls of one skill that run at once; others wait their turn.")
+
+    @field_validator("egress_resolve")
+    @classmethod
+    def _places(cls, resolve: dict[str, str]) -> dict[str, str]:
+        pinned_by(resolve)
+        return resolve
 
     @property
     def state(self) -> Path:

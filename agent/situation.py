@@ -11,11 +11,12 @@ from agent.domain.gap import Gap
 from agent.domain.progress import Situation, verdicts_needed
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOY_FAILED, DEPLOYER, DONE, HOLD, OVERTAKEN, WITNESS, Proposal
 from agent.domain.request import Comment
+from agent.domain.risk import excess_of, risk_of
 from agent.domain.skill import Manifest
 from agent.errors import InvalidFile
 from agent.manifest_file import read_manifest
 from agent.parts import Parts
-from agent.stages.deciding import decide, risk_of
+from agent.stages.deciding import decide
 from agent.stages.deploying import serves
 
 OURS = frozenset((AGENT, AUTHOR, WITNESS, DEPLOYER))
@@ -85,6 +86,7 @@ def _decision(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy,
         check_names=seen.check_names, reviewer_names=seen.reviewer_names,
         changed_paths=tuple(change.path for change in parts.forge.changes(parts.forge.main, proposal.head)),
         spent=parts.ledger.spent(proposal.request) if proposal.request else None, overtaken=overtaken,
+        excess=excess_of(manifest, policy),
     )  # fmt: skip
 
 

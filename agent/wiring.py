@@ -210,7 +210,8 @@ def supervise(settings: Settings) -> None:
     """The supervisor's process; returns when it ends."""
     from agent.supervisor import serve
 
-    serve(settings.state, ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of()), settings.idle_seconds)
+    launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve)
+    serve(settings.state, launcher, settings.idle_seconds)
 
 
 def supervisor_command(settings: Settings) -> tuple[str, ...]:

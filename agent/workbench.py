@@ -23,8 +23,9 @@ from agent.domain.paths import odd_path, shown
 from agent.domain.proposal import Change
 from agent.domain.release import Artifact, Endpoint
 from agent.domain.skill import WITNESS_PATH, Case, Manifest, SkillName, tree_digest
+from agent.domain.stand_in import NO_STAND_INS, STAND_INS_PATH, StandIns
 from agent.errors import CouldNotTell, InvalidFile, Refused, SkillOpsError, UsageError
-from agent.manifest_file import read_manifest, read_witness, witness_digest
+from agent.manifest_file import read_manifest, read_stand_ins, read_witness, witness_digest
 from agent.ports import Builder, Check, Runtime, Workbench
 
 T = TypeVar("T")
@@ -158,7 +159,17 @@ class Bench(Workbench):
         return self._builder.build(self._subject.root, files, manifest)
 
     def _start(self) -> Endpoint:
-        return self._running.enter_context(self._runtime.trial(self.artifact(), self._valid_manifest()))
+        return self._running.enter_context(self._runtime.trial(self.artifact(), self._valid_manifest(), self._stand_ins()))
+
+    def _stand_ins(self) -> StandIns:
+        """What answers in the trial for the hosts that the manifest declares. Raises Refused where the file cannot be read."""
+        path = f"skills/{self._subject.skill}/{STAND_INS_PATH}"
+        try:
+            return read_stand_ins(self._subject.files[STAND_INS_PATH], path)
+        except KeyError:
+            return NO_STAND_INS
+        except InvalidFile as error:
+            raise Refused(f"There is no trial without its stand-ins. {error.what}", next_step=error.next_step) from None
 
 
 def examine(

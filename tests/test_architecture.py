@@ -22,14 +22,14 @@ DOORS = {
     "detect_secrets": {"agent/checks/secrets.py"},
     "rich": {"agent/screen.py"},
     "typer": {"agent/cli.py", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/commands").glob("*.py"))},
-    "aiohttp": {"agent/async_caller.py"},
+    "aiohttp": {"agent/async_caller.py", "agent/stand_ins/http.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
     "prometheus_client": {"agent/gateway/meters.py"},
     "uvicorn": {"agent/gateway/server.py"},
     "jinja2": {"agent/prompts/__init__.py"},
     "jsonschema_rs": {"agent/domain/schema.py"},
     "yaml": {"agent/strict_yaml.py"},
-    "cryptography": {"agent/vault.py"},
+    "cryptography": {"agent/vault.py", "agent/stand_ins/authority.py"},
     "mcp": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
 }  # fmt: skip
 FLOW = ("agent/domain", "agent/stages", "agent/ports.py", "agent/pipeline.py", "agent/steps.py", "agent/conversation.py", "agent/situation.py")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 
@@ -11,13 +10,15 @@ from agent.checks.skill_md import skill_md_findings
 from agent.domain.check import CheckResult, Finding, Subject
 from agent.domain.schema import violations
 from agent.domain.skill import NAME_PATTERN, Manifest, same_json
+from agent.domain.stand_in import STAND_INS_PATH, StandIns
+from agent.errors import InvalidFile
+from agent.manifest_file import read_stand_ins
 from agent.ports import Check, Language, Workbench
 from agent.strict_yaml import locate
 
 RESTORES = frozenset(("rollback", "revert", "retire"))  # kinds that take something back, under a patch version
 _VERSION = r"\d+(\.\d+){0,2}"
 _REQUIRES = re.compile(rf"(?P<name>{NAME_PATTERN[1:-1]})( *(>=|<=|==|>|<|~=) *{_VERSION}( *, *(>=|<=|==|>|<|~=) *{_VERSION})*)?")
-_HOST = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 # Names that never leave this machine or its network (RFC 6761, RFC 8375, and Kubernetes' own).
 _LOCAL = (".localhost", ".local", ".internal", ".home.arpa", ".localdomain")
 
@@ -36,6 +37,7 @@ class ManifestCheck(Check):
             language = language_of(subject, self._languages)
             findings = [language] if isinstance(language, Finding) else []
             findings += [_finding(subject, *found) for found in _problems(subject, manifest)]
+            findings += _stand_ins(subject, manifest)
         findings += skill_md_findings(subject)
         version = manifest.version if manifest else ""
         return concluded(self.name, subject, findings, f"skill.yaml and SKILL.md of {subject.skill} {version} are valid.")
@@ -112,23 +114,25 @@ def _requires(manifest: Manifest) -> Iterator[Problem]:
 
 
 def _hosts(manifest: Manifest) -> Iterator[Problem]:
-    for index, entry in enumerate(manifest.permissions.network):
-        host, _, port = entry.rpartition(":")
-        if why := _host_problem(host, int(port)):
-            yield "network", f"{entry!r} {why}", f"/permissions/network/{index}"
+    for index, rule in enumerate(manifest.permissions.rules):
+        if rule.host.endswith(_LOCAL):
+            yield "network", f"'{rule}' is a name of the machine's own network", f"/permissions/network/{index}"
 
 
-def _host_problem(host: str, port: int) -> str | None:
-    if not 1 <= port <= 65535:
-        return "has no port between 1 and 65535"
+def _stand_ins(subject: Subject, manifest: Manifest) -> Iterator[Finding]:
+    """The scripted servers that answer in a trial: a file that can be read, for hosts that the manifest declares."""
+    path = f"skills/{subject.skill}/{STAND_INS_PATH}"
+    data, network = subject.files.get(STAND_INS_PATH), manifest.permissions.network
     try:
-        ipaddress.ip_address(host)
-        return "is an address; name the host"
-    except ValueError:
-        pass
-    if not _HOST.fullmatch(host):
-        return "is not a full host name in small letters, like api.example.com:443"
-    return "is a name of the machine's own network" if host.endswith(_LOCAL) else None
+        stand_ins = read_stand_ins(data, path) if data is not None else StandIns()
+    except InvalidFile as error:
+        yield Finding(message=error.expected, rule="stand-ins", path=path, line=error.line)
+        return
+    for number, why in stand_ins.misfits(network):
+        yield Finding(message=why, rule="stand-ins", path=path, line=locate(data or b"", f"/hosts/{number}"))
+    for entry in stand_ins.missing(network):
+        message = f"no stand-in in {STAND_INS_PATH} answers for {entry}: in a trial, a connection there is refused"
+        yield Finding(message=message, rule="stand-ins", path=path if data is not None else None, level="note")
 
 
 def _finding(subject: Subject, rule: str, message: str, pointer: str) -> Finding:

@@ -35,7 +35,7 @@ class SecurityCheck(Check):
 
 
 def _suspicious(subject: Subject) -> Iterator[Finding]:
-    declared = {entry.rpartition(":")[0] for entry in subject.manifest.permissions.network} if subject.manifest else set()
+    declared = subject.manifest.permissions.rules if subject.manifest else ()
     for path, data in subject.files.items():
         if path == WITNESS_PATH or path.endswith(".lock"):
             continue
@@ -44,6 +44,6 @@ def _suspicious(subject: Subject) -> Iterator[Finding]:
                 if pattern.search(line):
                     yield Finding(message=message, rule=rule, path=path, line=number)
             for host in {match["host"].lower() for match in _URL.finditer(line)} if not path.endswith(PROSE) else ():
-                if host not in declared and not _EXAMPLES.search(host):
+                if not any(rule.matches(host, rule.port) for rule in declared) and not _EXAMPLES.search(host):
                     message = f"names the host {host}, which permissions.network does not declare: a call to it fails"
                     yield Finding(message=message, rule="undeclared-host", path=path, line=number, level="note")

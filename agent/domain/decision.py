@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from agent.domain import Frozen
 from agent.domain.check import CheckReport, Finding, Outcome
 from agent.domain.review import Remark
+from agent.domain.skill import MEMORY, TIMEOUT, memory_bytes
+from agent.egress.rules import Rule
 
 Risk = Literal["low", "medium", "high"]
 RISKS: tuple[Risk, ...] = ("low", "medium", "high")
+
+
+def checked_host(text: str) -> str:
+    try:
+        return str(Rule.parse_any_port(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} {error}") from None
 
 
 class Action(StrEnum):
@@ -37,6 +46,7 @@ class RiskRules(Frozen):
     """The risk that each trait of a manifest brings; a proposal has the highest of its traits, `low` with none."""
 
     network: Risk = "medium"
+    network_any: Risk = "high"
     secrets: Risk = "high"
     storage: Risk = "medium"
     dependencies: Risk = "medium"
@@ -52,6 +62,29 @@ class BudgetLimits(Frozen):
     tokens: int = Field(default=400_000, ge=1000)
     cost: float = Field(default=5.0, gt=0)
     minutes: float = Field(default=30.0, gt=0)
+
+
+class ManifestLimits(Frozen):
+    """The most that any manifest may ask for; beyond it nobody's approval counts. `hosts` are `host:port` as in permissions.network,
+    where the port may be `*`, too."""
+
+    memory: Annotated[str, Field(pattern=MEMORY)] = "4Gi"
+    cpu: float = Field(default=4.0, gt=0, le=16)
+    timeout: Annotated[str, Field(pattern=TIMEOUT)] = "900s"
+    hosts: tuple[Annotated[str, AfterValidator(checked_host)], ...] = ("*:*",)
+    storage: bool = True
+
+    @property
+    def memory_bytes(self) -> int:
+        return memory_bytes(self.memory)
+
+    @property
+    def timeout_seconds(self) -> float:
+        return float(self.timeout[:-1])
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return tuple(map(Rule.parse_any_port, self.hosts))
 
 
 class Policy(Frozen):
@@ -72,6 +105,7 @@ class Policy(Frozen):
     self_approval: bool = False
     protected: tuple[str, ...] = ()
     risk: RiskRules = RiskRules()
+    limits: ManifestLimits = ManifestLimits()
     budget: BudgetLimits = BudgetLimits()
 
     def asks_person(self, risk: Risk) -> bool:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from agent.domain import Frozen
 from agent.domain.schema import Json, Schema, schema_error, violations
+from agent.egress.rules import Rule
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 NAME_LENGTH = 63
@@ -141,34 +142,51 @@ class Case(Frozen):
         return None
 
 
-class Permissions(Frozen):
-    """What a skill may reach. `network` holds `host:port`; `secrets` names in the vault."""
+def _network_rule(text: str) -> str:
+    try:
+        return str(Rule.parse(text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} {error}") from None
 
-    network: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d{1,5}$")], ...] = ()
+
+class Permissions(Frozen):
+    """What a skill may reach. `network` holds `host:port`, where the host may be `*` or begin with `*.`; `secrets` names in the vault."""
+
+    network: tuple[Annotated[str, AfterValidator(_network_rule)], ...] = ()
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")], ...] = ()
     storage: Literal["none", "persistent"] = "none"
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return tuple(map(Rule.parse, self.network))
+
     def wider_than(self, other: Permissions) -> tuple[str, ...]:
         """What this asks for that `other` did not have, in words."""
-        hosts = [f"network {host}" for host in self.network if host not in other.network]
+        hosts = [f"network {rule}" for rule in self.rules if not any(before.covers(rule) for before in other.rules)]
         secrets = [f"secret {name}" for name in self.secrets if name not in other.secrets]
         storage = ["persistent storage"] if self.storage != "none" and other.storage == "none" else []
         return tuple(hosts + secrets + storage)
 
 
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+MEMORY, TIMEOUT = r"^[1-9]\d{0,5}(Ki|Mi|Gi)$", r"^[1-9]\d{0,2}s$"
+
+
+def memory_bytes(memory: str) -> int:
+    """256Mi as a number."""
+    return int(memory[:-2]) * _UNITS[memory[-2:]]
 
 
 class Resources(Frozen):
     """Limits: `memory` like 256Mi, `cpu` in cores, `timeout` of one call like 30s (at most 15 minutes)."""
 
-    memory: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}(Ki|Mi|Gi)$")] = "256Mi"
+    memory: Annotated[str, Field(pattern=MEMORY)] = "256Mi"
     cpu: Annotated[float, Field(gt=0, le=16)] = 0.5
-    timeout: Annotated[str, Field(pattern=r"^[1-9]\d{0,2}s$")] = "30s"
+    timeout: Annotated[str, Field(pattern=TIMEOUT)] = "30s"
 
     @property
     def memory_bytes(self) -> int:
-        return int(self.memory[:-2]) * _UNITS[self.memory[-2:]]
+        return memory_bytes(self.memory)
 
     @property
     def timeout_seconds(self) -> float:

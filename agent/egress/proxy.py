@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -168,13 +169,13 @@ class Door:
             line = await reader.readuntil(b"\n")
         host, _, port = line.decode("ascii").strip().rpartition(" ")
         name = canonical(host)
-        if name is None or len(line) > LONGEST_LINE or not 1 <= int(port) <= 65535:
+        if name is None or len(line) > LONGEST_LINE or not 0 <= int(port) <= 65535:
             raise ValueError(line)
         return name, int(port)
 
     async def _reach(self, host: str, port: int) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
         """The address, and the connection to it. Raises Refusal."""
-        if not allows(self.rules, host, port):
+        if not allows(self.rules, host, port):  # port 0: only the name was asked for
             raise Refusal("the manifest does not declare it")
         target = self.pinned.get((host, port))
         if target is None and self.proxy.sealed:
@@ -218,9 +219,26 @@ class Traffic:
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Every address of `host`, in the system's order of preference."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+    """Every address of `host`, in the system's order of preference. Raises OSError, UnicodeError."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Sequence[str]] = loop.create_future()
+
+    def tell(addresses: Sequence[str], error: Exception | None) -> None:
+        if not found.done():
+            found.set_exception(error) if error else found.set_result(addresses)
+
+    def look() -> None:
+        addresses, wrong = [], None
+        try:
+            addresses = [str(address[0]) for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        except (OSError, UnicodeError) as error:
+            wrong = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, tuple(dict.fromkeys(addresses)), wrong)
+
+    # Not in the loop's own pool of threads: the end of a loop, and of Python, would wait for a name server that hangs.
+    threading.Thread(target=look, name="resolve", daemon=True).start()
+    return await found
 
 
 async def splice(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+ANY_PORT = 0  # in a policy's limits
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # What is_global of an older Python, or the registries it follows, would let through (IANA special-purpose registries, RFC 6890).
 _FORBIDDEN = tuple(
@@ -61,24 +62,30 @@ class Rule:
             raise ValueError("is not a full host name, like api.example.com:443" if host == suffix else "would allow a whole top-level domain")
         return cls(host, int(port))
 
+    @classmethod
+    def parse_any_port(cls, text: str) -> Rule:
+        """As `parse`; the port may also be `*`, as in a policy's limits."""
+        host, colon, port = text.rpartition(":")
+        return cls(cls.parse(f"{host}:1").host, ANY_PORT) if colon and port == "*" else cls.parse(text)
+
     @property
     def exact(self) -> bool:
         return not self.host.startswith("*")
 
     def matches(self, host: str, port: int) -> bool:
         """`host` as `canonical` gives it."""
-        if port != self.port:
+        if self.port not in (port, ANY_PORT):
             return False
         return self.host == "*" or host == self.host or (not self.exact and host.endswith(self.host[1:]))
 
     def covers(self, other: Rule) -> bool:
         """Whether all that `other` allows is allowed by this one."""
-        if other.exact or other.port != self.port:
+        if other.exact or self.port not in (other.port, ANY_PORT):
             return self.matches(other.host, other.port)
         return self.host in ("*", other.host) or (not self.exact and other.host[1:].endswith(self.host[1:]))
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"{self.host}:{'*' if self.port == ANY_PORT else self.port}"
 
 
 def allows(rules: Iterable[Rule], host: str, port: int) -> bool:
@@ -116,6 +123,29 @@ def forbidden(address: str) -> str:
     if any(parsed in block for block in _FORBIDDEN if block.version == parsed.version) or not parsed.is_global:
         return f"it is {_kind(parsed)}"
     return ""
+
+
+def pinned_by(resolve: Mapping[str, str]) -> dict[tuple[str, int], tuple[str, int]]:
+    """`Proxy.pinned` from the setting egress_resolve, host:port -> address:port. ValueError says what is wrong with an entry."""
+    return {_place(source): _address(source, target) for source, target in resolve.items()}
+
+
+def _place(source: str) -> tuple[str, int]:
+    try:
+        rule = Rule.parse(source)
+    except ValueError as error:
+        raise ValueError(f"{source!r} {error}") from None
+    if not rule.exact:
+        raise ValueError(f"{source!r} is a wildcard; name each host")
+    return rule.host, rule.port
+
+
+def _address(source: str, target: str) -> tuple[str, int]:
+    address, _, port = target.rpartition(":")
+    try:
+        return str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))), int(port)
+    except ValueError:
+        raise ValueError(f"{source!r} leads to {target!r}, which is no address with a port, like 10.0.0.7:443 or [fd00::7]:443") from None
 
 
 def _carried(address: Address) -> ipaddress.IPv4Address | None:

@@ -18,7 +18,8 @@ from agent.domain.check import Mutant, Outcome, TestReport, TestRun
 from agent.domain.schema import least_value
 from agent.domain.skill import WITNESS_PATH, Manifest
 from agent.errors import UsageError
-from agent.languages.python.toolchain import CODE, TESTBED, base_mounts, interpreter, own_mounts
+from agent.interpreter import base_mounts, interpreter
+from agent.languages.python.toolchain import CODE, TESTBED, own_mounts
 from agent.ports import Limits, Mount, Sandbox, SandboxResult, SandboxSpec
 
 CLEAN_SECONDS = 60.0  # wall time of the author's tests, run once

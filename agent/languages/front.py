@@ -10,8 +10,9 @@ from typing import Any
 
 from agent.domain.skill import Manifest
 from agent.errors import Refused
+from agent.interpreter import base_mounts, interpreter
 from agent.languages.image import INSIDE, PORT
-from agent.languages.python.toolchain import HERE, base_mounts, interpreter
+from agent.languages.python.toolchain import HERE
 from agent.ports import Limits, Mount, SandboxSpec
 
 SHIM = tuple(HERE / name for name in ("server.py", "zygote.py", "loop.py", "http11.py", "workers.py"))

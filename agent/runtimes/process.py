@@ -13,15 +13,20 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from agent.domain.release import Artifact, Endpoint
 from agent.domain.skill import Manifest
-from agent.errors import CouldNotTell, Refused
+from agent.domain.stand_in import NO_STAND_INS, StandIns
+from agent.egress.hosting import Egress, VerdictLog
+from agent.egress.rules import pinned_by
+from agent.errors import CouldNotTell, Refused, SkillOpsError
 from agent.instance import Instance, not_healthy, tail
 from agent.ports import AdoptingSandbox, Availability, Deployment, Language, Mount, Running, SandboxProcess, Usage
 from agent.runtimes.supervised import SupervisedRuntime
+from agent.runtimes.way_out import WayOut, hermetic
 from agent.supervisor_client import home, make_sockets, short_folder
 
 SOCKET = "skill.sock"
@@ -38,8 +43,8 @@ class ProcessRuntime(SupervisedRuntime):
 class ProcessServer:
     """`Running` as a sandboxed process. `folder` is shown to the sandbox, which can change what lies in it; the socket beside it is ours."""
 
-    def __init__(self, process: SandboxProcess, folder: Path, started_at: float | None = None) -> None:
-        self.process, self.folder, self.started_at = process, folder, started_at
+    def __init__(self, process: SandboxProcess, folder: Path, started_at: float | None = None, way: WayOut | None = None) -> None:
+        self.process, self.folder, self.started_at, self._way = process, folder, started_at, way
         self.name, self.socket = folder.name, folder.with_name(folder.name + ".sock")
         self.endpoint = Endpoint(socket=str(self.socket))
 
@@ -54,9 +59,11 @@ class ProcessServer:
         with contextlib.suppress(OSError):
             self.socket.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._way:
+            self._way.close()
 
     def kept(self) -> dict[str, Any]:
-        return {"pid": self.process.pid, "started_at": self.started_at}
+        return {"pid": self.process.pid, "started_at": self.started_at, "way": self._way.kept() if self._way else None}
 
     def usage(self) -> Usage:
         return Usage()
@@ -74,12 +81,13 @@ class ProcessServer:
 
 
 class ProcessLauncher:
-    """`Launcher` on a sandbox, for the clone whose state folder is `state`."""
+    """`Launcher` on a sandbox, for the clone whose state folder is `state`. `resolve`: as the setting egress_resolve."""
 
     name = "process"
 
-    def __init__(self, state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language]) -> None:
+    def __init__(self, state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language], resolve: Mapping[str, str] | None = None) -> None:
         self._state, self._sandbox, self._languages = state.absolute(), sandbox, languages
+        self._egress = Egress(VerdictLog(home(self._state) / "egress.jsonl"), pinned_by(resolve or {}))
 
     def available(self) -> Availability:
         return self._sandbox.available()
@@ -94,6 +102,7 @@ class ProcessLauncher:
             log=log,
             storage=self._state / "storage" / deployment.skill,
             outlive=True,
+            way=self._way(deployment.manifest, self._sockets / name),
         )
         server.started_at = self._sandbox.started_at(server.process.pid)
         return server
@@ -101,13 +110,18 @@ class ProcessLauncher:
     def attach(self, name: str, kept: Mapping[str, Any]) -> Running | None:
         pid, started_at = int(kept["pid"]), float(kept["started_at"])
         process = self._sandbox.attach(pid, started_at)
-        return ProcessServer(process, self._sockets / name, started_at) if process else None
+        if process is None:
+            return None
+        way = WayOut.known(self._egress, self._sockets / name, kept["way"]) if kept.get("way") else None
+        return ProcessServer(process, self._sockets / name, started_at, way)
 
     def sweep(self, living: Container[str]) -> None:
         for path in self._sockets.iterdir():
-            if path.is_dir() and path.name not in living:
+            if path.stem in living:
+                continue
+            if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif not path.is_dir() and path.stem not in living:
+            else:
                 path.unlink(missing_ok=True)
 
     def switch(self, skill: str, serving: Sequence[Running]) -> None:
@@ -129,17 +143,18 @@ class ProcessLauncher:
         return tail(path, lines) if path.exists() else None
 
     @contextlib.contextmanager
-    def trial(self, artifact: Artifact, manifest: Manifest) -> Iterator[Endpoint]:
+    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> Iterator[Endpoint]:
         if asked := unserved(manifest):
             raise CouldNotTell(
                 f"{manifest.name} cannot be tried here: it asks for {asked}.",
-                why="The process runtime gives a skill neither network nor secrets yet, so what it does without them says nothing.",
+                why="The process runtime gives a skill no secrets yet, so what it does without them says nothing.",
                 next_step="Take them out of `permissions` in its skill.yaml, or use another runtime.",
             )
-        with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True) as name, ExitStack() as stack:
             folder, log = Path(name), Path(name) / "log"
-            location, storage = Path(artifact.location), folder / "storage"
-            instance = Instance(manifest, self._start(location, manifest, folder / "run", log=log, storage=storage, outlive=False))
+            location, storage, run = Path(artifact.location), folder / "storage", folder / "run"
+            way = stack.enter_context(hermetic(manifest, run, stand_ins)) if manifest.permissions.network else None
+            instance = Instance(manifest, self._start(location, manifest, run, log=log, storage=storage, outlive=False, way=way))
             try:
                 if why := instance.wait():
                     raise not_healthy(manifest.name, why, tail(log, 20))
@@ -151,20 +166,31 @@ class ProcessLauncher:
         """Processes share nothing that would need care."""
 
     def close(self) -> None:
-        """Nor is anything left of them."""
+        self._egress.stop()
 
-    def _start(self, artifact: Path, manifest: Manifest, folder: Path, *, log: Path, storage: Path, outlive: bool) -> ProcessServer:
-        """`storage` is what the skill keeps where it asks for that."""
-        language = language_of(manifest, self._languages)
-        folder.mkdir(mode=0o700)
-        spec = language.server(artifact, manifest, folder)
-        env, mounts = {**manifest.environment, **spec.env}, spec.mounts
-        if manifest.permissions.storage == "persistent":
-            storage.mkdir(mode=0o700, parents=True, exist_ok=True)
-            env["SKILL_STORAGE"] = STORAGE
-            mounts = (*mounts, Mount(source=storage, target=STORAGE, writable=True))
-        process = self._sandbox.start(spec.model_copy(update={"env": env, "mounts": mounts}), log=log, outlive=outlive)
-        return ProcessServer(process, folder)
+    def _way(self, manifest: Manifest, folder: Path) -> WayOut | None:
+        return WayOut.made(self._egress, manifest.name, manifest.permissions.rules, folder) if manifest.permissions.network else None
+
+    def _start(
+        self, artifact: Path, manifest: Manifest, folder: Path, *, log: Path, storage: Path, outlive: bool, way: WayOut | None
+    ) -> ProcessServer:
+        """`storage` is what the skill keeps where it asks for that. The way out is closed again where it does not start."""
+        try:
+            language = language_of(manifest, self._languages)
+            folder.mkdir(mode=0o700)
+            spec = language.server(artifact, manifest, folder)
+            env, mounts = {**manifest.environment, **spec.env}, spec.mounts
+            if manifest.permissions.storage == "persistent":
+                storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+                env["SKILL_STORAGE"] = STORAGE
+                mounts = (*mounts, Mount(source=storage, target=STORAGE, writable=True))
+            spec = spec.model_copy(update={"env": env, "mounts": mounts})
+            process = self._sandbox.start(way.lead(spec) if way else spec, log=log, outlive=outlive)
+        except (SkillOpsError, OSError):
+            if way:
+                way.close()
+            raise
+        return ProcessServer(process, folder, way=way)
 
     @functools.cached_property
     def _sockets(self) -> Path:
@@ -180,8 +206,7 @@ class ProcessLauncher:
 
 def unserved(manifest: Manifest) -> str:
     """What the skill asks for that the process runtime cannot give it yet, in words; nothing where it can."""
-    asked = [f"network {host}" for host in manifest.permissions.network] + [f"secret {name}" for name in manifest.permissions.secrets]
-    return ", ".join(asked)
+    return ", ".join(f"secret {name}" for name in manifest.permissions.secrets)
 
 
 def language_of(manifest: Manifest, languages: Mapping[str, Language]) -> Language:
@@ -189,7 +214,7 @@ def language_of(manifest: Manifest, languages: Mapping[str, Language]) -> Langua
     if asked := unserved(manifest):
         raise Refused(
             f"{manifest.name} cannot be served here: it asks for {asked}.",
-            why="The process runtime gives a skill neither network nor secrets yet.",
+            why="The process runtime gives a skill no secrets yet.",
             next_step="Take that out of `permissions` in its skill.yaml, or serve it with another runtime.",
         )
     if language := languages.get(manifest.runtime):

@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.domain.release import Artifact, Endpoint, Service
 from agent.domain.skill import Manifest
+from agent.domain.stand_in import NO_STAND_INS, StandIns
 from agent.errors import CouldNotTell
 from agent.ports import Availability, Deployment, Launcher
 from agent.supervisor_client import NotRunning, ask, home, start
@@ -50,8 +51,8 @@ class SupervisedRuntime:
         with contextlib.suppress(NotRunning):
             ask(self._state, "shutdown")
 
-    def trial(self, artifact: Artifact, manifest: Manifest) -> AbstractContextManager[Endpoint]:
-        return self._launcher.trial(artifact, manifest)
+    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> AbstractContextManager[Endpoint]:
+        return self._launcher.trial(artifact, manifest, stand_ins)
 
     def _ever_used(self) -> bool:
         """Without what a supervisor keeps there is nothing deployed, and no need to start one."""

@@ -70,7 +70,7 @@ class BubblewrapSandbox:
         def launch_it() -> Tree:
             with open(log, "ab", buffering=0) as printed, in_memory(spec.stdin) as stdin:
                 streams = {0: stdin.fileno(), 1: printed.fileno(), 2: printed.fileno()}
-                return launch(ground.program, options, spec.argv, streams, spec.limits, ground.cgroups, session=True)
+                return launch(ground.program, options, spec.argv, streams, spec.limits, ground.cgroups, session=True, low_ports=spec.low_ports)
 
         return Service(launch_it, log_limit=spec.limits.output)
 
@@ -130,7 +130,7 @@ def _run(ground: _Ground, spec: SandboxSpec) -> SandboxResult:
         captures = [stack.enter_context(closing(Capture(limits.output))) for _ in range(3 if spec.result_fd else 2)]
         stdin = stack.enter_context(in_memory(spec.stdin))
         streams = {0: stdin.fileno(), **{number: capture.writer for number, capture in enumerate(captures, 1)}}
-        tree = stack.enter_context(closing(launch(ground.program, options, spec.argv, streams, limits, ground.cgroups)))
+        tree = stack.enter_context(closing(launch(ground.program, options, spec.argv, streams, limits, ground.cgroups, low_ports=spec.low_ports)))
         cut = follow(tree, captures, begun + limits.seconds)
         exit_code = None if cut else tree.exit_code()
         return SandboxResult(

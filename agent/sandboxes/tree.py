@@ -15,6 +15,7 @@ import resource
 import select
 import signal
 import socket
+import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from io import FileIO
@@ -22,6 +23,7 @@ from io import FileIO
 from agent.errors import SandboxUnavailable, UsageError
 from agent.ports import Limits
 from agent.sandboxes.cgroup import Cgroup, Cgroups
+from agent.sandboxes.low_ports import open_low_ports
 from agent.sandboxes.process import children
 
 _ARGS, _STATUS, _GATE = 4, 5, 6
@@ -56,6 +58,11 @@ class Tree:
             self.cgroup.admit(self._inner)
         for kind, most in _resource_limits(limits, grouped=self.cgroup is not None):
             resource.prlimit(self._inner, kind, (most, most))
+
+    @property
+    def inner(self) -> int:
+        """Process 1 of the sandbox, by its pid on this machine; 0 until it is known."""
+        return self._inner
 
     def ended(self, timeout: float = 0.0) -> bool:
         """Waits at most `timeout` seconds for the outer process."""
@@ -118,11 +125,13 @@ def launch(
     cgroups: Cgroups | None,
     *,
     session: bool = False,
+    low_ports: bool = False,
 ) -> Tree:
     """Starts bubblewrap; `streams` maps descriptors of the program (0 to 3) to ours.
 
     The program starts when its limits hold; until then the inner process waits at a gate. Where bubblewrap gives up, the
-    tree has ended, and stderr says why. `session`: in a session of its own, out of reach of our terminal's signals.
+    tree has ended, and stderr says why. `session`: in a session of its own, out of reach of our terminal's signals. `low_ports` as in
+    SandboxSpec.
     """
     text = "\0".join(options) + "\0"
     if text.count("\0") != len(options) or any("\0" in argument for argument in argv):
@@ -149,10 +158,12 @@ def launch(
             if cgroups:
                 tree.cgroup = cgroups.settle(group, pid, limits.memory, limits.processes)
             tree.admit(limits)
+            if low_ports:
+                open_low_ports(tree.inner)
             latch.send(b"\0")
         except ProcessLookupError:
             tree.kill()
-        except OSError as error:
+        except (OSError, subprocess.TimeoutExpired) as error:
             raise SandboxUnavailable("A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause.") from error
         undo.pop_all()
     return tree

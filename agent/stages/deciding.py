@@ -10,32 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.domain.check import CheckReport, Outcome
-from agent.domain.decision import RISKS, Action, Decision, Policy, Problem, Risk, Spent
+from agent.domain.decision import Action, Decision, Policy, Problem, Risk, Spent
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, HOLD, OVERTAKEN, WITNESS, Proposal
 from agent.domain.review import Review
-from agent.domain.skill import Manifest
 
 OURS = frozenset((AGENT, AUTHOR, WITNESS, DEPLOYER))
-
-
-def risk_of(manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy) -> tuple[Risk, tuple[str, ...]]:
-    """The highest risk among the traits of a manifest, and the traits that bring it, in words; high where it cannot be read."""
-    if manifest is None:
-        return "high", ("skill.yaml cannot be read",)
-    asked, rules = manifest.permissions, policy.risk
-    wider = asked.wider_than(base_manifest.permissions) if base_manifest else ()
-    traits: tuple[tuple[Risk, bool, str], ...] = (
-        (rules.network, bool(asked.network), f"reaches {', '.join(asked.network)}"),
-        (rules.secrets, bool(asked.secrets), f"reads the secrets {', '.join(asked.secrets)}"),
-        (rules.storage, asked.storage != "none", "keeps data"),
-        (rules.dependencies, bool(manifest.dependencies), f"depends on {', '.join(manifest.dependencies)}"),
-        (rules.destructive, manifest.annotations.destructive, "is destructive"),
-        (rules.container, manifest.runtime == "container", "brings its own container"),
-        (rules.widening, bool(wider), f"asks for more than before: {', '.join(wider)}"),
-    )
-    present = [(risk, words) for risk, there, words in traits if there]
-    highest = max((risk for risk, _ in present), key=RISKS.index, default=RISKS[0])
-    return highest, tuple(words for risk, words in present if risk == highest)
 
 
 def decide(
@@ -52,18 +31,19 @@ def decide(
     spent: Spent | None = None,
     revisable: bool = True,
     overtaken: str = "",
+    excess: Sequence[Problem] = (),
 ) -> Decision:
     """What happens to `proposal` at its head.
 
     Verdicts on other heads never count. `changed_paths` are relative to the repository's root; `spent` is what the
     request has used, None where there is no request. `revisable`: the frozen contract is at hand for the author. `overtaken` says how the
-    skill changed on main since the proposal was begun; empty where it did not.
+    skill changed on main since the proposal was begun; empty where it did not. `excess`: what its manifest asks beyond the policy's limits.
     """
     seen = Evidence(
         proposal=proposal, report=report if report and report.head == proposal.head else None,
         reviews=tuple(review for review in reviews if review.head == proposal.head), policy=policy, risk=risk,
         risk_reasons=tuple(risk_reasons), check_names=tuple(check_names), reviewer_names=tuple(reviewer_names),
-        changed_paths=tuple(changed_paths), spent=spent, revisable=revisable, overtaken=overtaken,
+        changed_paths=tuple(changed_paths), spent=spent, revisable=revisable, overtaken=overtaken, excess=tuple(excess),
     )  # fmt: skip
     for rule, applies in RULES:
         if said := applies(seen):
@@ -87,6 +67,7 @@ class Evidence:
     spent: Spent | None
     revisable: bool
     overtaken: str
+    excess: tuple[Problem, ...]
 
     @property
     def models(self) -> tuple[Review, ...]:
@@ -186,6 +167,11 @@ def _person_asked_revision(seen: Evidence) -> Decision | None:
     return seen.mend(f"{said[0].reviewer} asked for a change: {said[0].summary}", problems)
 
 
+def _beyond_limits(seen: Evidence) -> Decision | None:
+    told = "; ".join(problem.message for problem in seen.excess)
+    return seen.mend(f"It asks for more than policy allows: {told}.", seen.excess) if told else None
+
+
 def _checks_failed(seen: Evidence) -> Decision | None:
     failed = seen.report.of(Outcome.FAILED) if seen.report else ()
     if not seen.report or not failed:
@@ -267,6 +253,7 @@ RULES: tuple[tuple[str, Callable[[Evidence], Decision | None]], ...] = (
     (OVERTAKEN, _overtaken),
     ("draft", _draft),
     ("person-asked-revision", _person_asked_revision),
+    ("beyond-limits", _beyond_limits),
     ("checks-failed", _checks_failed),
     ("checks-could-not-tell", _checks_not_told),
     ("most-reviewers-reject", _most_reviewers_reject),

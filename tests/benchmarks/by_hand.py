@@ -26,11 +26,12 @@ from agent.domain.invocation import MAX_BODY, Invocation, Reply
 from agent.domain.release import Endpoint
 from agent.domain.schema import Json, least_value, violations
 from agent.domain.skill import WITNESS_PATH, tree_digest
+from agent.interpreter import base_mounts, interpreter
 from agent.languages.python import PythonLanguage
 from agent.languages.python.analysis import CONFIGURATION
 from agent.languages.python.gut import gutted
 from agent.languages.python.mutate import mutated, sites
-from agent.languages.python.toolchain import CODE, SITE, base_mounts, interpreter, package_mounts
+from agent.languages.python.toolchain import CODE, SITE, package_mounts
 from agent.manifest_file import read_manifest, read_witness
 from agent.registry_file import parse, splice
 from agent.starter import found

@@ -50,21 +50,75 @@ def test_an_example_that_does_not_fit_the_schema_fails(tmp_path: Path) -> None:
         ("version: 1.0.0", "version: 1.0.0\nrequires: ['csv-to-json latest']", "requires", 4),
         ("version: 1.0.0", "version: 1.0.0\nrequires: [word-count]", "requires", 4),
         ("version: 1.0.0", "version: 1.0.0\nrequires: [a-b, 'a-b >=1.0']", "requires", 4),
-        ("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['localhost:80']}", "network", 4),
-        ("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['10.0.0.1:80']}", "network", 4),
-        ("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['api.example.com:0']}", "network", 4),
-        ("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['-a.example.com:443']}", "network", 4),
         ("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['metadata.google.internal:80']}", "network", 4),
     ],
 )
 def test_what_the_schema_cannot_say_is_checked_too(tmp_path: Path, old: str, new: str, rule: str, line: int) -> None:
     result = run(tmp_path, with_yaml(old, new))
-    assert [(f.rule, f.path, f.line) for f in result.findings] == [(rule, "skills/word-count/skill.yaml", line)]
+    assert [(f.rule, f.path, f.line) for f in result.findings if f.level == "error"] == [(rule, "skills/word-count/skill.yaml", line)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("localhost:80", "not a full host name"),
+        ("10.0.0.1:80", "name the host"),
+        ("api.example.com:0", "no port between 1 and 65535"),
+        ("-a.example.com:443", "not a full host name"),
+        ("API.example.com:443", "write api.example.com:443"),
+        ("*.com:443", "top-level"),
+    ],
+)
+def test_a_host_that_cannot_be_reached_fails_with_its_line(tmp_path: Path, entry: str, why: str) -> None:
+    result = run(tmp_path, with_yaml("version: 1.0.0", f"version: 1.0.0\npermissions: {{network: ['{entry}']}}"))
+    assert [(f.path, f.line) for f in result.findings] == [("skills/word-count/skill.yaml", 4)]
+    assert why in result.findings[0].message
+
+
+STAND_INS = """\
+apiVersion: skillops/v1
+kind: StandIns
+hosts:
+  - host: api.example.com:443
+    routes:
+      - path: /words
+        reply: {json: {words: 2}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "why"),
+    [
+        ("api.example.com:443", "other.example.com:443", 4, "not declared"),
+        ("api.example.com:443", "api.example.com:444", 4, "not declared"),
+        ("api.example.com:443", "'*:443'", 4, "wildcard"),
+        ("path: /words", "path: words", 6, "path"),
+        ("path: /words", "pfad: /words", 6, "pfad"),
+        ("reply: {json: {words: 2}}", "reply: {json: 1, body: a}", 7, "not both"),
+        ("reply: {json: {words: 2}}", "reply: {status: 99}", 7, "status"),
+        ("    routes:", "    dialogue: [{send: hello}]\n    routes:", 4, "either routes"),
+        ("kind: StandIns", "kind: [", 4, "YAML"),
+    ],
+)
+def test_a_broken_stand_ins_file_fails_with_its_line(tmp_path: Path, old: str, new: str, line: int, why: str) -> None:
+    files = with_yaml("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['api.example.com:443']}")
+    assert run(tmp_path, files | {"tests/stand-ins.yaml": STAND_INS.encode()}).findings == ()
+    result = run(tmp_path / "broken", files | {"tests/stand-ins.yaml": STAND_INS.replace(old, new).encode()})
+    found = [finding for finding in result.findings if finding.level == "error"]
+    assert [finding.path for finding in found] == ["skills/word-count/tests/stand-ins.yaml"]
+    assert why in found[0].message and abs((found[0].line or 0) - line) <= 1
+
+
+def test_a_declared_host_without_a_stand_in_is_noted(tmp_path: Path) -> None:
+    files = with_yaml("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['api.example.com:443', '*.example.org:80']}")
+    result = run(tmp_path, files | {"tests/stand-ins.yaml": STAND_INS.encode()})
+    assert result.outcome == "passed"
+    assert ["*.example.org:80" in finding.message for finding in result.findings] == [True]
 
 
 def test_well_formed_requirements_and_hosts_pass(tmp_path: Path) -> None:
     lines = "version: 1.0.0\nrequires: [csv-to-json, 'sort-lines >=1.2, <2']\npermissions: {network: ['api.example.com:443']}"
-    assert run(tmp_path, with_yaml("version: 1.0.0", lines)).findings == ()
+    assert [finding.level for finding in run(tmp_path, with_yaml("version: 1.0.0", lines)).findings] == ["note"]
 
 
 @pytest.mark.parametrize(("version", "passes"), [("1.0.0", False), ("0.9.0", False), ("1.0.1", True), ("1.1.0", True), ("2.0.0", True)])

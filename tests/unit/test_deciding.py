@@ -14,8 +14,9 @@ from agent.domain.check import CheckReport, Finding, Outcome
 from agent.domain.decision import Action, Decision, Policy, Spent
 from agent.domain.proposal import AUTHOR, HOLD, WITNESS
 from agent.domain.review import Review
+from agent.domain.risk import excess_of, risk_of
 from agent.manifest_file import read_policy
-from agent.stages.deciding import RULES, decide, risk_of
+from agent.stages.deciding import RULES, decide
 from tests.builders import a_manifest, a_proposal, a_report, a_result, a_review
 
 CHECKS = ("scope", "manifest", "style", "security", "secrets", "dependencies", "tests", "contract")
@@ -308,6 +309,44 @@ def test_risk_is_that_of_the_riskiest_trait() -> None:
     assert risk_of(reaching, plain, Policy())[0] == "high", "asking for more than the version before"
     assert risk_of(reaching, reaching, Policy())[0] == "medium"
     assert risk_of(None, plain, Policy())[0] == "high"
+
+
+def test_a_wildcard_is_riskier_than_a_host_and_what_it_covers_is_not_wider() -> None:
+    wild, one = a_manifest(permissions={"network": ["*.example.com:443"]}), a_manifest(permissions={"network": ["api.example.com:443"]})
+    assert risk_of(wild, wild, Policy()) == ("high", ("reaches whatever *.example.com:443 allows",))
+    assert risk_of(one, wild, Policy())[0] == "medium"
+    assert one.permissions.wider_than(wild.permissions) == ()
+    assert wild.permissions.wider_than(one.permissions) == ("network *.example.com:443",)
+
+
+LIMITS = Policy(limits={"memory": "1Gi", "cpu": 1, "timeout": "60s", "hosts": ["*.example.com:443", "api.example.org:*"], "storage": False})
+
+
+@pytest.mark.parametrize(
+    ("traits", "told"),
+    [
+        ({"resources": {"memory": "2Gi"}}, "resources.memory is 2Gi, and at most 1Gi is allowed"),
+        ({"resources": {"cpu": 1.5}}, "resources.cpu is 1.5, and at most 1 is allowed"),
+        ({"resources": {"timeout": "90s"}}, "resources.timeout is 90s, and at most 60s is allowed"),
+        ({"permissions": {"storage": "persistent"}}, "storage is not allowed"),
+        ({"permissions": {"network": ["example.com:443"]}}, "network example.com:443 is not among"),
+        ({"permissions": {"network": ["*:443"]}}, "network *:443 is not among"),
+        ({"permissions": {"network": ["a.example.com:80"]}}, "network a.example.com:80 is not among"),
+    ],
+)
+def test_what_asks_for_more_than_policy_allows_is_sent_back_with_what_it_is(traits: dict[str, Any], told: str) -> None:
+    excess = excess_of(a_manifest(**traits), LIMITS)
+    decision = decided(excess=excess, also=[by_person("approve", "ada")])
+    assert (decision.rule, decision.action) == ("beyond-limits", Action.REVISE)
+    assert decision.why.startswith(f"It asks for more than policy allows: {told}")
+    assert [problem.path for problem in decision.problems] == ["skills/word-count/skill.yaml"]
+
+
+def test_what_is_within_the_limits_or_retires_is_not_held_up() -> None:
+    inside = {"network": ["a.example.com:443", "*.b.example.com:443", "api.example.org:993"]}
+    assert excess_of(a_manifest(permissions=inside, resources={"memory": "1Gi", "cpu": 1.0, "timeout": "60s"}), LIMITS) == ()
+    assert excess_of(a_manifest(status="retired", resources={"memory": "2Gi"}), LIMITS) == ()
+    assert excess_of(a_manifest(permissions={"network": ["*:25"], "storage": "persistent"}), Policy()) == ()
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class CountingRuntime:
     ended: list[threading.Thread] = field(default_factory=list)
 
     @contextmanager
-    def trial(self, artifact: Artifact, manifest: Any) -> Iterator[Endpoint]:
+    def trial(self, artifact: Artifact, manifest: Any, stand_ins: Any) -> Iterator[Endpoint]:
         self.began.append(threading.current_thread())
         yield Endpoint(socket="unused")
         self.ended.append(threading.current_thread())
