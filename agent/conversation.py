@@ -30,6 +30,7 @@ from agent.plan_run import PlanRun
 from agent.ports import LanguageModel, Requests, Runtime
 from agent.prompts import Asked
 from agent.stages.assessing import LIMIT, unreadable
+from agent.stages.invoking import Strike, unstruck
 from agent.stages.planning import answer, plan
 
 HITS, TURNS, TURN_LENGTH = 8, 20, 2000
@@ -100,11 +101,12 @@ class Conversations:
     """The agent as people talk to it. Of `runtime` only the endpoints are used."""
 
     def __init__(
-        self, forge: Requests, catalog: Catalog, runtime: Runtime, model: LanguageModel, memory: Memory, record: Callable[[Event], Any], workers: int
-    ) -> None:
+        self, forge: Requests, catalog: Catalog, runtime: Runtime, model: LanguageModel, memory: Memory, record: Callable[[Event], Any],
+        workers: int, strike: Strike = unstruck,
+    ) -> None:  # fmt: skip
         self.memory = memory
         self._forge, self._catalog, self._runtime, self._model = forge, catalog, runtime, model
-        self._record, self._workers = record, workers
+        self._record, self._workers, self._strike = record, workers, strike
 
     def turn(self, conversation: str | None, text: str, asked_by: str) -> Result:
         """Takes what a person says (None: in a new conversation) as far as it goes now.
@@ -174,7 +176,7 @@ class Conversations:
         if again and (name := self._unrepeatable(task.plan)):
             return task.came_to("failed", REPEATED.format(name), note=f"{name} is not called twice"), task
         asked_by = task.task.asked_by
-        ran = PlanRun(task.plan, self._catalog, self._runtime, self._record, self._workers, asked_by, task.ident, task.request).run()
+        ran = PlanRun(task.plan, self._catalog, self._runtime, self._record, self._workers, asked_by, task.ident, task.request, self._strike).run()
         if ran.error is None:
             told, took = self._asked("answering", task, partial(answer, task.task, ran.shown, self._model))
             self._record(took)

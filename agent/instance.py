@@ -14,8 +14,8 @@ from typing import Any
 from agent.caller import NoAnswer, call, health
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
-from agent.errors import Refused
-from agent.ports import Running, Usage
+from agent.errors import MissingSecret, Refused
+from agent.ports import Deployment, Running, Secrets, Usage
 
 TAIL = 2000  # characters of a log that a reason quotes
 
@@ -89,6 +89,14 @@ class Instance:
     def kept(self) -> dict[str, Any]:
         """As JSON values, what the next supervisor knows it again by."""
         return {**self.server.kept(), "digest": self.digest}
+
+
+def handed(deployment: Deployment, secrets: Secrets | None) -> dict[str, str]:
+    """The secrets that a skill asks for, by name. Raises MissingSecret, also where there is no vault."""
+    names = deployment.manifest.permissions.secrets
+    if names and secrets is None:
+        raise MissingSecret(f"{deployment.skill} waits for the secret {names[0]}.", why="There is no vault here.", next_step="`skillops doctor`")
+    return secrets.values(deployment.skill, names) if secrets else {}
 
 
 def not_healthy(skill: str, why: str, log: str) -> Refused:

@@ -24,7 +24,7 @@ from agent.domain.skill import Manifest, Permissions
 T = TypeVar("T", bound=BaseModel)
 
 # Markers of our sticky comments: one of each on a request or proposal.
-GAP, PROGRESS, DECISION, OUTCOME = "gap", "progress", "decision", "outcome"
+GAP, PROGRESS, DECISION, SECRET, OUTCOME = "gap", "progress", "decision", "secret", "outcome"
 
 
 def embed(kind: str, thing: BaseModel) -> str:
@@ -90,6 +90,10 @@ def deployed_comment(entry: Entry, proposal: Proposal | None) -> str:
     if entry.status == "retired":
         return f"`{entry.name}` is retired{by}: it keeps its history, is found no more and refuses calls."
     return f"`{entry.name}` {entry.version} is deployed{by}: `skillops show {entry.name}` tells how to call it, `skillops explain` how it came to be."
+
+
+def secret_comment(skill: str, why: str, next_step: str) -> str:
+    return f"`{skill}` is merged and released, and is deployed once it has its secret. {why}\n\n{next_step} Then `skillops run` goes on."
 
 
 def declined_comment(proposal: Proposal, why: str, *, again: bool = False) -> str:

@@ -16,6 +16,7 @@ from agent.domain.skill import Manifest
 from agent.errors import InvalidFile, NotFound
 from agent.manifest_file import read_manifest, read_policy
 from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell
+from agent.redactor import struck
 from agent.settings import Settings
 from agent.vault import Vault
 
@@ -51,6 +52,10 @@ class Parts:
         entered = self.ledger.record(event)
         self.tell(event)
         return entered
+
+    def strike(self, skill: str, text: str) -> str:
+        """What a skill said, without any secret that it may have; none of it where the vault cannot be read."""
+        return struck(self.vault, skill, text)
 
     def policy(self) -> Policy:
         """The policy of the base branch; the shipped default where it has none."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from agent import messages
 from agent.domain.decision import Decision
 from agent.domain.event import Event
-from agent.domain.progress import NextStep, Situation, Stage, next_step
+from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, Proposal
-from agent.errors import CouldNotTell, HeadMoved, ModelUnavailable, SkillOpsError, WaitsForPerson
+from agent.errors import CouldNotTell, HeadMoved, MissingSecret, ModelUnavailable, SkillOpsError, WaitsForPerson
 from agent.parts import Parts, Stopwatch
 from agent.situation import Work, look, open_work
 from agent.stages import deploying
@@ -121,6 +121,9 @@ class Pipeline:
         """What goes wrong with one piece of work is noted, and the others go on: one of the doors that let nothing through."""
         try:
             yield
+        except MissingSecret as missing:
+            waits = NextStep(state=State.RELEASED, stage=Stage.WAIT, why=f"{missing.fault} {missing.next_step}", waiting_for="person")
+            outcome.waiting.append((work, waits))
         except SkillOpsError as error:
             self._stumbled(work, error, outcome)
         except Exception as error:

@@ -15,7 +15,7 @@ from agent.domain.proposal import AGENT
 from agent.domain.schema import Json
 from agent.errors import InvalidInputs, InvocationFailed, NotFound, Refused, SkillOpsError
 from agent.ports import Runtime
-from agent.stages.invoking import invoke
+from agent.stages.invoking import Strike, invoke, unstruck
 from agent.stages.planning import cut
 
 SHOWN = 4000  # characters of a value that the next plan is shown, and of an error
@@ -37,6 +37,7 @@ class PlanRun:
     caller: str
     ident: str
     request: int | None = None
+    strike: Strike = unstruck
     done: dict[str, InvocationResult] = field(default_factory=dict)
     failed: dict[str, SkillOpsError] = field(default_factory=dict)
 
@@ -110,7 +111,7 @@ class PlanRun:
             inputs = self._inputs(step)
         except LookupError as error:
             raise InvalidInputs(f"The inputs of {name} cannot be put together.", why=str(error.args[0])) from None
-        return invoke(manifest, entry, inputs, self.runtime, caller=self.caller, request_id=f"{self.ident}-{step.id}")
+        return invoke(manifest, entry, inputs, self.runtime, caller=self.caller, request_id=f"{self.ident}-{step.id}", strike=self.strike)
 
     def _inputs(self, step: Step) -> Json:
         return resolve(step.inputs, {ident: self.done[ident].outputs for ident in step.after})

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from pydantic import Field
+
 from agent.domain import Frozen
 from agent.domain.check import CheckReport, CheckResult, Finding, Subject, TestReport
 from agent.domain.decision import Spent
@@ -164,6 +166,8 @@ class SandboxSpec(Frozen):
 
     `argv[0]` is a path inside. `result_fd`: where true, descriptor 3 is open for a result of at most `limits.output`
     bytes, apart from what the program prints. `low_ports`: whether ports below 1024 may be listened on inside.
+    `files`, by path inside, are held in memory alone and can be read by the program and by nobody else (mode 400); each
+    folder that holds one holds nothing else.
     """
 
     argv: tuple[str, ...]
@@ -174,6 +178,7 @@ class SandboxSpec(Frozen):
     limits: Limits = Limits()
     result_fd: bool = False
     low_ports: bool = False
+    files: dict[str, bytes] = Field(default={}, repr=False)
 
 
 Ending = Literal["ok", "nonzero", "timeout", "out_of_memory", "pids", "output_limit", "could_not_tell"]
@@ -310,6 +315,22 @@ class Usage(Frozen):
 
     memory: int | None = None
     cpu: float | None = None
+
+
+class Secrets(Protocol):
+    """The vault, as whoever starts skills knows it. Everything raises CouldNotTell or ConfigurationError where it cannot be read."""
+
+    def values(self, skill: str, names: Sequence[str]) -> dict[str, str]:
+        """The secrets of a skill by name. Raises MissingSecret where the vault has not all of them for it."""
+        ...
+
+    def revision(self, skill: str, names: Sequence[str]) -> str:
+        """Changes whenever one of these is set, rotated, removed, or given to other skills."""
+        ...
+
+    def known(self, skill: str) -> Sequence[str]:
+        """Every value that the skill may have: what must not be read in what it prints."""
+        ...
 
 
 class Running(Protocol):

@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
+from agent.errors import SkillOpsError
+from agent.ports import Secrets
+
 STRUCK = "[secret]"
 SHORTEST_LINE = 8  # characters: a line of a secret that is shorter (`-----`) may be anything
 
@@ -26,6 +29,16 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         return self._known.sub(STRUCK, text) if self._known else text
+
+
+def struck(secrets: Secrets, skill: str, text: str) -> str:
+    """The text without any secret that the skill may have; none of it where the vault cannot be read."""
+    if not text:
+        return text
+    try:
+        return Redactor(secrets.known(skill))(text)
+    except SkillOpsError as error:
+        return f"(withheld, as secrets could not be struck out of it: {error.fault})"
 
 
 def _forms(value: str) -> Iterable[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.domain.release import Service
-from agent.errors import CouldNotTell, NotFound
+from agent.errors import CouldNotTell, MissingSecret, NotFound, SkillOpsError
 from agent.instance import Instance, seconds
 from agent.ports import Deployment
 
@@ -45,20 +45,22 @@ class Served:
     used: float = field(default_factory=time.monotonic)
     calls: float = 0.0
     in_hand: bool = False
+    secrets: str = ""  # the revision of those that it was started with, or could not be started without
+    missing: MissingSecret | None = None
 
     def become(self, state: State, detail: str = "") -> None:
         if state != self.state:
             self.since = time.time()
         self.state, self.detail = state, detail
 
-    def crashed(self, why: str) -> None:
-        """Notes a crash, or a start that failed, and when to start again."""
+    def crashed(self, why: str, missing: MissingSecret | None = None) -> None:
+        """Notes a crash, or a start that failed (for want of a secret, where `missing`), and when to start again."""
         now = time.monotonic()
         if self.instance is not None and now - self.up_since > STEADY:
             self.crashes = 0
         self.not_before = now + backoff(self.crashes)
         self.crashes += 1
-        self.instance = None
+        self.instance, self.missing = None, missing
         self.become("unhealthy", why)
 
     def started(self, instance: Instance) -> None:
@@ -83,8 +85,10 @@ class Served:
         """Whether it should run, does not, and may be started now."""
         return self.instance is None and self.state != "resting" and time.monotonic() >= self.not_before
 
-    def down(self) -> CouldNotTell:
-        """Why it cannot be called now."""
+    def down(self) -> SkillOpsError:
+        """Why it cannot be called now: MissingSecret, else CouldNotTell."""
+        if self.missing:
+            return self.missing
         wait = max(self.not_before - time.monotonic(), 0)
         skill = self.deployment.skill
         return CouldNotTell(
@@ -115,6 +119,7 @@ def write(path: Path, served: Iterable[Served], living: Iterable[Instance]) -> N
                 "state": one.state,
                 "restarts": one.restarts,
                 "since": one.since,
+                "secrets": one.secrets,
                 "instance": one.instance.name if one.instance else None,
             }
             for one in served
@@ -143,7 +148,8 @@ def read(path: Path) -> tuple[list[tuple[Served, str | None]], dict[str, dict[st
     for line in kept.get("services", ()):
         try:
             deployment = Deployment.model_validate(line["deployment"])
-            services.append((Served(deployment, state=line["state"], since=line["since"], restarts=line["restarts"]), line["instance"]))
+            kept_of_it = {name: line[name] for name in ("state", "since", "restarts")}
+            services.append((Served(deployment, **kept_of_it, secrets=line.get("secrets", "")), line["instance"]))
         except (ValueError, KeyError, TypeError) as error:
             log.warning("a service in %s cannot be understood: %s", path, error)
     return services, instances

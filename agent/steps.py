@@ -13,7 +13,7 @@ from agent.domain.event import Event
 from agent.domain.progress import Situation, Stage
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, DEPLOYER, DONE, OVERTAKEN, Proposal
 from agent.domain.request import Request
-from agent.errors import Refused, SkillOpsError
+from agent.errors import MissingSecret, Refused, SkillOpsError
 from agent.parts import Parts
 from agent.stages import assessing, checking, deploying, proposing, releasing, reviewing
 
@@ -117,6 +117,12 @@ class Steps:
         self._catch_up(proposal, self._merged(proposal))
         try:
             self.deploy(proposal.skill)
+        except MissingSecret as missing:  # which is no fault of the version
+            number = seen.request.number if seen.request else proposal.number
+            self.parts.forge.say(
+                number, messages.secret_comment(proposal.skill, missing.fault, missing.next_step), author=AGENT, marker=messages.SECRET
+            )
+            raise
         except Refused:
             self.parts.forge.label(proposal.number, add=[DEPLOY_FAILED])
 

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from agent.adoption import all_at_once, take_over
 from agent.domain.release import Endpoint, Service
-from agent.errors import CouldNotTell, SkillOpsError
+from agent.errors import CouldNotTell, MissingSecret, SkillOpsError
 from agent.instance import Instance, not_healthy, seconds
-from agent.ports import Deployment, Launcher
+from agent.ports import Deployment, Launcher, Secrets
 from agent.served import Served, read, unknown, write
 from agent.supervisor_client import home
+from agent.vigil import Vigil
 
 log = logging.getLogger("agent.supervisor")
 
@@ -31,7 +32,8 @@ log = logging.getLogger("agent.supervisor")
 class Supervisor:
     """The skills of one clone. Each has a lock, so that a slow one never holds up another. Everything may raise OSError."""
 
-    def __init__(self, state: Path, launcher: Launcher, idle_seconds: float) -> None:
+    def __init__(self, state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None) -> None:
+        self._vigil = Vigil(secrets)
         self._launcher, self._idle, self._kept = launcher, idle_seconds, home(state) / "services.json"
         self._served: dict[str, Served] = {}
         self._living: dict[str, Instance] = {}  # by name: all that were started, also those on their way in or out
@@ -48,7 +50,7 @@ class Supervisor:
             old = self._served.get(skill)
             if old and old.deployment.digest == deployment.digest and (old.running() or old.state == "resting"):
                 return old.service()
-            new = Served(deployment)
+            new = Served(deployment, secrets=self._vigil.revision(deployment))
             new.started(self._healthy(deployment))
             self._replace(skill, old, new)
             return new.service()
@@ -73,7 +75,7 @@ class Supervisor:
         text = self._launcher.logs(skill, lines)
         if text is None and skill not in self._served:
             raise unknown(skill, self._served)
-        return text or ""
+        return self._vigil.struck(skill, text or "")
 
     # ---- starting and stopping ---------------------------------------------------------------------------------------
 
@@ -93,7 +95,7 @@ class Supervisor:
             raise CouldNotTell(f"{deployment.skill} was not started: the supervisor is ending.", next_step="Try again: a new one starts then.")
         if why:
             self._discard(instance)
-            raise not_healthy(deployment.skill, why, self._launcher.logs(deployment.skill, 20) or "")
+            raise not_healthy(deployment.skill, self._vigil.struck(deployment.skill, why), self.logs(deployment.skill, 20))
         log.info("%s %s runs as %s", deployment.skill, deployment.version, instance.name)
         return instance
 
@@ -124,7 +126,7 @@ class Supervisor:
             raise unknown(skill, self._served)
         if served.instance and not served.running():
             self._fell(served, "it ended")
-        elif served.state == "resting" or served.waits():
+        elif served.instance is None and (served.state == "resting" or served.waits() or self._vigil.outdated(served)):
             self._revive(served)
         if not served.instance:
             raise served.down()
@@ -134,13 +136,14 @@ class Supervisor:
         """Starts it anew; a start that fails is one more crash."""
         instance = None
         try:
+            served.secrets = self._vigil.revision(served.deployment)
             instance = self._healthy(served.deployment)
             served.started(instance)
             self._switch(served.deployment.skill, served)
             self._save()
         except (SkillOpsError, OSError) as error:
             log.warning("%s does not start: %s", served.deployment.skill, error)
-            served.crashed(str(error))
+            served.crashed(str(error), error if isinstance(error, MissingSecret) else None)
             if instance:
                 self._discard(instance)
 
@@ -186,8 +189,8 @@ class Supervisor:
     def _needs_care(self, served: Served) -> bool:
         now = time.monotonic()
         if served.instance is None:
-            return served.waits()
-        return now >= served.next_probe or now - served.used >= self._idle or not served.running()
+            return served.waits() or self._vigil.outdated(served)
+        return self._vigil.outdated(served) or now >= served.next_probe or now - served.used >= self._idle or not served.running()
 
     def _care(self, served: Served) -> None:
         skill = served.deployment.skill
@@ -197,10 +200,12 @@ class Supervisor:
                 if self._served.get(skill) is not served or self.ending.is_set():
                     return
                 if instance is None:
-                    if served.waits():
+                    if served.waits() or self._vigil.outdated(served):
                         self._revive(served)
                 elif not served.running():
                     self._fell(served, "it ended")
+                elif self._vigil.outdated(served):
+                    self._renew(served, instance)
                 elif now - served.used >= self._idle:
                     self._rest(served, instance)
                 elif now >= served.next_probe:
@@ -208,12 +213,20 @@ class Supervisor:
         finally:
             served.in_hand = False
 
+    def _renew(self, served: Served, old: Instance) -> None:
+        """Its secrets have changed: a new instance takes over. Where there can be none the old one ends too, for it has what was taken from it."""
+        log.info("the secrets of %s have changed", served.deployment.skill)
+        self._revive(served)
+        if served.instance is None:
+            self._switch(served.deployment.skill, None)
+        self._retire(old)
+
     def _probe(self, served: Served, instance: Instance) -> None:
         status, why = instance.health()
         served.misses = 0 if status == "healthy" else served.misses + 1
         served.next_probe = time.monotonic() + seconds(served.deployment.health.interval)
         if served.misses >= served.deployment.health.retries:
-            self._fell(served, why)
+            self._fell(served, self._vigil.struck(served.deployment.skill, why))
         elif status == "healthy":
             served.become("healthy")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from agent.errors import SkillOpsError, UsageError
-from agent.ports import Deployment, Launcher
+from agent.ports import Deployment, Launcher, Secrets
 from agent.supervision import Supervisor
 from agent.supervisor_client import NotRunning, ask, cannot, error_line, home, make_sockets
 
@@ -30,7 +30,7 @@ ROUND = 0.2  # seconds between two looks at the skills
 log = logging.getLogger("agent.supervisor")
 
 
-def serve(state: Path, launcher: Launcher, idle_seconds: float) -> None:
+def serve(state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None) -> None:
     """Blocks until the orderly end (`shutdown`, SIGTERM, SIGINT, or by itself); where another one serves, returns at once.
 
     `state` is the clone's state folder. A skill that was not called for `idle_seconds` is put to rest.
@@ -42,7 +42,7 @@ def serve(state: Path, launcher: Launcher, idle_seconds: float) -> None:
     if lock is None:
         return
     with lock:
-        supervisor = Supervisor(state, launcher, idle_seconds)
+        supervisor = Supervisor(state, launcher, idle_seconds, secrets)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.ending.set())
         control = make_sockets(state) / "control.sock"

@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SandboxUnavailable, SkillOpsError, UsageError
+from agent.errors import ConfigurationError, CouldNotTell, MissingSecret, NotFound, Refused, SandboxUnavailable, SkillOpsError, UsageError
 from agent.instance import tail
 
 GREETING = 10.0  # seconds in which a supervisor that lives has greeted
 LONGEST = 85  # bytes of a folder below which our sockets still fit into the 108 bytes of sockaddr_un (unix(7))
 _ERRORS: dict[str, type[SkillOpsError]] = {
-    kind.code: kind for kind in (Refused, UsageError, NotFound, CouldNotTell, SandboxUnavailable, ConfigurationError)
+    kind.code: kind for kind in (Refused, UsageError, NotFound, MissingSecret, CouldNotTell, SandboxUnavailable, ConfigurationError)
 }
 
 

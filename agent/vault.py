@@ -144,6 +144,11 @@ class Vault:
             rows = connection.execute(f"SELECT * FROM secret WHERE name IN ({marks}) ORDER BY name", tuple(names)).fetchall()
         return " ".join(f"{row['name']}:{row['revision']}" for row in rows if _may(skill, row)) or "none"
 
+    def known(self, skill: str) -> list[str]:
+        """Every value that the skill may have."""
+        with self._file.reading() as connection:
+            return [self._opened(row) for row in connection.execute("SELECT * FROM secret").fetchall() if _may(skill, row)]
+
     # ---- one-time forms -------------------------------------------------------------------------------------------------
 
     def open_form(self, name: str, by: str, skills: Iterable[str] | None = None, seconds: float = FORM_SECONDS) -> tuple[str, Form]:

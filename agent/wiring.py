@@ -77,6 +77,7 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
         memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
+        strike=parts.strike,
     )  # fmt: skip
     return Workplace(parts, checkout, pipeline, conversations)
 
@@ -210,8 +211,9 @@ def supervise(settings: Settings) -> None:
     """The supervisor's process; returns when it ends."""
     from agent.supervisor import serve
 
-    launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve)
-    serve(settings.state, launcher, settings.idle_seconds)
+    vault = Vault(Checkout.find(settings.repository).kept)
+    launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault)
+    serve(settings.state, launcher, settings.idle_seconds, vault)
 
 
 def supervisor_command(settings: Settings) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit, opened
-from agent.errors import CouldNotTell, Refused, UsageError, WaitsForPerson
+from agent.errors import CouldNotTell, MissingSecret, Refused, UsageError, WaitsForPerson
 
 
 def add_to(app: typer.Typer) -> None:
@@ -108,13 +108,17 @@ def deploy(name: Annotated[str | None, typer.Argument(help="Only this skill.")] 
     place.parts.sync()
     names = [place.parts.entry(name).name] if name else [entry.name for entry in place.parts.catalog.entries()]
     problems: list[dict[str, Any]] = []
+    code = 0
     for each in names:
         try:
             place.pipeline.deploy(each)
-        except Refused as refused:
-            problems.append({"skill": each, "what": refused.what, "why": refused.why})
+        except (Refused, MissingSecret) as error:
+            problems.append({"skill": each, **error.told()})
+            code = max(code, error.exit_code)
     services = place.parts.runtime.services()
-    lines = [f"{s.skill} {s.version} {s.state}" for s in services] + [f"{p['skill']} was not deployed: {p['what']} {p['why']}" for p in problems]
+    lines = [f"{s.skill} {s.version} {s.state}" for s in services] + [
+        f"{p['skill']} was not deployed: {p['what']} {p['why']} {p['next_step']}" for p in problems
+    ]
     emit({"services": services, "problems": problems}, as_json, "\n".join(lines) or "There is nothing to deploy.")
-    if problems:
-        raise typer.Exit(Refused.exit_code)
+    if code:
+        raise typer.Exit(code)

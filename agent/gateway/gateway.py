@@ -83,7 +83,7 @@ class Gateway:
         try:
             reply = await caller.execute(invocation, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(entry))
             self._heard(entry, reply)
-            result = interpret(manifest, entry, invocation, reply)
+            result = interpret(manifest, entry, invocation, reply, self.place.parts.strike)
             outcome = "ok"
             return result
         except InvocationFailed as error:

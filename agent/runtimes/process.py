@@ -22,21 +22,23 @@ from agent.domain.skill import Manifest
 from agent.domain.stand_in import NO_STAND_INS, StandIns
 from agent.egress.hosting import Egress, VerdictLog
 from agent.egress.rules import pinned_by
-from agent.errors import CouldNotTell, Refused, SkillOpsError
-from agent.instance import Instance, not_healthy, tail
-from agent.ports import AdoptingSandbox, Availability, Deployment, Language, Mount, Running, SandboxProcess, Usage
+from agent.errors import Refused, SkillOpsError
+from agent.instance import Instance, handed, not_healthy, tail
+from agent.ports import AdoptingSandbox, Availability, Deployment, Language, Mount, Running, SandboxProcess, Secrets, Usage
 from agent.runtimes.supervised import SupervisedRuntime
 from agent.runtimes.way_out import WayOut, hermetic
 from agent.supervisor_client import home, make_sockets, short_folder
 
 SOCKET = "skill.sock"
 STORAGE = "/storage"
+SECRETS = "/run/secrets"
 
 
 class ProcessRuntime(SupervisedRuntime):
     """`Runtime` of sandboxed processes."""
 
     def __init__(self, state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language], supervisor_command: Sequence[str]) -> None:
+        # Only the supervisor starts what is handed secrets; a trial has made-up ones.
         super().__init__(state, ProcessLauncher(state, sandbox, languages), supervisor_command)
 
 
@@ -81,12 +83,21 @@ class ProcessServer:
 
 
 class ProcessLauncher:
-    """`Launcher` on a sandbox, for the clone whose state folder is `state`. `resolve`: as the setting egress_resolve."""
+    """`Launcher` on a sandbox, for the clone whose state folder is `state`. `resolve`: as the setting egress_resolve.
+    Without `secrets` no skill that asks for any is launched.
+    """
 
     name = "process"
 
-    def __init__(self, state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language], resolve: Mapping[str, str] | None = None) -> None:
-        self._state, self._sandbox, self._languages = state.absolute(), sandbox, languages
+    def __init__(
+        self,
+        state: Path,
+        sandbox: AdoptingSandbox,
+        languages: Mapping[str, Language],
+        resolve: Mapping[str, str] | None = None,
+        secrets: Secrets | None = None,
+    ) -> None:
+        self._state, self._sandbox, self._languages, self._secrets = state.absolute(), sandbox, languages, secrets
         self._egress = Egress(VerdictLog(home(self._state) / "egress.jsonl"), pinned_by(resolve or {}))
 
     def available(self) -> Availability:
@@ -101,6 +112,7 @@ class ProcessLauncher:
             self._sockets / name,
             log=log,
             storage=self._state / "storage" / deployment.skill,
+            secrets=handed(deployment, self._secrets),
             outlive=True,
             way=self._way(deployment.manifest, self._sockets / name),
         )
@@ -144,17 +156,12 @@ class ProcessLauncher:
 
     @contextlib.contextmanager
     def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> Iterator[Endpoint]:
-        if asked := unserved(manifest):
-            raise CouldNotTell(
-                f"{manifest.name} cannot be tried here: it asks for {asked}.",
-                why="The process runtime gives a skill no secrets yet, so what it does without them says nothing.",
-                next_step="Take them out of `permissions` in its skill.yaml, or use another runtime.",
-            )
         with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True) as name, ExitStack() as stack:
             folder, log = Path(name), Path(name) / "log"
             location, storage, run = Path(artifact.location), folder / "storage", folder / "run"
             way = stack.enter_context(hermetic(manifest, run, stand_ins)) if manifest.permissions.network else None
-            instance = Instance(manifest, self._start(location, manifest, run, log=log, storage=storage, outlive=False, way=way))
+            secrets = {name: f"trial-{name}" for name in manifest.permissions.secrets}  # nobody has judged this code yet
+            instance = Instance(manifest, self._start(location, manifest, run, log=log, storage=storage, secrets=secrets, outlive=False, way=way))
             try:
                 if why := instance.wait():
                     raise not_healthy(manifest.name, why, tail(log, 20))
@@ -172,9 +179,19 @@ class ProcessLauncher:
         return WayOut.made(self._egress, manifest.name, manifest.permissions.rules, folder) if manifest.permissions.network else None
 
     def _start(
-        self, artifact: Path, manifest: Manifest, folder: Path, *, log: Path, storage: Path, outlive: bool, way: WayOut | None
+        self,
+        artifact: Path,
+        manifest: Manifest,
+        folder: Path,
+        *,
+        log: Path,
+        storage: Path,
+        secrets: Mapping[str, str],
+        outlive: bool,
+        way: WayOut | None,
     ) -> ProcessServer:
-        """`storage` is what the skill keeps where it asks for that. The way out is closed again where it does not start."""
+        """`storage` is what the skill keeps where it asks for that; `secrets` become files that lie on no disk.
+        The way out is closed again where it does not start."""
         try:
             language = language_of(manifest, self._languages)
             folder.mkdir(mode=0o700)
@@ -184,7 +201,10 @@ class ProcessLauncher:
                 storage.mkdir(mode=0o700, parents=True, exist_ok=True)
                 env["SKILL_STORAGE"] = STORAGE
                 mounts = (*mounts, Mount(source=storage, target=STORAGE, writable=True))
-            spec = spec.model_copy(update={"env": env, "mounts": mounts})
+            if secrets:
+                env["SKILL_SECRETS"] = SECRETS
+            files = {f"{SECRETS}/{name}": value.encode() for name, value in secrets.items()}
+            spec = spec.model_copy(update={"env": env, "mounts": mounts, "files": files})
             process = self._sandbox.start(way.lead(spec) if way else spec, log=log, outlive=outlive)
         except (SkillOpsError, OSError):
             if way:
@@ -204,19 +224,8 @@ class ProcessLauncher:
         return self._sockets / (hashlib.sha256(skill.encode()).hexdigest()[:10] + ".sock")
 
 
-def unserved(manifest: Manifest) -> str:
-    """What the skill asks for that the process runtime cannot give it yet, in words; nothing where it can."""
-    return ", ".join(f"secret {name}" for name in manifest.permissions.secrets)
-
-
 def language_of(manifest: Manifest, languages: Mapping[str, Language]) -> Language:
     """Raises Refused where this runtime cannot serve the skill."""
-    if asked := unserved(manifest):
-        raise Refused(
-            f"{manifest.name} cannot be served here: it asks for {asked}.",
-            why="The process runtime gives a skill no secrets yet.",
-            next_step="Take that out of `permissions` in its skill.yaml, or serve it with another runtime.",
-        )
     if language := languages.get(manifest.runtime):
         return language
     raise Refused(

@@ -11,9 +11,9 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from agent.errors import SandboxUnavailable
 from agent.ports import Availability, Ending, Limits, SandboxProcess, SandboxResult, SandboxSpec
@@ -21,7 +21,7 @@ from agent.sandboxes import cgroup, diagnosis
 from agent.sandboxes.capture import Capture, Cut, follow
 from agent.sandboxes.process import children, name_of, started_at
 from agent.sandboxes.service import Service
-from agent.sandboxes.tree import Tree, in_memory, launch
+from agent.sandboxes.tree import FIRST_FILE, Tree, in_memory, launch
 
 __all__ = ["BubblewrapSandbox", "started_at"]
 
@@ -68,8 +68,8 @@ class BubblewrapSandbox:
         options = _options(ground, spec, outlive=outlive)
 
         def launch_it() -> Tree:
-            with open(log, "ab", buffering=0) as printed, in_memory(spec.stdin) as stdin:
-                streams = {0: stdin.fileno(), 1: printed.fileno(), 2: printed.fileno()}
+            with open(log, "ab", buffering=0) as printed, in_memory(spec.stdin) as stdin, _files(spec) as files:
+                streams = {0: stdin.fileno(), 1: printed.fileno(), 2: printed.fileno(), **files}
                 return launch(ground.program, options, spec.argv, streams, spec.limits, ground.cgroups, session=True, low_ports=spec.low_ports)
 
         return Service(launch_it, log_limit=spec.limits.output)
@@ -129,7 +129,8 @@ def _run(ground: _Ground, spec: SandboxSpec) -> SandboxResult:
     with ExitStack() as stack:
         captures = [stack.enter_context(closing(Capture(limits.output))) for _ in range(3 if spec.result_fd else 2)]
         stdin = stack.enter_context(in_memory(spec.stdin))
-        streams = {0: stdin.fileno(), **{number: capture.writer for number, capture in enumerate(captures, 1)}}
+        files = stack.enter_context(_files(spec))
+        streams = {0: stdin.fileno(), **{number: capture.writer for number, capture in enumerate(captures, 1)}, **files}
         tree = stack.enter_context(closing(launch(ground.program, options, spec.argv, streams, limits, ground.cgroups, low_ports=spec.low_ports)))
         cut = follow(tree, captures, begun + limits.seconds)
         exit_code = None if cut else tree.exit_code()
@@ -180,7 +181,22 @@ def _options(ground: _Ground, spec: SandboxSpec, *, outlive: bool = False) -> tu
         options.append("--die-with-parent")
     for mount in spec.mounts:
         options += ["--bind" if mount.writable else "--ro-bind", str(mount.source.absolute()), mount.target]
+    folders = sorted({str(PurePosixPath(path).parent) for path in spec.files})
+    for folder in folders:
+        options += ["--perms", "0500", "--tmpfs", folder]
+    for number, path in enumerate(spec.files, FIRST_FILE):
+        options += ["--perms", "0400", "--file", str(number), path]
+    for folder in folders:
+        options += ["--remount-ro", folder]
     for name, value in {**_ENVIRONMENT, **spec.env}.items():
         options += ["--setenv", name, value]
     options += ["--remount-ro", "/", "--chdir", spec.cwd]
     return tuple(options)
+
+
+@contextmanager
+def _files(spec: SandboxSpec) -> Iterator[dict[int, int]]:
+    """Descriptors that bubblewrap reads the files from and closes, before the program begins: they are on no disk and no command line."""
+    with ExitStack() as stack:
+        contents = [stack.enter_context(in_memory(content)) for content in spec.files.values()]
+        yield {number: content.fileno() for number, content in enumerate(contents, FIRST_FILE)}

@@ -26,7 +26,7 @@ from agent.sandboxes.cgroup import Cgroup, Cgroups
 from agent.sandboxes.low_ports import open_low_ports
 from agent.sandboxes.process import children
 
-_ARGS, _STATUS, _GATE = 4, 5, 6
+_ARGS, _STATUS, _GATE, FIRST_FILE = 4, 5, 6, 7
 _SETUP_SECONDS, _KILL_SECONDS = 20.0, 5.0
 _OPEN_FILES = 1024
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -127,7 +127,8 @@ def launch(
     session: bool = False,
     low_ports: bool = False,
 ) -> Tree:
-    """Starts bubblewrap; `streams` maps descriptors of the program (0 to 3) to ours.
+    """Starts bubblewrap; `streams` maps descriptors of the program (0 to 3), and of files for bubblewrap itself (from
+    FIRST_FILE on), to ours.
 
     The program starts when its limits hold; until then the inner process waits at a gate. Where bubblewrap gives up, the
     tree has ended, and stderr says why. `session`: in a session of its own, out of reach of our terminal's signals. `low_ports` as in
@@ -189,7 +190,7 @@ def _spawn(command: list[str], streams: Mapping[int, int], session: bool) -> int
     sources: dict[int, int] = {}
     try:
         for target, source in streams.items():  # lifted out of the way of the targets
-            sources[target] = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 10)
+            sources[target] = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, max(streams) + 1)
         actions: list[tuple[int, int] | tuple[int, int, int]] = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in sources.items()]
         actions += [(os.POSIX_SPAWN_CLOSE, descriptor) for descriptor in _inheritable() if descriptor not in streams]
         return os.posix_spawn(command[0], command, {}, file_actions=actions, setsid=session, setsigmask=(), setsigdef=_DEFAULT_SIGNALS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 
 from agent.caller import execute
 from agent.domain.invocation import MAX_BODY, Invocation, InvocationResult, Receipt, Reply
@@ -17,6 +18,15 @@ from agent.errors import InvalidInputs, InvocationFailed, Refused
 from agent.ports import Runtime
 
 _HINT = 600  # characters of the schema that a person is shown
+
+
+Strike = Callable[[str, str], str]
+"""The text of the skill named, without its secrets."""
+
+
+def unstruck(skill: str, text: str) -> str:
+    """Where there is no vault."""
+    return text
 
 
 def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, deadline: float | None = None, traceparent: str = "") -> Invocation:
@@ -43,17 +53,20 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
     )
 
 
-def interpret(manifest: Manifest, entry: Entry, invocation: Invocation, reply: Reply) -> InvocationResult:
-    """The outputs with their receipt. Raises InvocationFailed with the skill's or the caller's code, or `bad-outputs`."""
+def interpret(manifest: Manifest, entry: Entry, invocation: Invocation, reply: Reply, strike: Strike = unstruck) -> InvocationResult:
+    """The outputs with their receipt. Raises InvocationFailed with the skill's or the caller's code, or `bad-outputs`.
+
+    `strike` takes the skill's secrets out of what an error quotes.
+    """
     if not reply.success:
-        code = reply.error_code or "error"
-        raise InvocationFailed(code, f"{manifest.name} did not answer: {code}.", why=reply.error_message, next_step=_advice(code, manifest))
+        code, why = strike(manifest.name, reply.error_code or "error"), strike(manifest.name, reply.error_message)
+        raise InvocationFailed(code, f"{manifest.name} did not answer: {code}.", why=why, next_step=_advice(code, manifest))
     broken = violations(manifest.outputs, reply.outputs)
     if broken:
         raise InvocationFailed(
             "bad-outputs",
             f"{manifest.name} answered outputs that its own schema does not allow.",
-            why="; ".join(broken),
+            why=strike(manifest.name, "; ".join(broken)),
             next_step=f"Raise a request to mend it (`skillops request`), or go back with `skillops rollback {manifest.name}`.",
         )
     receipt = Receipt(
@@ -69,12 +82,20 @@ def interpret(manifest: Manifest, entry: Entry, invocation: Invocation, reply: R
 
 
 def invoke(
-    manifest: Manifest, entry: Entry, inputs: Json, runtime: Runtime, caller: str, *, request_id: str | None = None, deadline: float | None = None
+    manifest: Manifest,
+    entry: Entry,
+    inputs: Json,
+    runtime: Runtime,
+    caller: str,
+    *,
+    request_id: str | None = None,
+    deadline: float | None = None,
+    strike: Strike = unstruck,
 ) -> InvocationResult:
     """Calls a deployed skill. Raises what `prepare`, `interpret` and `Runtime.endpoint` raise."""
     invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline)
     reply = execute(runtime.endpoint(entry.name), invocation, again=lambda: runtime.endpoint(entry.name))
-    return interpret(manifest, entry, invocation, reply)
+    return interpret(manifest, entry, invocation, reply, strike)
 
 
 def _unfit(manifest: Manifest, inputs: Json) -> str | None:

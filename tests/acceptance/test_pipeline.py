@@ -8,10 +8,12 @@ import pytest
 
 from agent.domain.progress import Stage
 from agent.domain.proposal import OUT_OF_BUDGET
+from agent.domain.release import Service
 from agent.domain.skill import WITNESS_PATH
 from agent.errors import ModelUnavailable, Refused
 from agent.manifest_file import read_manifest
 from agent.pipeline import Outcome
+from agent.ports import Deployment
 from agent.stages.proposing import propose_retire, propose_rollback
 from tests.acceptance.conftest import Founding
 from tests.acceptance.harness import (
@@ -273,6 +275,32 @@ def test_what_does_not_become_healthy_is_taken_back_and_the_old_version_serves_o
     assert home.call("well-known") == {"words": 1}
     assert len(home.ledger("deploy_failed")) == 1
     assert "reused from #2" in {result.summary for result in home.forge.checks(revert.number, revert.head).results}
+
+
+def test_a_release_that_waits_for_a_secret_is_no_fault_of_the_version(founded: Founding, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = founded()
+    deploy, vault = home.parts.runtime.deploy, home.parts.vault
+
+    def deploy_with_secret(deployment: Deployment) -> Service:
+        vault.values(deployment.skill, ["API_KEY"])
+        return deploy(deployment)
+
+    monkeypatch.setattr(home.parts.runtime, "deploy", deploy_with_secret)
+    number = home.request()
+
+    outcome = home.run()
+
+    assert outcome.exit_code == 3
+    assert [(step.state, step.waiting_for) for _, step in outcome.waiting] == [("released", "person")]
+    assert "skillops secret set API_KEY" in outcome.waiting[0][1].why
+    assert "`skillops secret set API_KEY`" in home.said_on(number)
+    assert home.ledger("deploy_failed") == [] and home.proposal().labels == ()
+    assert home.forge.request(number).state == "open"
+
+    vault.set("API_KEY", "correct horse", "ada")
+    assert home.run().exit_code == 0
+    assert home.forge.request(number).closed_as == "done"
+    assert [proposal.kind for proposal in home.forge.proposals("all")] == ["new"]
 
 
 def test_a_first_version_that_does_not_become_healthy_is_retired(founded: Founding, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from agent.caller import execute
 from agent.domain.invocation import Reply
 from agent.domain.release import Artifact
 from agent.domain.skill import Manifest, digest_of
-from agent.errors import CouldNotTell, NotFound, Refused
+from agent.errors import MissingSecret, NotFound, Refused
 from agent.languages.python import PythonLanguage
 from agent.ports import Deployment
 from agent.runtimes.process import ProcessRuntime
@@ -259,14 +259,29 @@ def execute(inputs, context):
     assert (bench.state / "storage/word-count/notes").read_text() == "xyxyxy"
 
 
-@pytest.mark.parametrize("asks", [{"secrets": ["TOKEN"]}])
-def test_a_skill_that_asks_for_secrets_is_refused_with_the_reason(bench: Bench, asks: dict[str, Any]) -> None:
-    with pytest.raises(Refused, match="asks for"):
-        bench.runtime.deploy(bench.deployment(permissions=asks))
-    deployment = bench.deployment(permissions=asks)
-    artifact = Artifact(digest=deployment.digest, kind="directory", location=deployment.location)
-    with pytest.raises(CouldNotTell, match="asks for"), bench.runtime.trial(artifact, deployment.manifest):
-        pass
+def test_a_skill_whose_secret_is_missing_waits_for_a_person_and_what_served_goes_on(bench: Bench) -> None:
+    bench.runtime.deploy(bench.deployment(COUNTS % 1))
+    with pytest.raises(MissingSecret, match="word-count waits for the secret TOKEN"):
+        bench.runtime.deploy(bench.deployment(COUNTS % 2, version="1.0.1", permissions={"secrets": ["TOKEN"]}))
+    assert bench.words() == 1
+
+
+READS = """
+import os
+from pathlib import Path
+
+
+def execute(inputs, context):
+    secret = Path(os.environ["SKILL_SECRETS"], "TOKEN")
+    return {"words": len(secret.read_text())} if secret.stat().st_mode & 0o777 == 0o400 else {}
+"""
+
+
+def test_a_trial_has_made_up_secrets_in_place_of_real_ones(bench: Bench) -> None:
+    manifest = a_manifest(permissions={"secrets": ["TOKEN"]})
+    with bench.runtime.trial(bench.built(READS, manifest), manifest) as endpoint:
+        reply = execute(endpoint, prepare(manifest, {"text": "a"}, "ada", "r1"))
+    assert reply.outputs == {"words": len("trial-TOKEN")}
 
 
 def test_a_trial_is_healthy_apart_and_gone_afterwards(bench: Bench) -> None:

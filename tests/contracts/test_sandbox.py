@@ -181,6 +181,28 @@ def test_no_kernel_setting_can_be_written(sandbox: Sandbox) -> None:
     assert said(sandbox.run(shell("find /proc/[a-z]* -type f -writable 2>/dev/null; true"))) == ""
 
 
+def test_files_are_in_memory_for_the_program_alone_and_cannot_be_changed(sandbox: Sandbox) -> None:
+    files = {f"/run/secrets/{name}": (name * 5000).encode() for name in "ABCDEFGH"} | {"/other/one": b"1"}
+    script = """
+        cd /run/secrets; for name in *; do stat -c '%a %u' $name; wc -c < $name; done | sort | uniq -c | tr -s ' '
+        head -c 3 B; cat /other/one; ls -A /other; stat -f -c %T . ; (: > A); chmod 600 A; rm -f A; (: > new); ls -A | wc -l; ls /proc/self/fd | wc -l
+    """
+    said = sandbox.run(shell(script, files=files, env={"SKILL_SECRETS": "/run/secrets"}))
+    assert said.stdout.decode().split() == ["8", "400", "1000", "8", "5000", "BBB1one", "tmpfs", "8", "4"], said
+
+
+def test_files_are_on_no_command_line_and_in_no_environment(sandbox: Sandbox) -> None:
+    secret = f"secret-{os.getpid()}"
+    spec = shell("cat /proc/*/environ /proc/*/cmdline 2>/dev/null; cat /secrets/one >/dev/null; sleep 0.4", files={"/secrets/one": secret.encode()})
+    assert secret not in repr(spec)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(sandbox.run, spec)
+        seen = set()
+        while not running.done():
+            seen.update(alive(secret))
+        assert (seen, secret.encode() in running.result().stdout) == (set(), False)
+
+
 def test_has_a_place_to_work_that_is_gone_afterwards(sandbox: Sandbox) -> None:
     assert said(sandbox.run(shell("pwd; echo x > /tmp/file; ls /tmp"))) == "/tmp\nfile"
     assert said(sandbox.run(shell("ls /tmp"))) == ""

@@ -1,0 +1,37 @@
+"""The vigil of a supervisor over the vault: which skills run with secrets that have changed, and what must not be read in their words."""
+
+from __future__ import annotations
+
+import logging
+
+from agent.errors import SkillOpsError
+from agent.ports import Deployment, Secrets
+from agent.redactor import struck
+from agent.served import Served
+
+log = logging.getLogger("agent.supervisor")
+
+
+class Vigil:
+    """Of `secrets`; where there are none, nothing ever changes."""
+
+    def __init__(self, secrets: Secrets | None) -> None:
+        self._secrets = secrets
+
+    def revision(self, deployment: Deployment) -> str:
+        """That of the secrets which the skill asks for. Raises CouldNotTell."""
+        return self._secrets.revision(deployment.skill, deployment.manifest.permissions.secrets) if self._secrets else ""
+
+    def outdated(self, served: Served) -> bool:
+        """Whether it runs, or could not be started, with other secrets than it would be now. A vault that cannot be read has not changed."""
+        if not served.deployment.manifest.permissions.secrets or served.state == "resting":
+            return False
+        try:
+            return self.revision(served.deployment) != served.secrets
+        except SkillOpsError as error:
+            log.warning("%s", error)
+            return False
+
+    def struck(self, skill: str, text: str) -> str:
+        """The text without any secret that the skill may have; none of it where the vault cannot be read."""
+        return struck(self._secrets, skill, text) if self._secrets else text
