@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from agent import messages
+from agent import messages, slash
 from agent.domain.decision import Decision
 from agent.domain.event import Event
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
@@ -25,6 +25,7 @@ from agent.steps import Steps
 
 log = logging.getLogger("agent.pipeline")
 MOVES = 20  # how often in one run a piece of work may find that a branch moved under it
+CIRCLE = 100  # steps of one piece of work in one run; far more than its budget of attempts can bring
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Pipeline:
                 self.parts.sync()
                 if only is None:
                     self._enter_what_main_holds(outcome)
+                    self._heed_what_people_wrote(outcome)
                 while True:
                     before = len(outcome.moved)
                     outcome.waiting.clear()  # what one brought may have changed what another waits for
@@ -79,6 +81,12 @@ class Pipeline:
             finally:
                 self._steps.close()
         return outcome
+
+    def _heed_what_people_wrote(self, outcome: Outcome) -> None:
+        """Slash commands on open proposals."""
+        for proposal in self.parts.forge.proposals("open"):
+            with self._noting(Work(request=proposal.request, proposal=proposal.number), outcome):
+                slash.heed_all(self.parts, proposal.number)
 
     def advance(self, work: Work) -> NextStep:
         """Looks, and does the one next step. What was done, or whom it waits for."""
@@ -111,6 +119,11 @@ class Pipeline:
                 return True
             if step.stage not in (Stage.WAIT, Stage.NOTHING):
                 outcome.moved.append((work, step))
+                if sum(each == work for each, _ in outcome.moved) >= CIRCLE:
+                    raise CouldNotTell(
+                        f"{work} went through {CIRCLE} steps and is still {step.state}: what is done does not show when it is looked at.",
+                        next_step="Report this with the output of `skillops explain`; `skillops run` tries again.",
+                    )
                 return True
             if step.stage is Stage.WAIT:
                 outcome.waiting.append((work, step))

@@ -98,6 +98,13 @@ class Requests(Protocol):
         ...
 
     def comments(self, number: int) -> Sequence[Comment]: ...
+    def may_judge(self, person: str) -> bool:
+        """Whether the forge itself lets this person change things there. Policy says on top of that who may approve."""
+        ...
+
+    def react(self, comment: int, *, heeded: bool) -> None:
+        """Shows on somebody's comment that it was heeded, or refused; nothing where the forge cannot."""
+        ...
 
 
 class Proposals(Protocol):

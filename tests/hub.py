@@ -22,7 +22,7 @@ from tests.engines import missing
 from tests.hub_proxy import Proxy
 
 VERSION = "0.11.2"  # the package's newest of this kind: its `latest` is another program
-BOT, ADA, MALLORY = "skillops-bot", "ada", "mallory"
+BOT, ADA, MALLORY = "skillops-bot", "ada", "mallory"  # Ada may push; Mallory is just anybody
 _USERS = (BOT, ADA, MALLORY)
 
 
@@ -54,8 +54,7 @@ class Hub:
         name = f"skills-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
         if self.ask("GET", f"/repos/{BOT}/{name}")[0] == 404:
             self.ask("POST", "/user/repos", {"name": name})
-            for user in (ADA, MALLORY):
-                self.ask("PUT", f"/repos/{BOT}/{name}/collaborators/{user}", {"permission": "push"})
+            self.ask("PUT", f"/repos/{BOT}/{name}/collaborators/{ADA}", {"permission": "push"})
         return f"{BOT}/{name}"
 
     def forge(self, key: str) -> GitHubForge:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit, opened
-from agent.errors import CouldNotTell, UsageError
+from agent.errors import CouldNotTell
 
 if TYPE_CHECKING:
-    from agent.domain.proposal import Proposal
     from reviewers.human import Said
 
 Number = Annotated[int, typer.Argument(help="The proposal.")]
@@ -51,13 +50,10 @@ def hold(number: Number, why: Why = "", repository: Repo = HERE, as_json: AsJson
 
     Example: skillops hold 2
     """
-    from agent.domain.event import Event
-    from agent.domain.proposal import HOLD
+    from agent import people
 
     place = opened(repository, as_json)
-    proposal = _open(place.parts.forge.proposal(number))
-    place.parts.forge.label(number, add=[HOLD])
-    place.parts.record(Event(stage="people", what="held", actor=place.parts.user, request=proposal.request, proposal=number, note=why))
+    people.hold(place.parts, number, place.parts.user, why)
     emit({"proposal": number, "held": True}, as_json, f"#{number} is on hold. `skillops retry {number}` lets it go on.")
 
 
@@ -66,17 +62,10 @@ def retry(number: Number, repository: Repo = HERE, as_json: AsJson = False) -> N
 
     Example: skillops retry 2 && skillops run
     """
-    from agent.domain.event import Event
-    from agent.domain.proposal import DEPLOY_FAILED, HOLD, OUT_OF_BUDGET
+    from agent import people
 
     place = opened(repository, as_json)
-    parts = place.parts
-    proposal = parts.forge.proposal(number)
-    if DEPLOY_FAILED not in proposal.labels:
-        _open(proposal)
-    parts.record(Event(stage="people", what="retried", actor=parts.user, request=proposal.request, proposal=number))
-    parts.forge.label(number, remove=[HOLD, OUT_OF_BUDGET, DEPLOY_FAILED])
-    parts.forge.forget_verdicts(number, proposal.head)
+    people.retry(place.parts, number, place.parts.user)
     emit({"proposal": number, "retried": True}, as_json, f"#{number} is taken up again by the next `skillops run`.")
 
 
@@ -96,31 +85,9 @@ def explain(number: Annotated[int, typer.Argument(help="A request or a proposal.
 
 
 def _verdict(verdict: Said, number: int, why: str, repository: Repo, as_json: bool) -> None:
-    from agent.domain.event import Event
-    from reviewers import human
+    from agent import people
 
     place = opened(repository, as_json)
-    parts = place.parts
-    proposal = _open(parts.forge.proposal(number))
-    review = human.judge(verdict, proposal, parts.user, parts.policy(), why)
-    parts.forge.post_review(number, review)
-    parts.record(
-        Event(
-            stage="people",
-            what=verdict,
-            actor=parts.user,
-            request=proposal.request,
-            proposal=number,
-            skill=proposal.skill,
-            commit=proposal.head,
-            outcome=verdict,
-            note=why,
-        )
-    )
-    emit(review, as_json, f"#{number}: {verdict} by {parts.user}, at {proposal.head[:8]}. `skillops run` goes on with it.")
-
-
-def _open(proposal: Proposal) -> Proposal:
-    if proposal.state != "open":
-        raise UsageError(f"Proposal #{proposal.number} is {proposal.state}.", next_step="`skillops list --proposals` shows the open ones.")
-    return proposal
+    user = place.parts.user
+    review = people.judge(place.parts, verdict, number, user, why)
+    emit(review, as_json, f"#{number}: {verdict} by {user}, at {review.head[:8]}. `skillops run` goes on with it.")

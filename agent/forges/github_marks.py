@@ -12,13 +12,15 @@ from typing import Any
 from agent.errors import UsageError
 
 LIMIT = 65_536  # characters that GitHub takes for the body of an issue, a pull request or a comment
-_MARK = re.compile(r"\s*<!-- skillops:(?P<kind>[a-z-]+) (?P<json>\{.*?\}) -->\s*\Z", re.DOTALL)
+_GAP = "\n\n"
+_BEGIN = "<!-- skillops:"  # of a marker; the last one in a text is ours, and the text before it may hold others
+_MARK = re.compile(r"<!-- skillops:(?P<kind>[a-z-]+) (?P<json>\{.*?\}) -->\s*\Z", re.DOTALL)
 
 
 def marked(text: str, kind: str, values: dict[str, Any]) -> str:
     """The text with its marker. UsageError where GitHub would not take the whole."""
     told = json.dumps(values, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("--", "-\\u002d")
-    whole = f"{text}\n\n<!-- skillops:{kind} {told} -->"
+    whole = f"{text}{_GAP}<!-- skillops:{kind} {told} -->"
     if len(whole) > LIMIT:
         raise UsageError(
             "The text is too long for GitHub.", why=f"It has {len(text):,} characters; {LIMIT - (len(whole) - len(text)):,} is the most here.",
@@ -29,11 +31,11 @@ def marked(text: str, kind: str, values: dict[str, Any]) -> str:
 
 def unmarked(text: str | None, kind: str) -> tuple[str, dict[str, Any] | None]:
     """The text without its marker, and what that says; None where it has none of that kind."""
-    found = _MARK.search(text or "")
+    found = _MARK.search(text or "", (text or "").rfind(_BEGIN))
     if found is None or found["kind"] != kind:
         return text or "", None
     try:
         values = json.loads(found["json"])
     except ValueError:
         return text or "", None
-    return (text or "")[: found.start()], values if isinstance(values, dict) else None
+    return (text or "")[: found.start()].removesuffix(_GAP), values if isinstance(values, dict) else None

@@ -116,7 +116,7 @@ class GitHubObjects:
         first = {path: mode for path, mode in gone.items() if any(each.startswith(f"{path}/") or path.startswith(f"{each}/") for each in new)}
         base = self._tree_with(base, [_entry(path, mode, None) for path, mode in first.items()])
         entries = [_entry(path, mode, None) for path, mode in gone.items() if path not in first]
-        return self._tree_with(base, entries + [_entry(path, self._mode(base, path), self._stored(data)) for path, data in new.items()]) or EMPTY_TREE
+        return self._tree_with(base, entries + [self._file(path, self._mode(base, path), data) for path, data in new.items()]) or EMPTY_TREE
 
     def _tree_with(self, base: str | None, entries: list[dict[str, Any]]) -> str | None:
         if not entries:
@@ -126,6 +126,13 @@ class GitHubObjects:
     def _mode(self, base: str | None, path: str) -> str:
         found = self._below(base, path) if base else None
         return found[0] if found and found[0] in ("100644", "100755") else "100644"
+
+    def _file(self, path: str, mode: str, data: bytes) -> dict[str, Any]:
+        """A file of a new tree: text travels with the tree, anything else is stored first."""
+        try:
+            return {"path": path, "mode": mode, "type": "blob", "content": data.decode()}
+        except UnicodeDecodeError:
+            return _entry(path, mode, self._stored(data))
 
     def _stored(self, data: bytes) -> str:
         return str(self.api.send("POST", "git/blobs", {"content": base64.b64encode(data).decode(), "encoding": "base64"}).body["sha"])

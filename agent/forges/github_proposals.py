@@ -34,6 +34,7 @@ class GitHubProposals:
     head: Callable[[str], str | None]
     changes: Callable[[str, str], Sequence[Any]]
     _ours: Callable[[dict[str, Any]], bool]
+    may_judge: Callable[[str], bool]
     _no_such: Callable[[str, int], NotFound]
     _is_ancestor: Callable[[str, str], bool]
     _parents: Callable[[str], tuple[str, ...]]
@@ -236,7 +237,7 @@ class GitHubProposals:
             return Review.model_validate(told) if told else None
         verdicts: dict[str, Literal["approve", "revise"]] = {"APPROVED": "approve", "CHANGES_REQUESTED": "revise"}
         verdict = verdicts.get(each["state"])
-        if verdict is None or not each["commit_id"]:
+        if verdict is None or not each["commit_id"] or not self.may_judge(each["user"]["login"]):
             return None
         return Review(reviewer=each["user"]["login"], head=each["commit_id"], verdict=verdict, summary=(each["body"] or "")[:2000], kind="person")
 

@@ -17,6 +17,7 @@ from agent.forges.sound import LABEL, TITLE, sound
 CAPABILITY = "capability"  # the label that makes an issue a request; the issue form sets it
 _ENDED = "closed-as:"  # the beginning of the label that says how a request ended
 _ENDINGS = tuple(ending for ending in get_args(Request.model_fields["closed_as"].annotation) if ending)
+_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}(\[bot\])?")
 _MARKER = re.compile(r"[\w:.-]{1,200}")
 
 
@@ -91,6 +92,16 @@ class GitHubRequests:
     def comments(self, number: int) -> Sequence[Comment]:
         self._thread(number)
         return list(self._comments(number))
+
+    def may_judge(self, person: str) -> bool:
+        """Whether they may push to the repository: anybody at all can comment on a public one."""
+        if not _LOGIN.fullmatch(person):
+            return False
+        found = self.api.get(f"collaborators/{person}/permission")
+        return bool(found) and not {found["permission"], found["role_name"]}.isdisjoint(("admin", "maintain", "write"))
+
+    def react(self, comment: int, *, heeded: bool) -> None:
+        self.api.send("POST", f"issues/comments/{comment}/reactions", {"content": "+1" if heeded else "-1"}, allow=(403, 404, 422))
 
     # ---- issues ---------------------------------------------------------------------------------------------------
 

@@ -119,6 +119,13 @@ class LocalForge(GitObjects):
             rows = connection.execute("SELECT * FROM comment WHERE number = ? ORDER BY id", (number,)).fetchall()
         return [Comment.model_validate(dict(row)) for row in rows]
 
+    def may_judge(self, person: str) -> bool:
+        """Whoever can write to the origin on this machine."""
+        return True
+
+    def react(self, comment: int, *, heeded: bool) -> None:
+        """There is nobody to see it."""
+
     # ---- proposals ------------------------------------------------------------------------------------------------
 
     def open_proposal(self, draft: ProposalDraft) -> Proposal:

@@ -593,3 +593,14 @@ def _broken(*_: Any, **__: Any) -> Any:
 
 def _refused(*_: Any, **__: Any) -> Any:
     raise Refused("It did not become healthy.")
+
+
+def test_work_that_goes_round_in_a_circle_is_stopped_and_said_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.request()
+    monkeypatch.setattr("agent.pipeline.CIRCLE", 5)
+    monkeypatch.setattr(type(home.forge), "say", lambda *args, **kwargs: None)  # nothing that is written down can be read back
+
+    outcome = home.place.pipeline.run()
+
+    assert len(outcome.moved) == 5
+    assert [(str(work), type(error)) for work, error in outcome.troubled] == [("#1", CouldNotTell)]

@@ -1,0 +1,49 @@
+"""What a person says of a proposal, by whichever door: the command, the gateway, a slash command on GitHub, a button in a chat."""
+
+from __future__ import annotations
+
+from agent.domain.event import Event
+from agent.domain.proposal import DEPLOY_FAILED, HOLD, OUT_OF_BUDGET, Proposal
+from agent.domain.review import Review
+from agent.errors import UsageError
+from agent.parts import Parts
+from reviewers import human
+from reviewers.human import Said
+
+
+def judge(parts: Parts, verdict: Said, number: int, person: str, why: str) -> Review:
+    """Approves, rejects or sends back a proposal at its head. Raises Refused where this person's word could not count."""
+    proposal = _open(parts.forge.proposal(number))
+    review = human.judge(verdict, proposal, person, parts.policy(), why)
+    parts.forge.post_review(number, review)
+    parts.record(_event(verdict, proposal, person, why).model_copy(update={"commit": proposal.head, "outcome": verdict}))
+    return review
+
+
+def hold(parts: Parts, number: int, person: str, why: str) -> Proposal:
+    """Keeps a proposal where it is until `retry`."""
+    proposal = _open(parts.forge.proposal(number))
+    parts.forge.label(number, add=[HOLD])
+    parts.record(_event("held", proposal, person, why))
+    return proposal
+
+
+def retry(parts: Parts, number: int, person: str) -> Proposal:
+    """Takes a proposal up again: no more hold, a new budget, and what could not be told is looked at once more."""
+    proposal = parts.forge.proposal(number)
+    if DEPLOY_FAILED not in proposal.labels:
+        _open(proposal)
+    parts.record(_event("retried", proposal, person, ""))
+    parts.forge.label(number, remove=[HOLD, OUT_OF_BUDGET, DEPLOY_FAILED])
+    parts.forge.forget_verdicts(number, proposal.head)
+    return proposal
+
+
+def _event(what: str, proposal: Proposal, person: str, why: str) -> Event:
+    return Event(stage="people", what=what, actor=person, request=proposal.request, proposal=proposal.number, skill=proposal.skill, note=why)
+
+
+def _open(proposal: Proposal) -> Proposal:
+    if proposal.state != "open":
+        raise UsageError(f"Proposal #{proposal.number} is {proposal.state}.", next_step="`skillops list --proposals` shows the open ones.")
+    return proposal

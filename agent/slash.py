@@ -1,0 +1,81 @@
+"""Slash commands: what a person writes as a comment on a pull request, /approve and the like, heeded once each."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple, get_args
+
+from agent import people
+from agent.domain.proposal import AGENT
+from agent.domain.request import Comment
+from agent.errors import Refused, SkillOpsError
+from agent.parts import Parts
+from agent.situation import OURS
+from agent.story import event_sentence, story
+
+Verb = Literal["approve", "reject", "revise", "hold", "retry", "explain"]
+_LINE = re.compile(rf"/({'|'.join(get_args(Verb))})(?:[ \t]+(?P<why>.*))?", re.DOTALL)
+_HEARD = "heard:"  # the beginning of the marker of our answer, so that no command is heeded twice
+LINES = 30  # of a trail that is told in a comment
+
+
+class Command(NamedTuple):
+    verb: Verb
+    why: str
+
+
+def read(text: str) -> Command | None:
+    """The command of a comment that begins with one; what stands behind it is the reason. Anything else is talk."""
+    found = _LINE.fullmatch(text.strip())
+    return Command(found[1], (found["why"] or "").strip()) if found else None  # type: ignore[arg-type]
+
+
+def heed_all(parts: Parts, number: int) -> list[str]:
+    """Heeds every command on a proposal that was not heeded yet, in the order in which they were written. Our answers."""
+    comments = parts.forge.comments(number)
+    heard = {comment.marker for comment in comments if comment.marker}
+    return [
+        _heed(parts, comment, command) for comment in comments
+        if comment.author not in OURS and comment.marker is None and f"{_HEARD}{comment.id}" not in heard and (command := read(comment.text))
+    ]  # fmt: skip
+
+
+def _heed(parts: Parts, comment: Comment, command: Command) -> str:
+    """Does it, and answers; a refusal is an answer too."""
+    try:
+        told, heeded = _done(parts, comment, command), True
+    except SkillOpsError as error:
+        if error.exit_code == 4:
+            raise  # we could not find out: it is heeded the next time
+        told, heeded = f"/{command.verb} was refused: {error}", False
+    parts.forge.say(comment.number, told, author=AGENT, marker=f"{_HEARD}{comment.id}")
+    parts.forge.react(comment.id, heeded=heeded)
+    return told
+
+
+def _done(parts: Parts, comment: Comment, command: Command) -> str:
+    number, person = comment.number, comment.author
+    if command.verb == "explain":
+        return _trail(parts, number)
+    if not parts.forge.may_judge(person):
+        why = "That needs write permission on the repository."
+        raise Refused(f"{person} may not /{command.verb}.", why=why, next_step="Ask somebody who has it.")
+    match command.verb:
+        case "approve" | "reject" | "revise" as verdict:
+            review = people.judge(parts, verdict, number, person, command.why)
+            return f"{person} says {verdict}, of {review.head[:12]}. A push after that needs a new word."
+        case "hold":
+            people.hold(parts, number, person, command.why)
+            return "It is on hold. /retry lets it go on."
+        case _:
+            people.retry(parts, number, person)
+            return "It is taken up again, with a new budget."
+
+
+def _trail(parts: Parts, number: int) -> str:
+    """The story of a proposal as a list."""
+    told = story(number, parts.forge, parts.ledger)
+    lines = [f"- {entry.at[:16].replace('T', ' ')} {event_sentence(entry.event)}" for entry in told.entries]
+    if told.tampered is not None:
+        lines.append(f"**Line {told.tampered} of the ledger was tampered with.**")
+    return "\n".join(lines[-LINES:]) or "Nothing happened yet."
