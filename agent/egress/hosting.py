@@ -88,10 +88,9 @@ class VerdictLog:
     def __call__(self, verdict: Verdict) -> None:
         """Never raises: a full disk stops no skill, and is told to the supervisor's own log."""
         try:
+            if self._path.exists() and self._path.stat().st_size >= self._limit:
+                self._path.replace(self._path.with_suffix(".1"))
             with self._path.open("a") as file:
                 file.write(json.dumps(verdict.line()) + "\n")
-                full = file.tell() > self._limit
-            if full:
-                self._path.replace(self._path.with_suffix(".1"))
         except OSError as error:
             log.warning("a verdict could not be written to %s: %s: %s", self._path, error, verdict)

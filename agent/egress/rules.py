@@ -143,7 +143,9 @@ def _place(source: str) -> tuple[str, int]:
 def _address(source: str, target: str) -> tuple[str, int]:
     address, _, port = target.rpartition(":")
     try:
-        return str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))), int(port)
+        if 1 <= int(port) <= 65535:
+            return str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))), int(port)
+        raise ValueError
     except ValueError:
         raise ValueError(f"{source!r} leads to {target!r}, which is no address with a port, like 10.0.0.7:443 or [fd00::7]:443") from None
 

@@ -220,6 +220,23 @@ def test_is_an_ordinary_user_without_privileges(sandbox: Sandbox) -> None:
         assert f"{kind}:\t0000000000000000" in status
 
 
+LISTEN = """
+    import socket, sys
+    with socket.socket() as listening:
+        try:
+            listening.bind(("127.0.0.1", 443))
+            print("listens")
+        except PermissionError:
+            print("refused")
+    print([line.split()[1] for line in open("/proc/self/status") if line.startswith("CapEff")])
+"""
+
+
+@pytest.mark.parametrize(("low_ports", "expected"), [(False, "refused"), (True, "listens")])
+def test_listens_below_port_1024_only_where_the_caller_says_and_has_no_capability_for_it(sandbox: Sandbox, low_ports: bool, expected: str) -> None:
+    assert said(sandbox.run(python(LISTEN, low_ports=low_ports))) == f"{expected}\n['0000000000000000']"
+
+
 def test_cannot_get_privileges_in_a_namespace_of_its_own(sandbox: Sandbox) -> None:
     assert sandbox.run(shell("unshare --user true")).ending == "nonzero"
 

@@ -13,6 +13,7 @@ import pytest
 from agent.domain.check import CheckResult, Finding, Outcome, Subject
 from agent.domain.release import Artifact, Endpoint
 from agent.domain.skill import WITNESS_PATH, tree_digest
+from agent.domain.stand_in import STAND_INS_PATH
 from agent.errors import ConfigurationError, CouldNotTell, Refused, UsageError
 from agent.manifest_file import read_manifest
 from agent.ports import Workbench
@@ -40,11 +41,13 @@ class CountingRuntime:
     """Notes the threads on which trials begin and end."""
 
     began: list[threading.Thread] = field(default_factory=list)
+    given: list[Any] = field(default_factory=list)
     ended: list[threading.Thread] = field(default_factory=list)
 
     @contextmanager
     def trial(self, artifact: Artifact, manifest: Any, stand_ins: Any) -> Iterator[Endpoint]:
         self.began.append(threading.current_thread())
+        self.given.append(stand_ins)
         yield Endpoint(socket="unused")
         self.ended.append(threading.current_thread())
 
@@ -184,6 +187,24 @@ def test_nothing_is_built_of_a_skill_without_a_manifest(tmp_path: Path) -> None:
     with Bench(a_subject(tmp_path, {}), builder, CountingRuntime()) as bench, pytest.raises(Refused):  # type: ignore[arg-type]
         bench.trial()
     assert not builder.built
+
+
+def test_a_trial_is_given_the_stand_ins_of_the_subject(tmp_path: Path) -> None:
+    runtime = CountingRuntime()
+    route = "hosts: [{host: 'api.example.com:443', routes: [{path: /, reply: {}}]}]"
+    files = skill_files(**{STAND_INS_PATH: f"apiVersion: skillops/v1\nkind: StandIns\n{route}\n"})
+    with Bench(a_subject(tmp_path, files), CountingBuilder(), runtime) as bench:  # type: ignore[arg-type]
+        bench.trial()
+    with Bench(a_subject(tmp_path / "none"), CountingBuilder(), runtime) as bench:  # type: ignore[arg-type]
+        bench.trial()
+    assert [[one.host for one in stand_ins.hosts] for stand_ins in runtime.given] == [["api.example.com:443"], []]
+
+
+def test_there_is_no_trial_with_a_broken_stand_ins_file(tmp_path: Path) -> None:
+    runtime, files = CountingRuntime(), skill_files(**{STAND_INS_PATH: "hosts: [{host: nowhere}]\n"})
+    with Bench(a_subject(tmp_path, files), CountingBuilder(), runtime) as bench, pytest.raises(Refused, match=r"stand-ins.yaml:1"):  # type: ignore[arg-type]
+        bench.trial()
+    assert runtime.began == []
 
 
 # ---- examining -----------------------------------------------------------------------------------------------------
