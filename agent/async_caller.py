@@ -6,31 +6,31 @@ As in the sync driver (`agent/caller.py`), what a skill does wrong is a value, a
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-
-import aiohttp
+from urllib.parse import urlsplit
 
 from agent.caller import NoAnswer
-from agent.domain.invocation import MAX_BODY, Invocation, Reply
+from agent.domain.invocation import Invocation, Reply
 from agent.domain.release import Endpoint
+from agent.exchange import Exchange
 
 IDLE = 15.0  # seconds that a connection is kept: well below the 75 that a skill's server keeps one
-_HEADERS = {"Content-Type": "application/json"}
 
 
 class AsyncCaller:
     """Calls the skill at `endpoint`, over at most `connections` at once. Made and used in one event loop."""
 
     def __init__(self, endpoint: Endpoint, connections: int = 100) -> None:
-        self._place, self._url = endpoint.socket or endpoint.url, f"{endpoint.url.rstrip('/')}/execute"
-        self._session = aiohttp.ClientSession(
-            connector=_connector(endpoint, connections),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept-Encoding"),
-        )
+        url = urlsplit(endpoint.url)
+        self._endpoint, self._address = endpoint, (url.hostname or "skill", url.port or 80)
+        self._head = f"POST {url.path.rstrip('/')}/execute HTTP/1.1\r\nHost: {endpoint.host or url.netloc}\r\n".encode()
+        self._head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        self._free: list[Exchange] = []
+        self._left = connections
+        self._queue: deque[asyncio.Future[None]] = deque()
         self._calls, self._retired = 0, False
 
     async def execute(self, invocation: Invocation, *, repeatable: bool = False, again: Callable[[], Awaitable[object]] | None = None) -> Reply:
@@ -62,32 +62,107 @@ class AsyncCaller:
         """Closes the connections once the last call is answered."""
         self._retired = True
         if not self._calls:
-            await self._session.close()
+            while self._free:
+                self._free.pop().close()
 
     async def _exchange(self, body: bytes, timeout: float) -> bytes:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout
+        exchange = self._kept(loop.time())
+        late = NoAnswer("timeout", f"no answer within {timeout:g} s")
+        if exchange is None:
+            try:
+                async with asyncio.timeout_at(until):
+                    exchange = await self._connected()
+            except TimeoutError:
+                raise late from None
+        answer = exchange.ask(self._head % len(body) + body)
+        timer = loop.call_at(until, _give_up, answer, late)
         try:
-            async with asyncio.timeout(timeout), self._session.post(self._url, data=body, headers=_HEADERS, allow_redirects=False) as response:
-                if (response.content_length or 0) > MAX_BODY:
-                    raise NoAnswer("too-large", f"the reply has {response.content_length} bytes; {MAX_BODY} are allowed")
-                return await _bounded(response.content)
-        except TimeoutError:
-            raise NoAnswer("timeout", f"no answer within {timeout:g} s") from None
-        except aiohttp.ClientConnectorError as error:
-            raise NoAnswer("unreachable", f"nobody answers at {self._place}: {error.strerror or error}") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise NoAnswer("bad-reply", f"the exchange broke off: {str(error) or type(error).__name__}") from None
+            return await answer
+        finally:
+            timer.cancel()
+            self._put_back(exchange, loop.time())
+
+    def _kept(self, now: float) -> Exchange | None:
+        """The connection that was used last, where one is free that still counts."""
+        while self._free:
+            exchange = self._free.pop()
+            if exchange.usable and now - exchange.since < IDLE:
+                return exchange
+            self._drop(exchange)
+        return None
+
+    async def _connected(self) -> Exchange:
+        """A free connection, or a new one; waits for its turn where there are enough."""
+        while not self._left:
+            turn = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            try:
+                await turn
+            finally:
+                if turn in self._queue:
+                    self._queue.remove(turn)
+            if exchange := self._kept(asyncio.get_running_loop().time()):
+                return exchange
+        self._left -= 1
+        exchange = None
+        try:
+            exchange = await self._connect()
+            return exchange
+        finally:
+            if exchange is None:
+                self._left += 1
+                self._next()
+
+    async def _connect(self) -> Exchange:
+        loop, path = asyncio.get_running_loop(), self._endpoint.socket
+        try:
+            if path is None:
+                return (await loop.create_connection(Exchange, *self._address))[1]
+            return (await loop.create_unix_connection(Exchange, sock=await _connected_to(path)))[1]
+        except OSError as error:
+            raise NoAnswer("unreachable", f"nobody answers at {path or self._endpoint.url}: {error.strerror or error}") from None
+
+    def _put_back(self, exchange: Exchange, now: float) -> None:
+        if exchange.usable:
+            exchange.since = now
+            self._free.append(exchange)
+            self._next()
+        else:
+            self._drop(exchange)
+
+    def _drop(self, exchange: Exchange) -> None:
+        exchange.close()
+        self._left += 1
+        self._next()
+
+    def _next(self) -> None:
+        """There is a connection, or room for one: whoever waited longest may look."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
-def _connector(endpoint: Endpoint, connections: int) -> aiohttp.BaseConnector:
-    if endpoint.socket:
-        return aiohttp.UnixConnector(endpoint.socket, limit=connections, keepalive_timeout=IDLE)
-    return aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE)
+async def _connected_to(path: str) -> socket.socket:
+    line = socket.socket(socket.AF_UNIX)
+    line.setblocking(False)
+    connected = False
+    try:
+        while not connected:
+            try:
+                line.connect(path)
+                connected = True
+            except BlockingIOError:  # a unix socket with a full backlog does not wait
+                await asyncio.sleep(0.005)
+    finally:
+        if not connected:
+            line.close()
+    return line
 
 
-async def _bounded(stream: aiohttp.StreamReader) -> bytes:
-    content = bytearray()
-    async for part in stream.iter_any():
-        content += part
-        if len(content) > MAX_BODY:
-            raise NoAnswer("too-large", f"the reply has more than {MAX_BODY} bytes")
-    return bytes(content)
+def _give_up(answer: asyncio.Future[bytes], late: NoAnswer) -> None:
+    if not answer.done():
+        answer.set_exception(late)

@@ -40,7 +40,14 @@ class Service(Frozen):
 
 
 class Endpoint(Frozen):
-    """Where a running skill answers HTTP: a unix socket, or a base URL."""
+    """Where a running skill answers HTTP: a unix socket, or a base URL. `host`: the Host header to send, where many skills answer there.
+
+    Who passes requests on to many says with the header UNREACHABLE that nobody took this one.
+    """
 
     socket: str | None = None
     url: str = "http://skill"
+    host: str = ""
+
+
+UNREACHABLE = "x-skillops-unreachable"
