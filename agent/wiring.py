@@ -211,7 +211,7 @@ def supervise(settings: Settings) -> None:
     """The supervisor's process; returns when it ends."""
     from agent.supervisor import serve
 
-    vault = Vault(Checkout.find(settings.repository).kept)
+    vault = Vault(Checkout.find(settings.repository, remote=True).kept)
     launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault)
     serve(settings.state, launcher, settings.idle_seconds, vault)
 

@@ -34,7 +34,12 @@ class Checkout:
     def find(cls, path: Path, main: str = "main", *, remote: bool = False) -> Checkout:
         """The clone that `path` is or lies in; with `remote`, its origin may be anywhere. ConfigurationError says what is missing, and what to do."""
         root = cls.root_of(path, main)
-        return cls(root, None if remote else _origin_of(root), main)
+        try:
+            return cls(root, _origin_of(root), main)
+        except ConfigurationError:
+            if not remote:
+                raise
+            return cls(root, None, main)
 
     @staticmethod
     def root_of(path: Path, main: str = "main") -> Path:
