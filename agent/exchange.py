@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import httptools
 
@@ -43,8 +44,7 @@ class Exchange(asyncio.Protocol):
     # ---- asyncio.Protocol ------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self.usable = transport, True
+        self._transport, self.usable = cast(asyncio.Transport, transport), True  # uvloop's is not one by name
 
     def data_received(self, data: bytes) -> None:
         if self._waiting is None:  # nobody asked

@@ -23,9 +23,9 @@ Talk = Callable[["Heard", asyncio.StreamWriter], Awaitable[None]]
 FINE = b'{"success": true, "outputs": {"words": 2}}'
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
 
 
 @dataclass
