@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import socketserver
@@ -41,6 +42,8 @@ def serve(state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets
     lock = _only_one(state)
     if lock is None:
         return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection of a skill to a host takes two descriptors
     with lock:
         supervisor = Supervisor(state, launcher, idle_seconds, secrets)
         for number in (signal.SIGTERM, signal.SIGINT):

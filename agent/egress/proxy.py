@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.egress.rules import Rule, allows, canonical, forbidden
+from agent.egress.splicing import PIECE, Traffic, drop, splice
 
-PIECE = 65536  # bytes that are read at once
-LAST_WORDS = 5.0  # seconds that the end of a connection may take to be heard
 LONGEST_LINE = 300  # bytes: a host name has at most 253
 
 Target = tuple[str, int] | str
@@ -39,7 +38,7 @@ class Limits:
     ask: float = 10.0  # until the client has said where to
     resolve: float = 5.0
     connect: float = 10.0
-    idle: float = 120.0
+    idle: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Door:
             pass  # the client has gone, said nothing that can be read, or the door closes: there is nobody to tell
         finally:
             self._open.discard(task)
-            _drop(writer)
+            drop(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         begun, limits = time.monotonic(), self.proxy.limits
@@ -150,7 +149,7 @@ class Door:
                 writer.write(b"ok\n")
                 why = await splice(reader, writer, far_reader, far_writer, limits.idle, traffic)
             finally:
-                _drop(far_writer)
+                drop(far_writer)
         except Refusal as refusal:
             address, verdict, why = refusal.address, refusal.verdict, refusal.why
             with contextlib.suppress(OSError):
@@ -177,21 +176,25 @@ class Door:
         """The address, and the connection to it. Raises Refusal."""
         if not allows(self.rules, host, port):  # port 0: only the name was asked for
             raise Refusal("the manifest does not declare it")
-        target = self.pinned.get((host, port))
-        if target is None and self.proxy.sealed:
+        pinned = self.pinned.get((host, port))
+        if pinned is None and self.proxy.sealed:
             raise Refusal("this is a trial, and tests/stand-ins.yaml has no stand-in for it")
-        targets = [target] if target is not None else [(address, port) for address in await self._resolved(host, port)]
+        targets: list[Target] = [pinned] if pinned is not None else [(address, port) for address in await self._resolved(host, port)]
         failed = "it has no address"
         for target in targets:
             shown = target if isinstance(target, str) else target[0]
             try:
                 async with asyncio.timeout(self.proxy.limits.connect):
                     reader, writer = await _connected(target)
-                return shown, reader, writer
             except TimeoutError:
                 failed = f"no connection within {self.proxy.limits.connect:g} s"
             except OSError as error:
                 failed = os.strerror(error.errno) if error.errno else str(error)
+            else:
+                if pinned is None and _is_this_machine(writer):
+                    writer.transport.abort()
+                    raise Refusal("its name leads to this very machine", shown)
+                return shown, reader, writer
         raise Refusal(failed, shown if targets else "", "failed")
 
     async def _resolved(self, host: str, port: int) -> Sequence[str]:
@@ -207,15 +210,6 @@ class Door:
             if why := forbidden(address):
                 raise Refusal(f"its name leads to {address}, which no skill may reach: {why}", address)
         return addresses
-
-
-@dataclass
-class Traffic:
-    """Bytes, and when the last of them came."""
-
-    sent: int = 0
-    received: int = 0
-    last: float = field(default_factory=time.monotonic)
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -241,53 +235,13 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return await found
 
 
-async def splice(
-    near_reader: asyncio.StreamReader,
-    near_writer: asyncio.StreamWriter,
-    far_reader: asyncio.StreamReader,
-    far_writer: asyncio.StreamWriter,
-    idle: float,
-    traffic: Traffic,
-) -> str:
-    """Both directions, until both have ended, one breaks, or nothing came from either for `idle` seconds; why, where it was cut short."""
-    up = asyncio.create_task(_pour(near_reader, far_writer, traffic, "sent"))
-    down = asyncio.create_task(_pour(far_reader, near_writer, traffic, "received"))
-    both = {up, down}
-    try:
-        while True:
-            left = traffic.last + idle - time.monotonic()
-            if left <= 0:
-                return f"nothing came for {idle:g} s"
-            done, waiting = await asyncio.wait(both, timeout=left, return_when=asyncio.FIRST_EXCEPTION)
-            if broken := next((task.exception() for task in done if task.exception()), None):
-                return f"it broke: {broken}"
-            if not waiting:
-                return ""
-    finally:
-        for task in both:
-            task.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
-
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, traffic: Traffic, counter: str) -> None:
-    """To the end, no faster than the other side takes it; then the end is passed on."""
-    while piece := await reader.read(PIECE):
-        traffic.last = time.monotonic()
-        setattr(traffic, counter, getattr(traffic, counter) + len(piece))
-        writer.write(piece)
-        await writer.drain()
-        traffic.last = time.monotonic()
-    if writer.can_write_eof():
-        writer.write_eof()
-
-
 async def _connected(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if isinstance(target, str):
         return await asyncio.open_unix_connection(target, limit=PIECE)
     return await asyncio.open_connection(*target, limit=PIECE)
 
 
-def _drop(writer: asyncio.StreamWriter) -> None:
-    """Closes; what is still unsent goes first, where the other side takes it soon."""
-    writer.close()
-    asyncio.get_running_loop().call_later(LAST_WORDS, writer.transport.abort)
+def _is_this_machine(writer: asyncio.StreamWriter) -> bool:
+    """Whether both ends have one address: a public one of this machine leads to services that may be meant for itself alone."""
+    near, far = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
+    return bool(near and far and near[0] == far[0])

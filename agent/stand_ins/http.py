@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from agent.domain.schema import Json
 from agent.domain.skill import same_json
 from agent.domain.stand_in import STAND_INS_PATH, Route
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-LARGEST = 8 * 2**20  # bytes of a request's body
+LARGEST = 2**20  # bytes of a request's body
 UNKNOWN = 501  # to a request that no route fits
 
 
@@ -27,7 +29,8 @@ def server_of(routes: Sequence[Route]) -> web.Server:
             body += piece
             if len(body) > LARGEST:
                 return web.Response(status=413)
-        route = next((route for route in routes if fits(route, request, bytes(body))), None)
+        sent = Body(bytes(body))
+        route = next((route for route in routes if fits(route, request, sent)), None)
         if route is None:
             text = f"{STAND_INS_PATH} has no route for {request.method} {request.rel_url}\n"
             return web.Response(status=UNKNOWN, text=text)
@@ -43,18 +46,28 @@ def server_of(routes: Sequence[Route]) -> web.Server:
     return web.Server(answer, access_log=None)
 
 
-def fits(route: Route, request: web.BaseRequest, body: bytes) -> bool:
+class Body:
+    """What a request sent, read as JSON once, however many routes ask."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    @cached_property
+    def document(self) -> tuple[Json, bool]:
+        """The value, and whether it is one."""
+        try:
+            return json.loads(self.data), True
+        except (ValueError, RecursionError):
+            return None, False
+
+
+def fits(route: Route, request: web.BaseRequest, body: Body) -> bool:
     if request.method != route.method or unquote(request.rel_url.raw_path) != unquote(route.path):
         return False
     if route.query is not None and sorted(request.rel_url.query.items()) != sorted(route.query.items()):
         return False
     if any(request.headers.get(name) != value for name, value in route.headers.items()):
         return False
-    if route.body is not None and body != route.body.encode():
+    if route.body is not None and body.data != route.body.encode():
         return False
-    if not route.wants_json:
-        return True
-    try:
-        return same_json(json.loads(body), route.json_body)
-    except (ValueError, RecursionError):
-        return False
+    return not route.wants_json or (body.document[1] and same_json(body.document[0], route.json_body))

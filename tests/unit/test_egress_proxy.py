@@ -167,6 +167,32 @@ def test_a_name_that_rebinds_is_asked_once_and_the_answer_holds(tmp_path: Path, 
     asyncio.run(story())
 
 
+def test_an_address_of_this_very_machine_is_not_reached_however_public_it_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.egress.proxy.forbidden", lambda address: "")
+
+    async def story() -> None:
+        async with a_canary() as canary, a_door(tmp_path, f"{HOST}:{canary.port}", resolver=answering("127.0.0.1")) as (path, told):
+            said, _, writer = await ask(path, f"{HOST} {canary.port}\n")
+            writer.close()
+            assert "this very machine" in said and told[0].verdict == "refused"
+            assert canary.received == b""
+
+    asyncio.run(story())
+
+
+def test_a_host_is_pinned_to_an_address_of_version_6(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with a_canary("::1") as canary, a_door(tmp_path, f"{HOST}:443", pinned={(HOST, 443): ("::1", canary.port)}) as (path, told):
+            said, reader, writer = await ask(path, f"{HOST} 443\n")
+            writer.write(b"six")
+            assert (said, await reader.readexactly(3)) == ("ok", b"six")
+            writer.close()
+            await eventually(lambda: told)
+            assert told[0].address == "::1"
+
+    asyncio.run(story())
+
+
 def test_a_sealed_proxy_reaches_only_what_is_pinned(tmp_path: Path) -> None:
     async def story() -> None:
         resolver = answering("93.184.216.34")
