@@ -137,6 +137,10 @@ class Proposals(Protocol):
         """Drops the could-not-tell results of a head, so that they are looked for again."""
         ...
 
+    def forget_run(self, run: int) -> None:
+        """Drops one check's result, by the forge's own number of it, so that the check is made again. One that is not ours is left alone."""
+        ...
+
     def merge(self, number: int, *, expected_head: str, message: str, author: str) -> str:
         """Merges and returns the commit on main; merging twice returns the first. HeadMoved where the head differs,
         Refused where it conflicts."""

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     github_app_id: str = Field(default="", description="The id of the GitHub App that SkillOps acts as.")
     github_app_key: SecretStr = Field(default=SecretStr(""), description="The App's private key, in PEM.")
     github_installation: int | None = Field(default=None, description="The App's installation, where it has several.")
+    github_webhook_secret: SecretStr = Field(default=SecretStr(""), description="The secret of the webhook that points at /webhooks/github.")
+
     sandbox: Literal["bubblewrap"] = Field(default="bubblewrap", description="What untrusted code runs in.")
     builder: Literal["directory", "docker"] = Field(
         default="directory", description="What turns a skill into an artifact: a folder of this machine, or an image of Docker Engine."

@@ -24,6 +24,7 @@ from agent.checks.security import SecurityCheck
 from agent.checks.style import StyleCheck
 from agent.checks.tests import TestsCheck
 from agent.conversation import Conversations
+from agent.deliveries import Deliveries
 from agent.domain.check import CheckReport
 from agent.domain.event import Event
 from agent.errors import CouldNotTell
@@ -48,6 +49,7 @@ from agent.workbench import Bench, TryOut, examine, subject_of_folder
 from agent.workplace import Workplace
 
 if TYPE_CHECKING:
+    from agent.gateway.door import Door
     from agent.gateway.gateway import Gateway
     from agent.gateway.secrets import Link
     from agent.llms.recorded import RekeyingModel
@@ -112,11 +114,28 @@ def gateway_of(place: Workplace, host: str, *, work: bool) -> Gateway:
     from agent.gateway.worker import Worker
 
     settings = place.parts.settings
+    hooked = bool(settings.github_webhook_secret.get_secret_value())
     return Gateway(
         place, _keys(place.checkout), hosts=LOOPBACK_NAMES.union((host.lower(), *map(str.lower, settings.gateway_hosts))),
         origins=frozenset(settings.gateway_origins), rate=settings.gateway_rate, at_once=settings.gateway_concurrency,
-        on_loopback=is_loopback(host), worker=Worker(place) if work else None,
+        on_loopback=is_loopback(host), webhook_path="/webhooks/github" if hooked else "",
+        worker=Worker(place, deliveries=_deliveries(place.checkout) if hooked else None) if work else None,
     )  # fmt: skip
+
+
+def app_of(gateway: Gateway) -> Door:
+    """The gateway's application, with the webhooks where they are set up."""
+    from agent.gateway import webhooks
+    from agent.gateway.app import make_app
+
+    secret, forge = gateway.place.parts.settings.github_webhook_secret.get_secret_value(), gateway.place.parts.forge
+    if not secret:
+        return make_app(gateway)
+    return make_app(gateway, webhooks.router(gateway, _deliveries(gateway.place.checkout), secret, getattr(forge, "login", "")))
+
+
+def _deliveries(checkout: Checkout) -> Deliveries:
+    return Deliveries(checkout.kept / "deliveries.sqlite")
 
 
 def _keys(checkout: Checkout) -> Keys:

@@ -18,6 +18,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes any that is free.")] = 8765,
     host: Annotated[str, typer.Option(help="The address to listen on. Another than loopback lets others in: put TLS before it.")] = "127.0.0.1",
     work: Annotated[bool, typer.Option("--work", help="Work on requests too; otherwise `skillops run` does.")] = False,
+    forge: Annotated[str | None, typer.Option(help="Where requests live: local or github (webhooks to /webhooks/github).")] = None,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -27,10 +28,9 @@ def serve(
     Example: skillops serve --port 8765 --work
     """
     from agent import wiring
-    from agent.gateway.app import make_app
     from agent.gateway.server import listen, run, url_of
 
-    place = opened(repository, as_json)
+    place = opened(repository, as_json, forge=forge)
     gateway = wiring.gateway_of(place, host, work=work)
     listening = listen(host, port)
     if first := gateway.keys.first(place.parts.user):
@@ -41,7 +41,7 @@ def serve(
     if gateway.worker:
         gateway.worker.start()
     try:
-        run(make_app(gateway), listening)
+        run(wiring.app_of(gateway), listening)
     finally:
         if gateway.worker:
             gateway.worker.stop()

@@ -128,6 +128,11 @@ class GitHubProposals:
             if told and told.head == head and told.verdict == "could_not_tell" and told.kind == "model":
                 self.api.send("PUT", f"pulls/{number}/reviews/{each['id']}", {"body": "It could not be told; it is looked at again."})
 
+    def forget_run(self, run: int) -> None:
+        found = self.api.get(f"check-runs/{run}")
+        if found and self._by_us(found) and unmarked((found.get("output") or {}).get("text"), "check")[1]:
+            self.api.send("PATCH", f"check-runs/{run}", {"status": "queued"})
+
     # ---- merging --------------------------------------------------------------------------------------------------
 
     def merge(self, number: int, *, expected_head: str, message: str, author: str) -> str:

@@ -183,6 +183,9 @@ class LocalForge(GitObjects):
             forget = "DELETE FROM verdict WHERE number = ? AND head = ? AND outcome = 'could_not_tell' AND NOT by_person"
             connection.execute(forget, (number, head))
 
+    def forget_run(self, run: int) -> None:
+        """Nobody knows a result by a number here."""
+
     def merge(self, number: int, *, expected_head: str, message: str, author: str) -> str:
         proposal = self.proposal(number)
         if proposal.merged_commit:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -22,8 +22,8 @@ from agent.gateway.mcp_http import PATH, Endpoint
 from agent.gateway.problems import WrongMethod, problem
 
 
-def make_app(gateway: Gateway) -> Door:
-    """The ASGI application."""
+def make_app(gateway: Gateway, *more: APIRouter) -> Door:
+    """The ASGI application; `more` are routes that only some gateways have."""
     mcp, execute_route = Endpoint(gateway), execute.route(gateway)
 
     @asynccontextmanager
@@ -44,6 +44,8 @@ def make_app(gateway: Gateway) -> Door:
     )
     for shelf in (skills, requests, builds, secrets, probes):
         app.include_router(shelf.router(gateway))
+    for routes in more:
+        app.include_router(routes)
     _add_documents(app, gateway)
     _add_problems(app)
 

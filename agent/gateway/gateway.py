@@ -42,6 +42,7 @@ class Gateway:
     at_once: int = 16
     on_loopback: bool = True
     worker: Worker | None = None
+    webhook_path: str = ""  # where deliveries come in, which bring a signature and no key; empty: nowhere
     meters: Meters = field(default_factory=Meters)
 
     def __post_init__(self) -> None:

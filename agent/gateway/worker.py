@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
+from agent.deliveries import Deliveries
 from agent.errors import SkillOpsError
 from agent.workplace import Workplace
 
@@ -15,8 +16,8 @@ log = logging.getLogger("agent.gateway")
 class Worker:
     """Does what `skillops run` does, again and again."""
 
-    def __init__(self, place: Workplace, every: float = EVERY) -> None:
-        self._place, self._every = place, every
+    def __init__(self, place: Workplace, every: float = EVERY, deliveries: Deliveries | None = None) -> None:
+        self._place, self._every, self._deliveries = place, every, deliveries
         self._wake, self._ending = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
 
@@ -40,7 +41,12 @@ class Worker:
         while not self._ending:
             self._wake.clear()
             try:
+                hints = self._deliveries.waiting() if self._deliveries else []
+                for run in {hint.check_run for hint in hints if hint.check_run is not None}:
+                    self._place.parts.forge.forget_run(run)
                 outcome, _ = self._place.work()
+                if self._deliveries:
+                    self._deliveries.done(hints)  # those that came meanwhile wait for the next look
                 for work, trouble in outcome.troubled:
                     log.warning("%s: %s", work, trouble)
             except (SkillOpsError, OSError) as error:
