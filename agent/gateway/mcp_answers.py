@@ -11,6 +11,7 @@ from agent.errors import InvocationFailed, NotFound, SkillOpsError
 from agent.gateway.problems import Forbidden
 
 RECEIPT, ERROR = "skillops/receipt", "skillops/error"  # keys of a result's `_meta`
+_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 INVALID_PARAMS = -32602  # of JSON-RPC 2.0; MCP has it for a tool or a resource that is not there
 
 
@@ -29,7 +30,7 @@ def told(result: InvocationResult) -> dict[str, Any]:
 
 def structured(outputs: Json, tool: str, meta: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
-        text = json.dumps(outputs, ensure_ascii=False, allow_nan=False)
+        text = _text(outputs)
     except ValueError:  # 1e999 is JSON, and reads as Infinity
         raise InvocationFailed("bad-outputs", f"{tool} answered a number that is too large.") from None
     result = {"content": [{"type": "text", "text": text}], "structuredContent": outputs, "isError": False, "resultType": "complete"}

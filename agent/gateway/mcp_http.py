@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-from collections.abc import Awaitable, MutableMapping
+from collections.abc import Awaitable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,10 @@ PATH = "/mcp"
 SESSIONS = 1000  # of clients of the handshake era that may be open at once
 _JSON = {"content-type": "application/json"}
 _MODERN = "2026-07-28"
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 _KEYS = {"jsonrpc", "id", "method", "params"}
 _PARAMS = frozenset(("_meta", "name", "arguments"))  # others go on with a call that asked for input
+_USUAL = {f"io.modelcontextprotocol/{name}" for name in ("protocolVersion", "clientCapabilities", "clientInfo")}  # of a client's `_meta`
 _SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
 
@@ -40,6 +42,7 @@ class Endpoint:
         self._gateway, self._server = gateway, None
         self._loading, self._ending = asyncio.Lock(), asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._seen: dict[str, Any] = {}
 
     # ---- the hot path -------------------------------------------------------------------------------------------------
 
@@ -54,7 +57,7 @@ class Endpoint:
         if not _accepts(headers.get("accept", "")) or any(header.startswith("mcp-param-") for header in headers):
             return None
         asked = self._asked(visit)
-        return self._call(server, visit, asked["id"], name, asked["params"]) if asked else None
+        return self._call(visit, asked["id"], name, asked["params"]) if asked else None
 
     def _asked(self, visit: Visit) -> dict[str, Any] | None:
         """The body, where it is a call as the protocol has it and nothing beside."""
@@ -68,7 +71,20 @@ class Endpoint:
             return None
         return body if self._well_formed(body, visit.headers) else None
 
-    async def _call(self, server: SkillServer, visit: Visit, number: int | str, name: str, params: dict[str, Any]) -> Answer:
+    def _well_formed(self, body: dict[str, Any], headers: Mapping[str, str]) -> bool:
+        """Whether headers and envelope are right. What a client says of itself it says with every call: the last is remembered."""
+        params, meta = body["params"], body["params"].get("_meta")
+        if params.get("name") != headers["mcp-name"] or headers.get("mcp-method") != "tools/call" or type(params.get("arguments", {})) is not dict:
+            return False
+        if meta == self._seen:
+            return True
+        if not self._judge(body, headers):
+            return False
+        if meta.keys() <= _USUAL:
+            self._seen = meta
+        return True
+
+    async def _call(self, visit: Visit, number: int | str, name: str, params: dict[str, Any]) -> Answer:
         key = visit.key
         assert key is not None, "the door asks for a key here"
         try:
@@ -77,9 +93,9 @@ class Endpoint:
         except SkillOpsError as error:
             result = failed(error)
         if isinstance(result, Fault):
-            return 400, _JSON, _dumped({"jsonrpc": "2.0", "id": number, "error": result._asdict()})
-        result["_meta"][_SERVER_INFO] = server.server_info_stamp
-        return 200, _JSON, _dumped({"jsonrpc": "2.0", "id": number, "result": result})
+            return 400, _JSON, _compact({"jsonrpc": "2.0", "id": number, "error": result._asdict()}).encode()
+        result["_meta"][_SERVER_INFO] = self._stamp
+        return 200, _JSON, _compact({"jsonrpc": "2.0", "id": number, "result": result}).encode()
 
     # ---- the library's path ---------------------------------------------------------------------------------------------
 
@@ -121,7 +137,7 @@ class Endpoint:
 
         from agent.gateway.mcp_server import SkillServer
 
-        def well_formed(body: dict[str, Any], headers: Any) -> bool:
+        def judge(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
             if not isinstance(classify_inbound_request(body, headers=headers), InboundModernRoute):
                 return False
             try:
@@ -132,8 +148,9 @@ class Endpoint:
 
         # A session is its key's alone: the library asks who opened it.
         self._owner = lru_cache(1000)(lambda key: AuthenticatedUser(AccessToken(token="", client_id=key, scopes=[])))
-        self._well_formed = well_formed
+        self._judge = judge
         self._server = SkillServer(self._gateway, _who)
+        self._stamp = self._server.server_info_stamp
         self._manager = StreamableHTTPSessionManager(self._server, max_request_body_size=MAX_BODY, max_sessions=SESSIONS)
 
     async def _run(self, ready: asyncio.Event) -> None:
@@ -157,7 +174,3 @@ def _call_of(visit: Visit, meta: Any) -> Call:
 def _accepts(header: str) -> bool:
     """Whether both of JSON and a stream of events are named: a client has to take either (MCP 2026-07-28, transports)."""
     return {"application/json", "text/event-stream"} <= {each.partition(";")[0].strip().lower() for each in header.split(",")}
-
-
-def _dumped(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()

@@ -51,9 +51,8 @@ def measure(rounds: int = ROUNDS, seconds: float = SECONDS) -> list[Row]:
     rate, p50, p99 = (
         {name: statistics.median(getattr(load, what) for load in found) for name, found in loads.items()} for what in ("rate", "p50", "p99")
     )
-    against = (
-        f"FastMCP {FASTMCP}; {rate['ours']:.0f} calls/s against {rate['FastMCP']:.0f}: {rate['ours'] / rate['FastMCP']:.1f} times, wanted ≥ {TIMES}"
-    )
+    times = rate["ours"] / rate["FastMCP"]
+    against = f"FastMCP {FASTMCP}; {rate['ours']:.0f} calls/s against {rate['FastMCP']:.0f}: {times:.1f} times, wanted ≥ {TIMES}"
     told = {"ours": {"p50": p50["ours"], "p99": p99["ours"]}, f"FastMCP {FASTMCP}": {"p50": p50["FastMCP"], "p99": p99["FastMCP"]}}
     return [
         Row("MCP tools/call", 1000 / rate["ours"], "ms/call", 1 / TIMES, "ratio", 1000 / rate["FastMCP"], against, told),
@@ -83,7 +82,8 @@ def ours(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     home.commit({f"skills/word-count/{path}": data for path, data in files.items()})
     home.run()
     command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0", "--json", "--repository", str(home.path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    unlimited = {**os.environ, "SKILLOPS_GATEWAY_RATE": "0"}  # one key makes all the calls here; by default it may make 500 a second
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=unlimited)
     try:
         url = read_url(process)
         made = [sys.executable, "-m", "agent.cli", "key", "create", "--scope", "invoke", "--json", "--repository", str(home.path)]
