@@ -38,7 +38,7 @@ def mcp(
     if gateway.worker:
         gateway.worker.start()
     try:
-        mcp_stdio.run(gateway)
+        mcp_stdio.run(gateway, gateway.place.parts.settings.gateway_url or wiring.GATEWAY)
     finally:
         if gateway.worker:
             gateway.worker.stop()

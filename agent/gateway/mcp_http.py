@@ -136,6 +136,7 @@ class Endpoint:
         from pydantic import ValidationError
 
         from agent.gateway.mcp_server import SkillServer
+        from agent.gateway.secrets import address
 
         def judge(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
             if not isinstance(classify_inbound_request(body, headers=headers), InboundModernRoute):
@@ -149,7 +150,7 @@ class Endpoint:
         # A session is its key's alone: the library asks who opened it.
         self._owner = lru_cache(1000)(lambda key: AuthenticatedUser(AccessToken(token="", client_id=key, scopes=[])))
         self._judge = judge
-        self._server = SkillServer(self._gateway, _who)
+        self._server = SkillServer(self._gateway, _who, lambda context: address(context.request, self._gateway.place.parts.settings))
         self._stamp = self._server.server_info_stamp
         self._manager = StreamableHTTPSessionManager(self._server, max_request_body_size=MAX_BODY, max_sessions=SESSIONS)
 

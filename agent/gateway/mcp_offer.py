@@ -24,7 +24,7 @@ _HEADER = "x-mcp-header"  # a property that a client repeats in a header (MCP 20
 
 @dataclass(frozen=True)
 class Offer:
-    """Of one registry: the active skills by name. `plain` are those whose calls name nothing in headers; `mark` tells offers apart."""
+    """Of one registry: the active skills by name. `plain` are those that name nothing in headers and need no secret; `mark` tells offers apart."""
 
     blob: str
     tools: dict[str, dict[str, Any]]
@@ -51,7 +51,7 @@ class Shelfful:
         found.sort(key=lambda pair: pair[0].name)
         tools = {entry.name: {**tool(manifest, "mcp"), "_meta": {"skillops/version": entry.version}} for entry, manifest in found}
         resources = {entry.name: _resource(entry, manifest) for entry, manifest in found}
-        plain = frozenset(entry.name for entry, manifest in found if _HEADER not in json.dumps(manifest.inputs))
+        plain = frozenset(entry.name for entry, manifest in found if _HEADER not in json.dumps(manifest.inputs) and not manifest.permissions.secrets)
         return Offer(blob, tools, resources, plain, digest_of([tools, resources, [entry.tree for entry, _ in found]]))
 
 

@@ -6,6 +6,7 @@ Loading the library takes most of a second, so this module is imported where a c
 from __future__ import annotations
 
 import asyncio
+import secrets
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,19 +17,21 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourcesListChanged, ToolsListChanged
-from mcp.shared.exceptions import MCPError
+from mcp.shared.exceptions import MCPError, UrlElicitationRequiredError
 from mcp_types import (
     CallToolRequestParams,
+    ElicitRequestURLParams,
     NotificationParams,
     PaginatedRequestParams,
     ReadResourceRequestParams,
     SubscriptionsListenRequestParams,
     SubscriptionsListenResult,
 )
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from agent import __version__
-from agent.errors import SkillOpsError
-from agent.gateway import mcp_capability
+from agent.errors import MissingSecret, SkillOpsError
+from agent.gateway import mcp_capability, mcp_secrets
 from agent.gateway.authority import demand
 from agent.gateway.gateway import Call, Gateway
 from agent.gateway.mcp_answers import Fault, failed, structured, told
@@ -48,10 +51,10 @@ Who = Callable[[Context], Caller]
 
 
 class SkillServer(Server[Any]):
-    """The handlers. `who` tells whose key a request comes with, and what it says of itself."""
+    """The handlers. `who` tells whose key a request comes with, and what it says of itself; `address` where its client reaches us."""
 
-    def __init__(self, gateway: Gateway, who: Who) -> None:
-        self._gateway, self._who, self.shelfful = gateway, who, Shelfful(gateway)
+    def __init__(self, gateway: Gateway, who: Who, address: Callable[[Context], str]) -> None:
+        self._gateway, self._who, self._address, self.shelfful = gateway, who, address, Shelfful(gateway)
         self._bus = InMemorySubscriptionBus()
         self._listen = ListenHandler(self._bus)
         self._listening = 0
@@ -90,15 +93,25 @@ class SkillServer(Server[Any]):
     async def _call_tool(self, context: Context, params: CallToolRequestParams) -> dict[str, Any]:
         key, call = self._who(context)
         name, arguments = params.name, params.arguments or {}
+
+        async def progress(at: float, message: str) -> None:
+            await context.session.report_progress(at, message=message)
+
         try:
             if name in mcp_capability.TOOLS:
-
-                async def progress(at: float, message: str) -> None:
-                    await context.session.report_progress(at, message=message)
-
                 return structured(await mcp_capability.call(name, arguments, key, self._gateway, progress), name)
             demand(key, "invoke")
-            return told(await self._gateway.invoke(name, arguments, key, call))
+            try:
+                return told(await self._gateway.invoke(name, arguments, key, call))
+            except MissingSecret:
+                manifest = (await self._gateway.shelf.listed(name)).manifest
+                if answers := params.input_responses:
+                    agreed = all(getattr(answer, "action", "") == "accept" for answer in answers.values())
+                    if agreed and await mcp_secrets.filled_in(manifest, self._gateway, progress):
+                        return told(await self._gateway.invoke(name, arguments, key, call))
+                elif _opens_links(context) and (found := await mcp_secrets.links(manifest, key, self._gateway, self._address(context))):
+                    return _asked(context, name, found)
+                raise
         except SkillOpsError as error:
             return _answered(failed(error))
 
@@ -173,6 +186,25 @@ class SkillServer(Server[Any]):
         for connection in list(self._sessions):
             await connection.send_tool_list_changed()
             await connection.send_resource_list_changed()
+
+
+def _opens_links(context: Context) -> bool:
+    can = context.session.client_capabilities
+    return can is not None and can.elicitation is not None and can.elicitation.url is not None
+
+
+def _asked(context: Context, skill: str, found: dict[str, str]) -> dict[str, Any]:
+    """The call goes on once the links were opened; a client of the handshake era is told in an error, and calls again."""
+    if context.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        return mcp_secrets.questions(skill, found)
+    raise UrlElicitationRequiredError(
+        [
+            ElicitRequestURLParams(
+                message=mcp_secrets.message(skill, name), url=url, elicitation_id=f"{mcp_secrets.PREFIX}{name}-{secrets.token_hex(8)}"
+            )
+            for name, url in found.items()
+        ]
+    )
 
 
 def _listing(what: str, items: list[dict[str, Any]], after: str | None) -> dict[str, Any]:

@@ -13,8 +13,11 @@ from agent.gateway.mcp_server import Caller, Context, SkillServer
 from agent.keys import SCOPES, Key
 
 
-def run(gateway: Gateway) -> None:
-    """Serves until the input ends. Whoever can start the command may do everything that the command can."""
+def run(gateway: Gateway, address: str) -> None:
+    """Serves until the input ends. Whoever can start the command may do everything that the command can.
+
+    `address` is where `skillops serve` would be: links to forms lead there.
+    """
     key = Key(id="local", name=gateway.place.parts.user, scopes=SCOPES, created="")
 
     def who(context: Context) -> Caller:
@@ -22,7 +25,7 @@ def run(gateway: Gateway) -> None:
         given = meta.get("traceparent") if isinstance(meta, dict) else None
         return key, Call(secrets.token_hex(16), traceparent_of(given))
 
-    asyncio.run(_serve(gateway, SkillServer(gateway, who)))
+    asyncio.run(_serve(gateway, SkillServer(gateway, who, lambda context: address)))
 
 
 async def _serve(gateway: Gateway, server: SkillServer) -> None:

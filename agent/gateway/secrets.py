@@ -21,6 +21,7 @@ from agent.gateway import secret_page
 from agent.gateway.access import key_of, needs
 from agent.gateway.gateway import Gateway
 from agent.gateway.server import is_loopback
+from agent.settings import Settings
 from agent.vault import FORM_SECONDS, NAME, Secret, Vault
 
 FORMS = "/secrets/forms/"
@@ -73,8 +74,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.post("/secrets/forms", status_code=201, dependencies=[needs("admin")])
     def make_form(wanted: Wanted, request: Request) -> Link:
         """Makes a link to a form that takes the value once, for whoever knows it."""
-        scheme = "https" if _over_tls(request, settings.gateway_proxies) else "http"
-        return make_link(vault, settings.gateway_url or f"{scheme}://{request.headers['host']}", wanted, key_of(request).name)
+        return make_link(vault, address(request, settings), wanted, key_of(request).name)
 
     @routes.get(FORMS + "{token}", include_in_schema=False)
     def show_form(token: Annotated[str, Field(max_length=200)], request: Request) -> HTMLResponse:
@@ -101,6 +101,12 @@ def router(gateway: Gateway) -> APIRouter:
         return _page(200, secret_page.done_page(secret.name)) if secret else _refusal(request, settings.gateway_proxies)
 
     return routes
+
+
+def address(request: Request, settings: Settings) -> str:
+    """Where the visitor reaches this gateway, as the settings say or as they came."""
+    scheme = "https" if _over_tls(request, settings.gateway_proxies) else "http"
+    return settings.gateway_url or f"{scheme}://{request.headers['host']}"
 
 
 def _over_tls(request: Request, proxies: tuple[str, ...]) -> bool:

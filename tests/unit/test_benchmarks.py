@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import CouldNotTell
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import bench_help, bench_pipeline, bench_registry, bench_release, bench_sandbox
+from tests.benchmarks.load import post
 from tests.benchmarks.row import Row, alternated, table
 
 
@@ -58,6 +60,28 @@ def test_an_unknown_name_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as caught:
         command.main(["speed"])
     assert caught.value.code == 2 and "speed" in capsys.readouterr().err
+
+
+def a_wrk(folder: Path, monkeypatch: pytest.MonkeyPatch, **found: int) -> Path:
+    """A wrk that keeps the script that it was given and says what it `found`."""
+    program, told = folder / "wrk", json.dumps(found)
+    program.write_text(f"#!/bin/sh\nfor last; do before=$kept kept=$last; done\ncp $before {folder}/script\necho Running\necho '{told}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return folder / "script"
+
+
+def test_load_is_told_in_calls_a_second_and_milliseconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = a_wrk(tmp_path, monkeypatch, calls=3000, micros=2_000_000, wrong=0, p50=2500, p99=9000)
+    load = post("http://127.0.0.1:1/mcp", {"mcp-name": "word-count"}, '{"a": "b"}', 2.0)
+    assert (load.rate, load.p50, load.p99) == (1500.0, 2.5, 9.0)
+    assert 'wrk.body = "{\\"a\\": \\"b\\"}"' in script.read_text() and 'wrk.headers["mcp-name"] = "word-count"' in script.read_text()
+
+
+def test_load_whose_answers_were_wrong_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_wrk(tmp_path, monkeypatch, calls=3000, micros=2_000_000, wrong=1, p50=1, p99=1)
+    with pytest.raises(CouldNotTell, match="1 of 3000"):
+        post("http://127.0.0.1:1/mcp", {}, "{}", 2.0)
 
 
 def test_help_is_measured_against_a_bare_start() -> None:
