@@ -20,8 +20,10 @@ from agent.languages.go.banned import (
     HIDDEN,
     MACHINES,
     NAMES,
+    NATIVE,
     NETWORK,
     PACKAGES,
+    PARTLY,
     READERS,
     SUFFIXES,
 )
@@ -61,7 +63,7 @@ def hidden(path: str) -> str:
 def _imports(facts: Facts, permitted: Permitted) -> Found:
     for told in facts["imports"]:
         path, line = told["path"], told["line"]
-        rule = None if path in ALLOWED else next((PACKAGES[above] for above in _and_above(path) if above in PACKAGES), None)
+        rule = None if path in ALLOWED or path in PARTLY else next((PACKAGES[above] for above in _and_above(path) if above in PACKAGES), None)
         if rule and not (rule is NETWORK and permitted.network):
             yield line, rule[0], f"{path} {rule[1]}"
         elif told["name"] == ".":
@@ -87,6 +89,8 @@ def _names(facts: Facts, permitted: Permitted) -> Found:
         if (path, name) in NAMES or (path, name.partition(".")[0]) in NAMES:
             rule = NAMES.get((path, name)) or NAMES[(path, name.partition(".")[0])]
             yield line, rule[0], f"{path}.{name} {rule[1]}"
+        elif path in PARTLY and name not in PARTLY[path]:
+            yield line, NATIVE[0], f"{path}.{name} {NATIVE[1]}"
         elif path == "os" and name in READERS:
             variable = told["argument"] or ""
             if not (variable.startswith("SKILL_") or variable in permitted.variables):
