@@ -19,6 +19,7 @@ FOLDER = "skillops_shim"
 SIGNATURE = "func Execute(inputs, context map[string]any) (map[string]any, error)"
 MODULE = "skill"
 LISTED = 10  # compile errors
+_LOCK_SIGNS = ("missing go.sum entry", "checksum mismatch", "updates to go.mod", "no required module provides", "cannot find module providing")
 _GATE = f'package %s\n\nimport _ "{MODULE}/{FOLDER}/gate"\n'  # so that the server never runs what stands in this package
 _ERROR = re.compile(r"^(?:vet: )?(?:\./)?(?P<path>[^\s:]+\.go):(?P<line>\d+)(?::\d+)?: (?P<message>.*)$", re.MULTILINE)
 
@@ -81,6 +82,6 @@ def _refusal(told: str) -> Refused:
     if any(path.startswith(FOLDER) for path, _, _ in errors):
         return Refused("The skill cannot be built.", why=f"It has no {SIGNATURE}.", next_step="Write it, in the file that is the entrypoint.")
     why = "; ".join(f"{path}:{line}: {message}" for path, line, message in errors[:LISTED]) or told.strip()[:600] or "The compiler said nothing."
-    if "missing go.sum entry" in told or "checksum mismatch" in told or "updates to go.mod needed" in told or "no required module provides" in told:
+    if any(sign in told for sign in _LOCK_SIGNS):
         return Refused("The skill cannot be built with its lock file.", why=told.strip()[:400], next_step="Name what it imports in `dependencies`.")
     return Refused("The skill cannot be built.", why=why, next_step="Correct what the compiler found.")

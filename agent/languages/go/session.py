@@ -131,6 +131,7 @@ class _Told:
         self._running: list[str] = []
         self._printed: dict[str, list[str]] = {}
         self._now = ""
+        self._silent: list[str] = []  # failed, and said nothing yet: a panic is printed after that
 
     def of(self, line: str) -> Iterator[dict[str, Any]]:
         before, marked, after = line.rpartition(_MARK)
@@ -147,23 +148,32 @@ class _Told:
         elif verb.startswith("---"):
             self._running = [name for name in self._running if name != self._now]
             outcome = _ENDS[verb.split()[1].rstrip(":")]
+            if outcome == "failed" and not self._printed_by(self._now):
+                self._silent.append(self._now)
+                return
             failure = self._failure(self._now) if outcome == "failed" else {"message": ""}
             yield {"test": {"id": self._id(self._now), "outcome": outcome, **failure}}
             self._now = self._now.rpartition("/")[0] if outcome != "failed" else self._now
 
     def rest(self) -> Iterator[dict[str, Any]]:
-        """What was running when the program ended by a panic."""
+        """What failed without a word, and what was running when the program ended by a panic."""
+        for name in self._silent:
+            yield {"test": {"id": self._id(name), "outcome": "failed", **self._failure(name)}}
         if self._running and any(line.startswith(("panic: ", "fatal error: ")) for lines in self._printed.values() for line in lines):
             name = self._running[-1]
             self._printed[name] = [line for lines in self._printed.values() for line in lines]
             yield {"test": {"id": self._id(name), "outcome": "failed", **self._failure(name)}}
+
+    def _printed_by(self, name: str) -> list[str]:
+        """By a test, or where it is silent by those in it."""
+        return self._printed.get(name) or [line for other, lines in self._printed.items() if other.startswith(f"{name}/") for line in lines]
 
     def _id(self, name: str) -> str:
         return f"{self._files.get(name.partition('/')[0], 'tests')}::{name}"
 
     def _failure(self, name: str) -> dict[str, Any]:
         """The message of a failure, and the skill's own line where it came from."""
-        printed = self._printed.get(name) or [line for other, lines in self._printed.items() if other.startswith(f"{name}/") for line in lines]
+        printed = self._printed_by(name)
         place = {"path": self._files.get(name.partition("/")[0]), "line": 1}
         if cause := next((at for at, line in enumerate(printed) if line.startswith(("panic: ", "fatal error: "))), None):
             printed = printed[cause:]

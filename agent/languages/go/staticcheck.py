@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from agent.languages.go.toolchain import HERE, environment, fetching, go, said, 
 LOCKED = HERE / "style"
 PACKAGE = "honnef.co/go/tools/cmd/staticcheck"
 BUILD_SECONDS = 300.0
+_PLACE = re.compile(r"/skillops-[^/]+/skill/(.+)$")  # a finding that it has kept names the folder of that time
 # Correctness, dead code and simplifications; of style those rules that are not about comments and names.
 CHECKS = "SA*,S1*,U1000,ST1005,ST1006,ST1008,ST1012,ST1013,ST1017,ST1019,ST1023"
 
@@ -29,7 +31,7 @@ def run(place: Path, cache: Path, modules: Path | None) -> list[tuple[str, int, 
     (place / "staticcheck.conf").unlink(missing_ok=True)
     done = said(program(cache), "-f", "json", "-checks", CHECKS, "-tests", "./...", cwd=place, env=environment(cache, modules))
     try:
-        found = list(_read(done.stdout.decode(), place))
+        found = list(_read(done.stdout.decode()))
     except (ValueError, KeyError):
         found = []
     if done.returncode and not found:
@@ -38,12 +40,11 @@ def run(place: Path, cache: Path, modules: Path | None) -> list[tuple[str, int, 
     return found
 
 
-def _read(text: str, place: Path) -> Iterator[tuple[str, int, str, str]]:
+def _read(text: str) -> Iterator[tuple[str, int, str, str]]:
     for line in text.splitlines():
         item = json.loads(line)
-        path = Path(item["location"]["file"])
-        if path.is_relative_to(place):
-            yield path.relative_to(place).as_posix(), item["location"]["line"], item["code"], item["message"]
+        if match := _PLACE.search(item["location"]["file"]):
+            yield match[1], item["location"]["line"], item["code"], item["message"]
 
 
 @remembered

@@ -32,7 +32,7 @@ var operators = map[token.Token]string{
 }
 
 var (
-	speaks = regexp.MustCompile(`(?i)(error|errorf|fault|fail|refuse|panic|printf|println|fatal|logf?)$`)
+	speaks = regexp.MustCompile(`(?i)(errors\.new|error|errorf|fault|fail|refuse|panic|printf|println|fatal|logf?)$`)
 	// What a test cannot fairly be asked to notice.
 	quiet = regexp.MustCompile(`(?i)(\.|^)(r?lock|r?unlock|close|wait|done|add|sync|print|printf|println|remove|removeall|grow|stop|panic)$`)
 )
