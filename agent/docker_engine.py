@@ -6,6 +6,7 @@ The engine is the one of this machine or, by `DOCKER_HOST`, another's (`tcp://`,
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,10 +21,13 @@ FIX = "Install Docker Engine (apt-get install docker.io), start it, and see to i
 
 
 class DockerEngine:
-    """One engine, connected to when it is first needed. May be shared by threads. `timeout` in seconds, of one answer."""
+    """One engine, connected to when it is first needed. May be shared by threads. `timeout` in seconds, of one answer.
 
-    def __init__(self, timeout: float = 60.0) -> None:
-        self._timeout, self._lock = timeout, threading.Lock()
+    `address` is used instead of DOCKER_HOST where it is given.
+    """
+
+    def __init__(self, timeout: float = 60.0, address: str = "") -> None:
+        self._timeout, self._address, self._lock = timeout, address, threading.Lock()
         self._client: DockerClient | None = None
 
     def client(self) -> DockerClient:
@@ -32,7 +36,8 @@ class DockerEngine:
             if self._client is None:
                 import docker
 
-                self._client = docker.from_env(timeout=self._timeout, use_ssh_client=True)
+                environment = {**os.environ, "DOCKER_HOST": self._address} if self._address else None
+                self._client = docker.from_env(timeout=self._timeout, use_ssh_client=True, environment=environment)
             return self._client
 
     def available(self) -> Availability:

@@ -32,7 +32,7 @@ class Diagnosis(Frozen):
 
 def examine(repository: Path) -> tuple[Diagnosis, ...]:
     """Everything that SkillOps needs here, in the order in which it is needed."""
-    return (_python(), _git(), _sandbox(), _go(), *_repository(repository))
+    return (_python(), _git(), _sandbox(), _go(), *_tools(), *_repository(repository))
 
 
 def _python() -> Diagnosis:
@@ -67,6 +67,22 @@ def _go() -> Diagnosis:
     return Diagnosis(what="go", ok=True, found=found, needed=False)
 
 
+# What only skills of one language need: the programs, and how to get them.
+TOOLS = {
+    "node": (("node", "npm"), "apt-get install nodejs npm (Node 20 or newer), or nodejs.org; Node skills need it."),
+    "bash": (("bash", "jq", "shellcheck"), "apt-get install bash jq shellcheck; Bash skills need them."),
+}
+
+
+def _tools() -> tuple[Diagnosis, ...]:
+    found = []
+    for language, (programs, fix) in TOOLS.items():
+        absent = [program for program in programs if shutil.which(program) is None]
+        said = f"{', '.join(absent)} not installed" if absent else f"{', '.join(programs)} are installed"
+        found.append(Diagnosis(what=f"tools for {language}", ok=not absent, found=said, fix=fix, needed=False))
+    return tuple(found)
+
+
 def _repository(folder: Path) -> tuple[Diagnosis, ...]:
     from agent import wiring
 
@@ -74,8 +90,33 @@ def _repository(folder: Path) -> tuple[Diagnosis, ...]:
         place = wiring.open_workplace(folder)
     except SkillOpsError as error:
         return (_faulty("repository", error),)
-    looks = {"registry and policy": _contents, "working clone": _clone, "ledger": _ledger, "disk": _disk, "model": _model}
+    docker = {"docker engine": _engine, "base images": _base_images} if "docker" in _kinds(place) else {}
+    looks = {**docker, "registry and policy": _contents, "working clone": _clone, "ledger": _ledger, "disk": _disk, "model": _model}
     return (Diagnosis(what="repository", ok=True, found=str(place.checkout.root)), *(_looked(what, look, place) for what, look in looks.items()))
+
+
+def _kinds(place: Workplace) -> tuple[str, ...]:
+    settings = place.parts.settings
+    return (settings.sandbox, settings.builder, settings.runtime)
+
+
+def _engine(place: Workplace) -> Diagnosis:
+    from agent.docker_engine import DockerEngine
+
+    available = DockerEngine().available()
+    return Diagnosis(what="docker engine", ok=available.ok, found="answers" if available.ok else available.why, fix=available.fix)
+
+
+def _base_images(place: Workplace) -> Diagnosis:
+    """Those that the settings name; another than ours is pulled when it is needed."""
+    from agent.builders.bases import OURS, STABLE, labels_of
+    from agent.docker_engine import DockerEngine
+
+    engine, wanted = DockerEngine(), {**STABLE, **place.parts.settings.base_images}
+    absent = [reference for reference in wanted.values() if reference.startswith(OURS) and not labels_of(engine, reference)]
+    found = f"{', '.join(absent)} not made" if absent else ", ".join(sorted(wanted.values()))
+    fix = "`make base-images` makes them; the setting base_images names others, like {python = 'python:3.11-slim'}."
+    return Diagnosis(what="base images", ok=not absent, found=found, fix=fix, needed=place.parts.settings.builder == "docker")
 
 
 def _looked(what: str, look: Callable[[Workplace], Diagnosis], place: Workplace) -> Diagnosis:

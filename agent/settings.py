@@ -57,6 +57,10 @@ class Settings(BaseSettings):
         default={},
         description="The image that skills of a language are built on, like {python = 'python:3.11-slim'}. Empty: ours (make base-images).",
     )
+    build_network: Literal["none", "default", "host"] = Field(
+        default="default",
+        description="What the steps of a skill's own Dockerfile reach while it is built: nothing, the engine's network, or its host's.",
+    )
     build_seconds: float = Field(default=600.0, gt=0, description="Seconds that the build of one image may take.")
     runtime: Literal["process"] = Field(default="process", description="What runs the artifacts.")
 

@@ -32,6 +32,7 @@ from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
 from agent.keys import Keys
 from agent.languages.bash import BashLanguage
+from agent.languages.container import ContainerLanguage
 from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
@@ -180,7 +181,7 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
 
 def languages_of() -> dict[str, Language]:
     """The shelf of languages, by the manifest's `runtime`."""
-    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage())
+    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage(), ContainerLanguage())
     return {language.name: language for language in languages}
 
 
@@ -191,7 +192,7 @@ def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) 
     from agent.builders.docker import DockerBuilder
     from agent.docker_engine import DockerEngine
 
-    return DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds)
+    return DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds, network=settings.build_network)
 
 
 def model_of(settings: Settings) -> LanguageModel:

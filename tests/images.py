@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,29 @@ class Images:
 
     def __init__(self, store: Path, mark: str, engine: DockerEngine | None = None) -> None:
         self._store, self._mark, self.engine = store, mark, engine or DockerEngine()
+        self.labels = {"skillops.test": mark}
         self.api: Any = self.engine.client().api
 
     def builder(self, languages: Mapping[str, Language], **traits: Any) -> DockerBuilder:
-        return DockerBuilder(self._store, languages, self.engine, **{"labels": {"skillops.test": self._mark}, **traits})
+        return DockerBuilder(self._store, languages, self.engine, **{"labels": self.labels, **traits})
+
+    def builds(self, running: str = "") -> list[dict[str, Any]]:
+        """Containers that are, or were left by, steps of anybody's build whose command has `running` in it."""
+        found = self.api.containers(all=True, filters={"label": "skillops.build"})
+        return [container for container in found if not container["Labels"].get("skillops.digest") and running in container["Command"]]
+
+    def wait_for_build(self, seconds: float = 30.0) -> None:
+        """Until a step of a build runs."""
+        until = time.monotonic() + seconds
+        while not any(container["State"] == "running" for container in self.builds()) and time.monotonic() < until:
+            time.sleep(0.05)
 
     def holds(self, artifact: Artifact) -> dict[str, bytes]:
         """The skill's files in an image."""
         return {name.removeprefix("code/"): data for name, data in self.files(artifact.location, "/skill/code").items()}
 
     def files(self, reference: str, folder: str) -> dict[str, bytes]:
-        container = self.api.create_container(reference, labels={"skillops.test": self._mark})["Id"]
+        container = self.api.create_container(reference, labels=self.labels)["Id"]
         try:
             chunks, _ = self.api.get_archive(container, folder)
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
@@ -46,7 +59,7 @@ class Images:
 
     def cut_short(self, artifact: Artifact) -> None:
         """An image without its name, as where a build was killed before it gave it one."""
-        keeper = self.api.create_container(artifact.location, labels={"skillops.test": self._mark})["Id"]
+        keeper = self.api.create_container(artifact.location, labels=self.labels)["Id"]
         self.api.remove_image(artifact.location, force=True, noprune=True)
         self.api.remove_container(keeper, force=True)
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from agent.builders.bases import DIGEST, RECIPE, STABLE, labels_of
 from agent.builders.bases import VERSION as LANGUAGE_VERSION
+from agent.builders.engine_build import import_tar
 from agent.builders.root_tar import add_user, write_tar
 from agent.docker_engine import DockerEngine, faults
 from agent.errors import ConfigurationError, CouldNotTell, SkillOpsError
@@ -174,7 +175,8 @@ def _imported(engine: DockerEngine, runtime: str, made_by: str, root: Path, bega
     content = digest.removeprefix("sha256:")[:12]
     client = engine.client()
     with faults("import a base image"):
-        client.api.import_image_from_file(str(tar), repository=repository, tag=content, changes=changes)
+        with tar.open("rb") as file:
+            import_tar(client.api, file, f"{repository}:{content}", changes)
         _try(client, f"{repository}:{content}", runtime)
         client.api.tag(f"{repository}:{content}", repository, stable)
     size = tar.stat().st_size

@@ -34,7 +34,7 @@ class DirectoryBuilder:
 
     def digest(self, files: Mapping[str, bytes], manifest: Manifest) -> str:
         """Over the files that run (the tests do not), the language's toolchain and shim, and this builder's version."""
-        hashes = {path: hashlib.sha256(data).hexdigest() for path, data in _what_runs(files).items()}
+        hashes = {path: hashlib.sha256(data).hexdigest() for path, data in what_runs(files).items()}
         return digest_of({"builder": VERSION, "language": self._language(manifest).digest(), "files": hashes})
 
     def build(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> Artifact:
@@ -47,7 +47,7 @@ class DirectoryBuilder:
             self._sweep()
             with tempfile.TemporaryDirectory(dir=self._store, prefix=SCRATCH, ignore_cleanup_errors=True) as scratch:
                 source, target = Path(scratch) / "source" / manifest.name, Path(scratch) / "artifact"
-                _write(source, _what_runs(files))
+                _write(source, what_runs(files))
                 target.mkdir()
                 self._language(manifest).prepare(source, manifest, target)
                 receipt = {"digest": digest, "builder": VERSION, "skill": manifest.name, "version": manifest.version}
@@ -103,18 +103,23 @@ class DirectoryBuilder:
         raise Refused(f"The runtime {manifest.runtime!r} cannot be built here.", next_step=f"Set `runtime` in skill.yaml to one of: {known}.")
 
 
-def _what_runs(files: Mapping[str, bytes]) -> dict[str, bytes]:
+def what_runs(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return {path: data for path, data in files.items() if PurePosixPath(path).parts[:1] != ("tests",)}
 
 
 def _write(root: Path, files: Mapping[str, bytes]) -> None:
     root.mkdir(parents=True)
     for name, data in files.items():
-        if odd := odd_path(name):
-            raise Refused(f"{name!r} cannot be part of a skill: it {odd}.", next_step="Rename the file.")
-        path = root / name
+        path = root / plain_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+def plain_path(name: str) -> str:
+    """The path as it is; Refused where it leads out of the skill's folder, or otherwise astray."""
+    if odd := odd_path(name):
+        raise Refused(f"{name!r} cannot be part of a skill: it {odd}.", next_step="Rename the file.")
+    return name
 
 
 def machine_problem(error: OSError) -> CouldNotTell:

@@ -15,15 +15,18 @@ from pathlib import Path
 
 from agent.builders import context
 from agent.builders.bases import STABLE, Base, base_image
-from agent.builders.directory import DirectoryBuilder, machine_problem
-from agent.builders.engine_build import build_image, clear_leftovers
+from agent.builders.directory import DirectoryBuilder, machine_problem, plain_path, what_runs
+from agent.builders.engine_build import WRITTEN, build_image, clear_leftovers
+from agent.builders.own_dockerfile import OwnDockerfile, forget_steps, without_settings
 from agent.docker_engine import DockerEngine, faults
+from agent.dockerfile import NAME
 from agent.domain.release import Artifact
 from agent.domain.skill import Manifest, digest_of
 from agent.errors import CouldNotTell
 from agent.ports import Language
 
 VERSION = "docker/1"
+CONTAINER = "container"
 DIGEST = "skillops.digest"
 MAX_CONTEXT = 512 * 2**20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -33,24 +36,29 @@ class DockerBuilder:
     """`Builder` into the engine. `store` keeps the contexts, each with its Dockerfile beside it; `bases` maps a runtime to its image.
 
     `seconds` is what one build may take, `max_context` how many bytes it may be made from; `labels` come on every image
-    beside those that it always has.
+    beside those that it always has. Of a Dockerfile that the skill brings, `network` is what its steps reach (none, default, host), and
+    `written` how many bytes one of them may write.
     """
 
     def __init__(
         self, store: Path, languages: Mapping[str, Language], engine: DockerEngine, bases: Mapping[str, str] | None = None, *,
         seconds: float = 600.0, max_context: int = MAX_CONTEXT, labels: Mapping[str, str] | None = None,
+        network: str = "default", written: int = WRITTEN,
     ) -> None:  # fmt: skip
         self._store, self._languages, self._engine = store, languages, engine
         self._bases = {**STABLE, **(bases or {})}
         self._contexts = DirectoryBuilder(store, languages)
         self._seconds, self._max_context, self._own_labels = seconds, max_context, dict(labels or {})
+        self._network, self._written = network, written
 
     def digest(self, files: Mapping[str, bytes], manifest: Manifest) -> str:
-        """Over what the directory builder hashes, the base image, the Dockerfile and this builder's version."""
-        inputs = self._contexts.digest(files, manifest)
+        """Over what the directory builder hashes, the base images, the Dockerfile and this builder's version."""
+        inputs = {"builder": VERSION, "files": self._contexts.digest(files, manifest), "labels": self._own_labels}
+        if manifest.runtime == CONTAINER:
+            own = OwnDockerfile(files, manifest.name)
+            return digest_of({**inputs, "base": [base_image(self._engine, name).digest for name in own.bases]})
         base = self._base(manifest)
-        text = self._dockerfile(manifest, self._own_labels)
-        return digest_of({"builder": VERSION, "inputs": inputs, "base": base.digest, "dockerfile": text})
+        return digest_of({**inputs, "base": base.digest, "dockerfile": self._dockerfile(manifest)})
 
     def build(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> Artifact:
         digest = self.digest(files, manifest)
@@ -59,13 +67,12 @@ class DockerBuilder:
         with self._turn(digest):
             if found := self.find(digest):
                 return found
-            folder = Path(self._contexts.build(root, files, manifest).location)
-            text = self._dockerfile(manifest, self._labels(digest, manifest))
+            clear_leftovers(self._engine, self._seconds)
             try:
-                (folder.parent / f"{folder.name}.Dockerfile").write_text(text)
-                with context.pack([*context.of_folder(folder), ("Dockerfile", text.encode())], self._max_context) as packed:
-                    clear_leftovers(self._engine, self._seconds)
-                    build_image(self._engine, packed, tag=_tag(manifest, digest), seconds=self._seconds, network="none")
+                if manifest.runtime == CONTAINER:
+                    self._build_own(files, manifest, digest)
+                else:
+                    self._build(root, files, manifest, digest)
             except OSError as error:
                 raise machine_problem(error) from error
         found = self.find(digest)
@@ -81,6 +88,25 @@ class DockerBuilder:
         names = sorted(name for image in images for name in image.get("RepoTags") or () if name.startswith("skillops/"))
         return Artifact(digest=digest, kind="image", location=names[0]) if names else None
 
+    def _build(self, root: Path, files: Mapping[str, bytes], manifest: Manifest, digest: str) -> None:
+        folder = Path(self._contexts.build(root, files, manifest).location)
+        text = self._dockerfile(manifest, self._labels(digest, manifest, self._bases[manifest.runtime]))
+        (folder.parent / f"{folder.name}.Dockerfile").write_text(text)
+        with context.pack([*context.of_folder(folder), (NAME, text.encode())], self._max_context) as packed:
+            build_image(self._engine, packed, tag=_tag(manifest, digest), seconds=self._seconds, network="none")
+
+    def _build_own(self, files: Mapping[str, bytes], manifest: Manifest, digest: str) -> None:
+        own, tag = OwnDockerfile(files, manifest.name), _tag(manifest, digest)
+        arguments = own.arguments()
+        labels = self._labels(digest, manifest, ", ".join(own.bases))
+        inside = {plain_path(path): data for path, data in what_runs(files).items()} | {NAME: own.text(labels).encode()}
+        with context.pack(context.of_files(inside), self._max_context) as packed:
+            built = build_image(
+                self._engine, packed, tag=tag, seconds=self._seconds, network=self._network, arguments=arguments, written=self._written
+            )
+        without_settings(self._engine, built.image, tag, arguments.values())
+        forget_steps(self._engine, built.steps, arguments.values())
+
     def _dockerfile(self, manifest: Manifest, labels: Mapping[str, str] | None = None) -> str:
         return self._languages[manifest.runtime].dockerfile(manifest, self._bases[manifest.runtime], labels)
 
@@ -94,13 +120,13 @@ class DockerBuilder:
             )
         return base
 
-    def _labels(self, digest: str, manifest: Manifest) -> dict[str, str]:
+    def _labels(self, digest: str, manifest: Manifest, base: str) -> dict[str, str]:
         """The words are those of the OCI image specification (annotations.md), and ours. Nothing in them changes with the day."""
         return {
             "org.opencontainers.image.title": manifest.name,
             "org.opencontainers.image.version": manifest.version,
             "org.opencontainers.image.description": manifest.description,
-            "org.opencontainers.image.base.name": self._bases[manifest.runtime],
+            "org.opencontainers.image.base.name": base,
             "skillops.skill": manifest.name,
             "skillops.version": manifest.version,
             "skillops.runtime": manifest.runtime,

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from agent.docker_engine import DockerEngine, faults
 from agent.errors import CouldNotTell, Refused
@@ -17,15 +17,24 @@ MEMORY = 2 * 2**30  # bytes for one step
 WRITTEN = 4 * 2**30  # bytes that one step may write
 LOOK_SECONDS = 0.5
 SHOWN = 8  # lines of the build's log that an error tells
+_STEP = re.compile(r"---> ([0-9a-f]{12})$")
 _RUNNING = re.compile(r"---> Running in ([0-9a-f]{12,})")
+_KILLED = "non-zero code: 137"
 _FULL = re.compile(r"no space left|disk quota exceeded", re.IGNORECASE)
+
+
+class Built(NamedTuple):
+    """The image's id, and those of the images that were made or used on the way to it."""
+
+    image: str
+    steps: tuple[str, ...]
 
 
 def build_image(
     engine: DockerEngine, packed: IO[bytes], *, tag: str, seconds: float, network: str, arguments: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None, written: int = WRITTEN,
-) -> str:  # fmt: skip
-    """Builds the context `packed` and returns the image's id. `arguments` are build arguments, whose values no message repeats.
+    written: int = WRITTEN,
+) -> Built:  # fmt: skip
+    """Builds the context `packed`. `arguments` are build arguments, whose values no message repeats.
 
     Raises Refused where a step fails, takes longer than `seconds` together with the others or writes more than `written` bytes,
     CouldNotTell where the engine stops or its disk is full.
@@ -36,7 +45,7 @@ def build_image(
     error, image = "", ""
     with faults("build an image"), watch:
         stream = client.api.build(
-            fileobj=packed, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, network_mode=network, labels=dict(labels or {}),
+            fileobj=packed, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, network_mode=network,
             buildargs=dict(arguments or {}), use_config_proxy=False, timeout=seconds + 60,
             container_limits={"memory": MEMORY, "memswap": MEMORY},
         )  # fmt: skip
@@ -45,18 +54,20 @@ def build_image(
             watch.heard(str(part.get("stream", "")))
             error = error or str(part.get("error", ""))
             image = part.get("aux", {}).get("ID", image)
-    if watch.ended:
+    if watch.ended and not image:
         raise Refused(f"The image {tag} cannot be built: {watch.ended}.", why=_end(log, arguments), next_step="Look at what the Dockerfile runs.")
     if _FULL.search(error):
         raise CouldNotTell(
             "The image could not be built: no space is left.", why=error[:300], next_step="Make room where Docker Engine keeps its data."
         )
+    if error and _KILLED in error and not engine.available().ok:  # an engine that is told to stop first kills what runs
+        error = image = ""
     if error:
         why = _end([*log, error], arguments)
         raise Refused(f"The image {tag} cannot be built: a step failed.", why=why, next_step="Mend what the log says and propose it again.")
     if not image:
         raise CouldNotTell("Docker Engine stopped while it built an image.", next_step="Start it again (see its log), then try again.")
-    return image
+    return Built(image, tuple(match[1] for line in log if (match := _STEP.search(line.strip()))))
 
 
 def clear_leftovers(engine: DockerEngine, seconds: float) -> None:
@@ -64,9 +75,20 @@ def clear_leftovers(engine: DockerEngine, seconds: float) -> None:
     with faults("clear what builds left"):
         api = engine.client().api
         for found in api.containers(all=True, filters={"label": MARK}):
-            if DONE not in found["Labels"] and time.time() - found["Created"] > seconds:
+            if not found["Labels"].get(DONE) and time.time() - found["Created"] > seconds:
                 with contextlib.suppress(CouldNotTell), faults("remove a container"):
                     api.remove_container(found["Id"], force=True)
+
+
+def import_tar(api: Any, source: IO[bytes] | Iterable[bytes], tag: str, changes: list[str]) -> None:
+    """`docker import`. Raises CouldNotTell where the engine says in its answer that it failed."""
+    repository, _, name = tag.rpartition(":")
+    with faults("import an image"):
+        said = str(api.import_image_from_stream(source, repository=repository, tag=name, changes=changes))
+    if '"error"' in said:
+        full = bool(_FULL.search(said))
+        fix = "Make room where Docker Engine keeps its data." if full else "See the engine's log."
+        raise CouldNotTell("Docker Engine did not import an image.", why=said.strip()[-300:], next_step=fix)
 
 
 class _Watch:

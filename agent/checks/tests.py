@@ -50,6 +50,10 @@ class TestsCheck(Check):
     def _own(self, report: TestReport) -> Iterator[Finding]:
         """What the author's tests show. Where they fail, what they would notice is beside the point."""
         failing = [test for test in report.tests if test.outcome in ("failed", "error")]
+        if report.from_outside:
+            message = "none of its own tests is run: it is tested by its examples (see the check contract) and the witness's cases, from outside"
+            yield Finding(message=message, rule="tests", level="note")
+            return
         if report.problem:
             yield Finding(message=report.problem, rule="tests")
         for test in failing:
@@ -83,7 +87,8 @@ class TestsCheck(Check):
             yield Finding(message=f"no test notices this change: {mutant.change}", rule="mutants", path=mutant.path, line=mutant.line)
 
     def _passed(self, subject: Subject, report: TestReport) -> str:
-        parts = [f"{sum(test.outcome == 'passed' for test in report.tests)} tests passed"]
+        own = f"{sum(test.outcome == 'passed' for test in report.tests)} tests passed"
+        parts = ["It is tested from outside alone" if report.from_outside else own]
         if report.coverage is not None:
             parts.append(f"{report.coverage:.0%} of the lines run")
         if report.mutants:

@@ -114,7 +114,8 @@ class TestReport(Frozen):
 
     `coverage` is the share of the skill's own lines that ran, 0 to 1, None where it was not measured. `gutted_passes`
     tells whether the tests still passed with a gutted implementation (they must not). `problem` is set where the run
-    as a whole went wrong (a crash, a timeout, no tests), with the outcome that this means.
+    as a whole went wrong (a crash, a timeout, no tests), with the outcome that this means. `from_outside`: nothing was
+    run, as the skill can only be tested by calling it.
     """
 
     __test__ = False
@@ -126,3 +127,4 @@ class TestReport(Frozen):
     mutants: tuple[Mutant, ...] = ()
     problem: str | None = None
     outcome: Outcome = Outcome.PASSED
+    from_outside: bool = False

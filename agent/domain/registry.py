@@ -14,7 +14,7 @@ class Entry(Frozen):
     """One skill's block in registry.yaml. `tree` is the git tree id of `skills/<name>` at `commit`.
 
     The parts that search and invoking need (description, aliases) are repeated from skill.yaml, so that one file
-    tells what the agent can do.
+    tells what the agent can do. `image` is the reference of an artifact that is one.
     """
 
     name: SkillName
@@ -25,6 +25,7 @@ class Entry(Frozen):
     aliases: tuple[str, ...] = ()
     artifact: str
     digest: str
+    image: str | None = None
     commit: str
     tree: str
     origin: Literal["proposal", "bundled"] = "proposal"

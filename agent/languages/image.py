@@ -7,9 +7,9 @@ which they change: base, dependencies, settings, shim, code.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 
+from agent.dockerfile import label, quoted
 from agent.domain.skill import Manifest
 
 INSIDE = "/skill"  # where an artifact lies, in the sandbox and in an image
@@ -49,11 +49,5 @@ def dockerfile(
         f"COPY code {INSIDE}/code",
     ]
     if labels:  # at the end, where they change with every build and spoil no layer's cache
-        lines.append("LABEL " + " \\\n      ".join(f"{key}={quoted(value)}" for key, value in sorted(labels.items())))
+        lines.append(label(labels))
     return "\n".join(lines) + "\n"
-
-
-def quoted(value: str) -> str:
-    """A word of a Dockerfile that stands for `value` on one line: nothing in it is an instruction or a variable."""
-    line = re.sub(r"[\s\0]+", " ", value)
-    return '"' + re.sub(r'(["\\$])', r"\\\1", line) + '"'

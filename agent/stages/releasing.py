@@ -146,7 +146,7 @@ def _entry(name: str, main: str, forge: Forge, builder: Builder) -> Entry | None
     proposal = _origin(name, tree, forge)
     return Entry(
         name=name, version=manifest.version, status=manifest.status, runtime=manifest.runtime, description=manifest.description,
-        aliases=manifest.aliases, artifact=artifact.kind, digest=artifact.digest,
+        aliases=manifest.aliases, artifact=artifact.kind, digest=artifact.digest, image=artifact.location if artifact.kind == "image" else None,
         commit=proposal.merged_commit or main if proposal else main, tree=tree,
         origin="proposal" if proposal else "bundled", proposal=proposal.number if proposal else None,
         approvals=approvers(forge.reviews(proposal.number, proposal.head)) if proposal else (), permissions=manifest.permissions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,27 @@ def test_config_outside_a_repository_shows_the_defaults(tmp_path: Path) -> None:
 
 def test_the_doctor_tells_what_is_wrong_and_how_to_mend_it(repository: Path) -> None:
     found = {each["what"]: each for each in skillops("doctor", "--json", "-C", repository).document["diagnoses"]}
-    assert {"python", "git", "sandbox", "go", "repository", "registry and policy", "working clone", "ledger", "disk", "model"} == set(found)
+    everywhere = {"python", "git", "sandbox", "go", "repository", "registry and policy", "working clone", "ledger", "disk", "model"}
+    assert set(found) == {*everywhere, "tools for node", "tools for bash"}
     assert found["registry and policy"]["ok"] and found["ledger"]["ok"]
     assert not found["model"]["ok"] and not found["model"]["needed"] and "SKILLOPS_MODEL" in found["model"]["fix"]
+
+
+def test_the_doctor_looks_for_the_tools_of_each_language(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"git": shutil.which("git"), "jq": "/usr/bin/jq", "bash": "/bin/bash"}
+    monkeypatch.setattr(shutil, "which", there.get)
+    found = {each["what"]: each for each in skillops("doctor", "--json", "-C", repository).document["diagnoses"]}
+    assert found["tools for bash"]["found"] == "shellcheck not installed"
+    assert found["tools for node"]["found"] == "node, npm not installed"
+    assert not found["tools for bash"]["needed"] and "apt-get install" in found["tools for bash"]["fix"]
+
+
+def test_the_doctor_looks_for_docker_where_the_settings_say_docker(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLOPS_BUILDER", "docker")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{repository}/none.sock")
+    found = {each["what"]: each for each in skillops("doctor", "--json", "-C", repository).document["diagnoses"]}
+    assert not found["docker engine"]["ok"] and "docker.io" in found["docker engine"]["fix"]
+    assert not found["base images"]["ok"]
 
 
 # ---- requests ------------------------------------------------------------------------------------------------------

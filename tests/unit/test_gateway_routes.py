@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +21,9 @@ from agent.gateway.tools import FORMATS, tool
 from agent.gateway.worker import Worker
 from agent.manifest_file import write_manifest
 from tests.builders import EXAMPLES, INPUTS, OUTPUTS, a_manifest
+from tests.engines import need_base_images
 from tests.gateways import a_house, a_place, publish
+from tests.images import Images
 
 JSON = {"content-type": "application/json"}
 pytestmark = pytest.mark.anyio
@@ -189,6 +193,18 @@ async def test_a_manifest_is_built_with_the_code_on_main(tmp_path: Path) -> None
         nowhere = await house.client.post("/builds", json={"manifest": a_manifest(name="nowhere").model_dump(mode="json")})
     assert same.json()["digest"] == served != other.json()["digest"]
     assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not-found")
+
+
+@pytest.mark.docker
+async def test_an_image_is_built_and_told_by_its_reference(tmp_path: Path, images: Callable[..., Images]) -> None:
+    need_base_images("python")
+    made, place = images(tmp_path / "contexts"), a_place(tmp_path)
+    place = replace(place, parts=replace(place.parts, builder=made.builder(place.parts.languages)))
+    async with a_house(tmp_path, place=place) as house:
+        first = await house.client.post("/builds", json={"files": a_folder(a_manifest(name="new-one"))})
+        there = await house.client.get(f"/builds/{first.json()['digest']}")
+    assert (first.status_code, first.json()["kind"]) == (201, "image"), first.text
+    assert there.json()["image"] == first.json()["image"] == made.artifacts()[0]
 
 
 @pytest.mark.parametrize(

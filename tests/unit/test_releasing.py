@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from agent.registry_file import parse
 from agent.stages import releasing
 from tests.acceptance.harness import CODE, Home
 from tests.builders import a_review
+from tests.engines import need_base_images
+from tests.images import Images
 
 
 @pytest.fixture
@@ -264,3 +267,19 @@ def test_a_release_is_recorded_once_for_a_tree_and_a_digest(home: Home) -> None:
     assert isinstance(event, Event)
     home.parts.record(event)
     assert len(home.ledger("released")) == 1
+
+
+@pytest.mark.docker
+def test_an_image_is_entered_with_its_reference_and_built_again_where_it_is_gone(home: Home, images: Callable[..., Images], tmp_path: Path) -> None:
+    need_base_images("python")
+    place = images(tmp_path / "contexts")
+    home.change(builder=place.builder(home.parts.languages))
+    push(home)
+    release(home)
+    entry = home.registry().entry("word-count")
+    assert entry is not None
+    assert (entry.artifact, [entry.image]) == ("image", place.artifacts())
+    place.api.remove_image(entry.image)
+    artifact, _ = releasing.artifact_of(entry, home.forge, home.parts.builder)
+    assert (artifact.location, artifact.digest) == (entry.image, entry.digest)
+    assert release(home) == ()
