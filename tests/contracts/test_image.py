@@ -23,6 +23,7 @@ from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
 from agent.languages.bash import BashLanguage
 from agent.languages.container import ContainerLanguage
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.manifest_file import write_manifest
@@ -35,8 +36,8 @@ from tests.images import Images
 from tests.second_engine import SecondEngine, second_engine
 
 pytestmark = pytest.mark.docker
-LANGUAGES: dict[str, Language] = {each.name: each for each in (PythonLanguage(), NodeLanguage(), BashLanguage(), ContainerLanguage())}
-SERVED = ("python", "node", "bash")
+LANGUAGES: dict[str, Language] = {each.name: each for each in (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage(), ContainerLanguage())}
+SERVED = ("python", "node", "go", "bash")
 BASE = "skillops/base-python:stable"
 INDEX = "https://ada:correct-horse@packages.example.com/simple"
 
@@ -53,7 +54,7 @@ def odd_files(name: str) -> dict[str, bytes]:
 
 @pytest.fixture
 def place(images, tmp_path) -> Images:
-    need_base_images("python", "node", "bash")
+    need_base_images(*SERVED)
     return images(tmp_path / "store")
 
 

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from agent.dockerfile import arguments, bases, instructions, label, marked, quoted
 from agent.languages.bash import BashLanguage
 from agent.languages.container import rules
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Language
 from tests.builders import a_manifest
 
-LANGUAGES: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), BashLanguage())
+LANGUAGES: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage())
 PINNED = "debian@sha256:" + "a" * 64
 
 
@@ -32,16 +33,16 @@ def test_a_language_writes_its_layers_in_the_order_in_which_they_change(language
     copied = [each.rest.split()[0] for each in instructions(text) if each.word == "COPY"]
     assert (words[0], words[-1]) == ("FROM", "LABEL")
     assert copied[-2:] == ["service.json", "code"]
-    assert copied[0] in {"python": ("deps",), "node": ("node_modules",), "bash": ("server.py",)}[language.name]
+    assert copied[0] in {"python": ("deps",), "node": ("node_modules",), "go": ("skill",), "bash": ("server.py",)}[language.name]
 
 
 def test_a_language_writes_an_image_that_is_no_root_and_starts_and_is_probed_without_a_shell(language):
     found = {each.word: each.rest for each in instructions(language.dockerfile(a_manifest(health={"interval": "7s"}), "a-base:1"))}
     assert (found["USER"], found["EXPOSE"]) == ("65532:65532", "8080")
-    assert json.loads(found["CMD"])[0] in ("python3", "node")
+    assert json.loads(found["CMD"])[0] in ("python3", "node", "/skill/skill")
     options, _, probe = found["HEALTHCHECK"].partition(" CMD ")
     assert options == "--interval=7s --timeout=10s --retries=3"
-    assert json.loads(probe)[0] in ("python3", "node")
+    assert json.loads(probe)[0] in ("python3", "node", "/skill/skill")
     assert not rules._PIPED.search(probe)
     assert "curl" not in probe
 
