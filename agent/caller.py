@@ -16,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from agent.domain.invocation import MAX_BODY, Invocation, Reply
-from agent.domain.release import Endpoint
+from agent.domain.release import UNREACHABLE, Endpoint
 
 Trouble = Literal["timeout", "unreachable", "too-large", "bad-reply"]
 
@@ -43,7 +43,7 @@ def call(endpoint: Endpoint, method: str, path: str, body: bytes | None, timeout
             raise
         except OSError as error:
             raise NoAnswer("unreachable", f"nobody answers at {endpoint.socket or endpoint.url}: {error.strerror or error}") from None
-        return _exchange(connection, method, path, body, max_bytes)
+        return _exchange(connection, method, path, body, max_bytes, endpoint.host)
     except TimeoutError:
         raise NoAnswer("timeout", f"no answer within {timeout:g} s") from None
     except (OSError, http.client.HTTPException) as error:
@@ -93,12 +93,14 @@ def health(endpoint: Endpoint, timeout: float) -> tuple[str, str]:
     return ("starting" if reason == "starting" else status), reason or said
 
 
-def _exchange(connection: _Connection, method: str, path: str, body: bytes | None, max_bytes: int) -> tuple[int, bytes]:
-    headers = {"Content-Type": "application/json"} if body is not None else {}
+def _exchange(connection: _Connection, method: str, path: str, body: bytes | None, max_bytes: int, host: str) -> tuple[int, bytes]:
+    headers = {**({"Content-Type": "application/json"} if body is not None else {}), **({"Host": host} if host else {})}
     # A server may refuse a large body and hang up before it read all of it: its answer is still to be read.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.request(method, path, body, {**headers, "Connection": "close"})
     response = connection.getresponse()
+    if host and response.getheader(UNREACHABLE) is not None:
+        raise NoAnswer("unreachable", f"nobody answers for {host.partition('.')[0]}")
     announced = response.length
     if announced is not None and announced > max_bytes:
         raise NoAnswer("too-large", f"the reply has {announced} bytes; {max_bytes} are allowed")

@@ -40,7 +40,7 @@ class Instance:
     def health(self) -> tuple[str, str]:
         """As `caller.health`; `ended` where the server is gone."""
         if not self.running():
-            return "ended", "it ended"
+            return "ended", self.server.ending()
         if not self.server.listens():
             return "", "it does not listen yet"
         return health(self.endpoint, seconds(self.manifest.health.timeout))
@@ -97,6 +97,11 @@ def handed(deployment: Deployment, secrets: Secrets | None) -> dict[str, str]:
     if names and secrets is None:
         raise MissingSecret(f"{deployment.skill} waits for the secret {names[0]}.", why="There is no vault here.", next_step="`skillops doctor`")
     return secrets.values(deployment.skill, names) if secrets else {}
+
+
+def made_up(manifest: Manifest) -> dict[str, str]:
+    """What a trial has in place of its secrets: nobody has judged that code yet."""
+    return {name: f"trial-{name}" for name in manifest.permissions.secrets}
 
 
 def not_healthy(skill: str, why: str, log: str) -> Refused:

@@ -14,7 +14,7 @@ from agent.domain.check import CheckReport, CheckResult, Finding, Subject, TestR
 from agent.domain.decision import Spent
 from agent.domain.event import Entered, Event
 from agent.domain.proposal import Change, Proposal, ProposalDraft
-from agent.domain.release import Artifact, Endpoint, Service
+from agent.domain.release import Artifact, Endpoint, Load, Service
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.domain.review import Review
 from agent.domain.skill import Health, Manifest, Resources
@@ -214,12 +214,20 @@ class Availability(Frozen):
     fix: str = ""
 
 
+class Usage(Frozen):
+    """What a running server uses: `memory` in bytes now, `cpu` in seconds since it started. None: nobody can tell."""
+
+    memory: int | None = None
+    cpu: float | None = None
+
+
 class SandboxProcess(Protocol):
     """A service in the sandbox. `pid` is that of its outermost process on this machine."""
 
     pid: int
 
     def running(self) -> bool: ...
+    def usage(self) -> Usage: ...
     def stop(self, grace_seconds: float = 2.0) -> None: ...
 
 
@@ -321,13 +329,6 @@ class Deployment(Frozen):
     manifest: Manifest
 
 
-class Usage(Frozen):
-    """What a running server uses: `memory` in bytes now, `cpu` in seconds since it started. None: nobody can tell."""
-
-    memory: int | None = None
-    cpu: float | None = None
-
-
 class Secrets(Protocol):
     """The vault, as whoever starts skills knows it. Everything raises CouldNotTell or ConfigurationError where it cannot be read."""
 
@@ -355,8 +356,16 @@ class Running(Protocol):
         """Whether one may try to connect to it by now."""
         ...
 
+    def ending(self) -> str:
+        """Why it no longer runs, as the end of a sentence."""
+        ...
+
     def stop(self) -> None:
         """Ends it, however it stands; what could not be cleared away now is cleared away by a later sweep. Never raises."""
+        ...
+
+    def log(self, lines: int) -> str:
+        """The end of what it printed."""
         ...
 
     def kept(self) -> dict[str, Any]:
@@ -375,8 +384,9 @@ class Launcher(Protocol):
     name: str
 
     def available(self) -> Availability: ...
-    def launch(self, deployment: Deployment, name: str) -> Running:
-        """Starts a server, which outlives its starter and need not be healthy yet. Raises Refused where it cannot be served here."""
+    def launch(self, deployment: Deployment, name: str, *, trial: bool = False) -> Running:
+        """Starts a server, which outlives its starter and need not be healthy yet; for a `trial`, with storage that is thrown away.
+        Raises Refused where it cannot be served here."""
         ...
 
     def attach(self, name: str, kept: Mapping[str, Any]) -> Running | None:
@@ -398,14 +408,6 @@ class Launcher(Protocol):
 
     def logs(self, skill: str, lines: int) -> str | None:
         """The end of what the skill's servers print and printed; None where it never ran here."""
-        ...
-
-    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> AbstractContextManager[Endpoint]:
-        """As `Runtime.trial`."""
-        ...
-
-    def look(self) -> None:
-        """Called every moment: looks after what all servers share."""
         ...
 
     def close(self) -> None:
@@ -431,6 +433,10 @@ class Runtime(Protocol):
         ...
 
     def logs(self, skill: str, lines: int = 200) -> str: ...
+    def stats(self, skill: str | None = None) -> Sequence[Load]:
+        """What runs now, a line for each server; of one skill or of all. Raises NotFound where it is not deployed."""
+        ...
+
     def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> AbstractContextManager[Endpoint]:
         """A throw-away instance that is healthy when handed out and dies with its starter. It reaches no host: where it asks for
         one, its stand-in answers or nobody. Raises Refused with the reason (and the end of its log) where it does not become healthy."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agent.doctor import Diagnosis
     from agent.domain.invocation import InvocationResult, Receipt
     from agent.domain.registry import Entry
-    from agent.domain.release import Service
+    from agent.domain.release import Load, Service
     from agent.domain.review import Review
     from agent.domain.skill import Manifest
     from agent.pipeline import Outcome as RunOutcome
@@ -179,6 +179,16 @@ def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service
         for what, schema in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
             out.print(what)
             out.print_json(json.dumps(schema))
+
+
+def loads_of(loads: Sequence[Load]) -> None:
+    table = Table("skill", "version", "instance", "memory", "processor", "calls", "at once", "restarts", box=None)
+    for load in loads:
+        memory = "?" if load.memory is None else f"{load.memory / 2**20:.1f} MiB"
+        cpu = "?" if load.cpu is None else f"{load.cpu:.2f} s"
+        counts = ("?" if count is None else str(count) for count in (load.calls, load.in_flight))
+        table.add_row(load.skill, load.version, load.instance, memory, cpu, *counts, str(load.restarts))
+    out.print(table if loads else "No skill runs now; one starts when it is called.")
 
 
 def story_of(story: Story) -> None:

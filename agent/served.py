@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from agent.domain.release import Service
+from agent.domain.release import Load, Service
 from agent.errors import CouldNotTell, MissingSecret, NotFound, SkillOpsError
 from agent.instance import Instance, seconds
 from agent.ports import Deployment
@@ -73,6 +73,10 @@ class Served:
     def running(self) -> bool:
         return self.instance is not None and self.instance.running()
 
+    def ending(self) -> str:
+        """Why it no longer runs."""
+        return self.instance.server.ending() if self.instance else "it ended"
+
     def was_called(self) -> bool:
         """Whether its own counter has moved since this was last asked, or a call is under way."""
         counted = self.instance.calls() if self.instance else None
@@ -96,6 +100,18 @@ class Served:
             why=f"It fell {self.crashes} times in a row and is started again in {wait:.0f} s.",
             next_step=f"`skillops logs {skill}` shows what it printed; `skillops rollback {skill}` brings the version before back.",
         )
+
+    def loads(self) -> list[Load]:
+        """What its servers use now."""
+        found = []
+        for instance in filter(None, (self.instance,)):
+            counted, usage = instance.calls(), instance.usage()
+            calls, in_flight = (int(counted[0]), int(counted[1])) if counted else (None, None)
+            found.append(Load(
+                skill=self.deployment.skill, version=self.deployment.version, instance=instance.name, memory=usage.memory, cpu=usage.cpu,
+                calls=calls, in_flight=in_flight, restarts=self.restarts,
+            ))  # fmt: skip
+        return found
 
     def service(self) -> Service:
         told = self.deployment

@@ -62,7 +62,12 @@ class Settings(BaseSettings):
         description="What the steps of a skill's own Dockerfile reach while it is built: nothing, the engine's network, or its host's.",
     )
     build_seconds: float = Field(default=600.0, gt=0, description="Seconds that the build of one image may take.")
-    runtime: Literal["process"] = Field(default="process", description="What runs the artifacts.")
+    runtime: Literal["process", "docker"] = Field(
+        default="process", description="What runs the artifacts: sandboxed processes of this machine, or containers (which need builder = docker)."
+    )
+    docker_address: str = Field(
+        default="", description="The address of the engine's machine at which its ports are reached from here, where DOCKER_HOST is tcp://."
+    )
 
     egress_resolve: dict[str, str] = Field(
         default={},

@@ -8,19 +8,18 @@ launcher (`agent/ports.py`).
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from agent.adoption import all_at_once, take_over
-from agent.domain.release import Endpoint, Service
-from agent.errors import CouldNotTell, MissingSecret, SkillOpsError
-from agent.instance import Instance, not_healthy, seconds
+from agent.adoption import take_over
+from agent.domain.release import Endpoint, Load, Service
+from agent.errors import MissingSecret, SkillOpsError
+from agent.fleet import Fleet
+from agent.instance import Instance, seconds
 from agent.ports import Deployment, Launcher, Secrets
 from agent.served import Served, read, unknown, write
 from agent.supervisor_client import home
@@ -33,14 +32,14 @@ class Supervisor:
     """The skills of one clone. Each has a lock, so that a slow one never holds up another. Everything may raise OSError."""
 
     def __init__(self, state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None) -> None:
-        self._vigil = Vigil(secrets)
+        self.runtime, self._vigil = launcher.name, Vigil(secrets)
         self._launcher, self._idle, self._kept = launcher, idle_seconds, home(state) / "services.json"
         self._served: dict[str, Served] = {}
-        self._living: dict[str, Instance] = {}  # by name: all that were started, also those on their way in or out
+        self._fleet = Fleet(launcher, self._vigil, self._save)
         self._lock = threading.Lock()
         self._skill_locks: dict[str, threading.Lock] = {}
         self._hands = ThreadPoolExecutor(max_workers=8, thread_name_prefix="care")
-        self.ending, self.ended = threading.Event(), threading.Event()
+        self.ending, self.ended = self._fleet.ending, threading.Event()
 
     # ---- the verbs, as the port Runtime has them ---------------------------------------------------------------------
 
@@ -51,7 +50,7 @@ class Supervisor:
             if old and old.deployment.digest == deployment.digest and (old.running() or old.state == "resting"):
                 return old.service()
             new = Served(deployment, secrets=self._vigil.revision(deployment))
-            new.started(self._healthy(deployment))
+            new.started(self._fleet.start(deployment))
             self._replace(skill, old, new)
             return new.service()
 
@@ -77,27 +76,21 @@ class Supervisor:
             raise unknown(skill, self._served)
         return self._vigil.struck(skill, text or "")
 
-    # ---- starting and stopping ---------------------------------------------------------------------------------------
+    def stats(self, skill: str | None) -> list[Load]:
+        if skill is not None and skill not in self._served:
+            raise unknown(skill, self._served)
+        return [load for name, served in sorted(self._served.items()) if skill in (None, name) for load in served.loads()]
 
-    def _healthy(self, deployment: Deployment) -> Instance:
-        """A new instance, beside whatever runs. Raises Refused where it does not become healthy."""
-        name = secrets.token_hex(4)
-        instance = Instance(deployment.manifest, self._launcher.launch(deployment, name), deployment.digest)
-        self._living[name] = instance
+    @contextlib.contextmanager
+    def trial(self, deployment: Deployment) -> Iterator[Endpoint]:
+        """A throw-away instance, healthy when handed out. Raises Refused where it does not become so."""
+        instance = self._fleet.start(deployment, trial=True)
         try:
-            self._save()
-            why = "" if self.ending.is_set() else instance.wait()
-        except OSError:
-            self._discard(instance)
-            raise
-        if self.ending.is_set():
-            self._discard(instance)
-            raise CouldNotTell(f"{deployment.skill} was not started: the supervisor is ending.", next_step="Try again: a new one starts then.")
-        if why:
-            self._discard(instance)
-            raise not_healthy(deployment.skill, self._vigil.struck(deployment.skill, why), self.logs(deployment.skill, 20))
-        log.info("%s %s runs as %s", deployment.skill, deployment.version, instance.name)
-        return instance
+            yield instance.endpoint
+        finally:
+            self._fleet.discard(instance)
+
+    # ---- starting and stopping ---------------------------------------------------------------------------------------
 
     def _replace(self, skill: str, old: Served | None, new: Served | None) -> None:
         """Switches to `new` (None: to nothing) as a whole or, where the disk says no, not at all; `old` ends in its time."""
@@ -105,13 +98,13 @@ class Supervisor:
         try:
             self._save()
             self._switch(skill, new)
-        except OSError:
+        except (OSError, SkillOpsError):
             self._put(skill, old)
             if new and new.instance:
-                self._discard(new.instance)
+                self._fleet.discard(new.instance)
             raise
         if old and old.instance:
-            self._retire(old.instance)
+            self._fleet.retire(old.instance)
 
     def _put(self, skill: str, served: Served | None) -> None:
         if served:
@@ -125,7 +118,7 @@ class Supervisor:
         if served is None:
             raise unknown(skill, self._served)
         if served.instance and not served.running():
-            self._fell(served, "it ended")
+            self._fell(served, served.ending())
         elif served.instance is None and (served.state == "resting" or served.waits() or self._vigil.outdated(served)):
             self._revive(served)
         if not served.instance:
@@ -137,7 +130,7 @@ class Supervisor:
         instance = None
         try:
             served.secrets = self._vigil.revision(served.deployment)
-            instance = self._healthy(served.deployment)
+            instance = self._fleet.start(served.deployment)
             served.started(instance)
             self._switch(served.deployment.skill, served)
             self._save()
@@ -145,7 +138,7 @@ class Supervisor:
             log.warning("%s does not start: %s", served.deployment.skill, error)
             served.crashed(str(error), error if isinstance(error, MissingSecret) else None)
             if instance:
-                self._discard(instance)
+                self._fleet.discard(instance)
 
     def _fell(self, served: Served, why: str) -> None:
         """It crashed or hangs: it is started again, the first time at once."""
@@ -154,37 +147,21 @@ class Supervisor:
         served.crashed(why)
         self._switch(served.deployment.skill, None)
         if instance:
-            self._discard(instance)
+            self._fleet.discard(instance)
         if served.waits():
             self._revive(served)
-
-    def _retire(self, instance: Instance) -> None:
-        """Ends it once its last call is answered, without keeping anybody waiting."""
-
-        def drain_and_discard() -> None:
-            instance.drain()
-            self._discard(instance)
-
-        threading.Thread(target=drain_and_discard, daemon=True).start()
-
-    def _discard(self, instance: Instance) -> None:
-        instance.stop()
-        if self._living.pop(instance.name, None):
-            with contextlib.suppress(OSError):  # a process that is noted and gone does no harm
-                self._save()
 
     # ---- looking after them --------------------------------------------------------------------------------------------
 
     def look(self) -> None:
         """One round: every skill that needs care is given into a hand."""
-        self._launcher.look()
         for served in list(self._served.values()):
             if not served.in_hand and self._needs_care(served):
                 served.in_hand = True
                 self._hands.submit(self._care, served).add_done_callback(_told)
 
     def busy(self) -> bool:
-        return bool(self._living) or any(served.state != "resting" for served in self.services())
+        return bool(self._fleet.living) or any(served.state != "resting" for served in self.services())
 
     def _needs_care(self, served: Served) -> bool:
         now = time.monotonic()
@@ -203,7 +180,7 @@ class Supervisor:
                     if served.waits() or self._vigil.outdated(served):
                         self._revive(served)
                 elif not served.running():
-                    self._fell(served, "it ended")
+                    self._fell(served, served.ending())
                 elif self._vigil.outdated(served):
                     self._renew(served, instance)
                 elif now - served.used >= self._idle:
@@ -219,7 +196,7 @@ class Supervisor:
         self._revive(served)
         if served.instance is None:
             self._switch(served.deployment.skill, None)
-        self._retire(old)
+        self._fleet.retire(old)
 
     def _probe(self, served: Served, instance: Instance) -> None:
         status, why = instance.health()
@@ -241,7 +218,9 @@ class Supervisor:
             return
         served.instance = None
         served.become("resting")
-        self._retire(instance)
+        with contextlib.suppress(OSError):  # the retiring one's end writes it down as well
+            self._save()
+        self._fleet.retire(instance)
 
     # ---- beginning and end ---------------------------------------------------------------------------------------------
 
@@ -249,8 +228,8 @@ class Supervisor:
         """Takes over what an earlier supervisor left: the living, as the launcher knows them again; the rest starts anew."""
         wanted, instances = read(self._kept)
         self._served = {served.deployment.skill: served for served, _ in wanted}
-        self._living = take_over(self._launcher, {name: served for served, name in wanted if name}, instances)
-        self._launcher.sweep(self._living)
+        self._fleet.living = take_over(self._launcher, {name: served for served, name in wanted if name}, instances)
+        self._launcher.sweep(self._fleet.living)
         for skill, served in self._served.items():
             self._switch(skill, served)
         self._save()
@@ -259,16 +238,13 @@ class Supervisor:
         """The orderly end: every process ends, side by side; services.json keeps what should run again."""
         self.ending.set()
         self._hands.shutdown(wait=False, cancel_futures=True)
-        self._discard_all()
+        self._fleet.discard_all()
         for skill in list(self._skill_locks):
             with self._alone(skill):
                 pass  # whoever was about to start something has seen by now that this is the end
-        self._discard_all()
+        self._fleet.discard_all()
         self._launcher.close()
         self.ended.set()
-
-    def _discard_all(self) -> None:
-        all_at_once([functools.partial(self._discard, instance) for instance in list(self._living.values())])
 
     # ---- small parts ---------------------------------------------------------------------------------------------------
 
@@ -284,7 +260,7 @@ class Supervisor:
 
     def _save(self) -> None:
         with self._lock:
-            write(self._kept, list(self._served.values()), list(self._living.values()))
+            write(self._kept, list(self._served.values()), list(self._fleet.living.values()))
 
 
 def _told(care: Future[None]) -> None:

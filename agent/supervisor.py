@@ -23,7 +23,7 @@ from typing import IO, Any
 from agent.errors import SkillOpsError, UsageError
 from agent.ports import Deployment, Launcher, Secrets
 from agent.supervision import Supervisor
-from agent.supervisor_client import NotRunning, ask, cannot, error_line, home, make_sockets
+from agent.supervisor_client import NotRunning, OtherRuntime, ask, cannot, error_line, home, make_sockets
 
 LINGER = 600.0  # seconds without a running skill or a command
 MAX_REQUEST = 16 * 2**20  # bytes
@@ -67,8 +67,10 @@ def serve(state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets
         log.info("process %s ends", os.getpid())
 
 
-def answer(supervisor: Supervisor, request: dict[str, Any]) -> Any:
-    """The value of one request, as JSON has it. Raises what the verbs raise."""
+def answer(supervisor: Supervisor, request: dict[str, Any], meanwhile: contextlib.ExitStack) -> Any:
+    """The value of one request, as JSON has it; what it gives for a time ends with `meanwhile`. Raises what the verbs raise."""
+    if request.get("runtime", supervisor.runtime) != supervisor.runtime:
+        raise OtherRuntime(f"The supervisor that runs starts skills with the runtime {supervisor.runtime}.")
     match request:
         case {"verb": "ping"}:
             return os.getpid()
@@ -80,8 +82,12 @@ def answer(supervisor: Supervisor, request: dict[str, Any]) -> Any:
             return [service.model_dump(mode="json") for service in supervisor.services()]
         case {"verb": "endpoint", "skill": str(skill)}:
             return supervisor.endpoint(skill).model_dump(mode="json")
+        case {"verb": "trial", "deployment": dict(told)}:
+            return meanwhile.enter_context(supervisor.trial(Deployment.model_validate(told))).model_dump(mode="json")
         case {"verb": "logs", "skill": str(skill), "lines": int(lines)}:
             return supervisor.logs(skill, lines)
+        case {"verb": "stats", "skill": str() | None as skill}:
+            return [load.model_dump(mode="json") for load in supervisor.stats(skill)]
         case {"verb": "shutdown"}:
             supervisor.ending.set()
             return supervisor.ended.wait(60)
@@ -108,9 +114,12 @@ class _Handler(socketserver.StreamRequestHandler):
         with contextlib.suppress(ConnectionError, TimeoutError):  # whoever asked has gone
             self.wfile.write(_line({"pid": os.getpid()}))
             if line := self.rfile.readline(MAX_REQUEST):
-                self.wfile.write(_line(self._reply(line)))
+                with contextlib.ExitStack() as meanwhile:
+                    self.wfile.write(_line(self._reply(line, meanwhile)))
+                    self.connection.settimeout(None)
+                    self.rfile.read(1)  # what is given for a time is given until whoever asked hangs up
 
-    def _reply(self, line: bytes) -> dict[str, Any]:
+    def _reply(self, line: bytes, meanwhile: contextlib.ExitStack) -> dict[str, Any]:
         verb = "understand the request"
         try:
             try:
@@ -118,7 +127,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 verb = request["verb"]
             except (ValueError, KeyError, TypeError):
                 raise UsageError("The request is no line of JSON with a verb.") from None
-            return {"value": answer(self.server.supervisor, request)}
+            return {"value": answer(self.server.supervisor, request, meanwhile)}
         except SkillOpsError as error:
             return {"error": error_line(error)}
         except OSError as error:

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,21 @@ from agent.instance import tail
 
 GREETING = 10.0  # seconds in which a supervisor that lives has greeted
 LONGEST = 85  # bytes of a folder below which our sockets still fit into the 108 bytes of sockaddr_un (unix(7))
-_ERRORS: dict[str, type[SkillOpsError]] = {
-    kind.code: kind for kind in (Refused, UsageError, NotFound, MissingSecret, CouldNotTell, SandboxUnavailable, ConfigurationError)
-}
 
 
 class NotRunning(Exception):
     """No supervisor answers, or it ended before it did."""
+
+
+class OtherRuntime(CouldNotTell):
+    """The supervisor that answers was started when the settings named another runtime."""
+
+    code = "other-runtime"
+
+
+_ERRORS: dict[str, type[SkillOpsError]] = {
+    kind.code: kind for kind in (OtherRuntime, Refused, UsageError, NotFound, MissingSecret, CouldNotTell, SandboxUnavailable, ConfigurationError)
+}
 
 
 def home(state: Path) -> Path:
@@ -61,27 +69,41 @@ def make_sockets(state: Path) -> Path:
 
 def ask(state: Path, verb: str, **arguments: Any) -> Any:
     """Puts one request. Raises NotRunning, CouldNotTell where it hangs, and the error that it answers with."""
+    with held(state, verb, **arguments) as value:
+        return value
+
+
+@contextlib.contextmanager
+def held(state: Path, verb: str, **arguments: Any) -> Iterator[Any]:
+    """As `ask`, with the connection held meanwhile: what a request gives for a time (a trial) ends with it."""
     if not sockets(state).exists():
         raise NotRunning
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(GREETING)
-        try:
-            connection.connect(str(sockets(state) / "control.sock"))
-            stream = connection.makefile("rwb")
-            if not stream.readline():
-                raise NotRunning
-            connection.settimeout(None)  # it lives; a deploy may take as long as the skill's manifest allows
-            stream.write(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
-            stream.flush()
-            line = stream.readline()
-        except (FileNotFoundError, ConnectionError):
-            raise NotRunning from None
-        except OSError as error:
-            raise CouldNotTell(
-                "The supervisor does not answer.",
-                why=f"Process {holder(state)} holds its lock, but: {error or 'it hangs'}.",
-                next_step=f"End it with `kill {holder(state)}` and try again; its log is {home(state) / 'supervisor.log'}.",
-            ) from None
+        yield _value(_exchanged(state, connection, {"verb": verb, **arguments}))
+
+
+def _exchanged(state: Path, connection: socket.socket, request: dict[str, Any]) -> bytes:
+    connection.settimeout(GREETING)
+    try:
+        connection.connect(str(sockets(state) / "control.sock"))
+        stream = connection.makefile("rwb")
+        if not stream.readline():
+            raise NotRunning
+        connection.settimeout(None)  # it lives; a deploy may take as long as the skill's manifest allows
+        stream.write(json.dumps(request).encode() + b"\n")
+        stream.flush()
+        return stream.readline()
+    except (FileNotFoundError, ConnectionError):
+        raise NotRunning from None
+    except OSError as error:
+        raise CouldNotTell(
+            "The supervisor does not answer.",
+            why=f"Process {holder(state)} holds its lock, but: {error or 'it hangs'}.",
+            next_step=f"End it with `kill {holder(state)}` and try again; its log is {home(state) / 'supervisor.log'}.",
+        ) from None
+
+
+def _value(line: bytes) -> Any:
     if not line.endswith(b"\n"):
         raise NotRunning
     answer = json.loads(line)

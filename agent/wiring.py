@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import importlib
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from agent.author import Author
 from agent.branch_ledger import BranchLedger
-from agent.builders.directory import DirectoryBuilder
 from agent.catalog import Catalog
 from agent.checks.contract import ContractCheck
 from agent.checks.dependencies import DependenciesCheck
@@ -31,21 +29,16 @@ from agent.errors import CouldNotTell
 from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
 from agent.keys import Keys
-from agent.languages.bash import BashLanguage
-from agent.languages.container import ContainerLanguage
-from agent.languages.go import GoLanguage
-from agent.languages.node import NodeLanguage
-from agent.languages.python import PythonLanguage
 from agent.ledger import SqliteLedger
 from agent.memory import Memory
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Tell
-from agent.runtimes.process import ProcessLauncher, ProcessRuntime
+from agent.ports import Check, Forge, Language, LanguageModel, Ledger, Reviewer, Tell
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
 from agent.vault import Vault
+from agent.wiring_runtimes import builder_of, languages_of, runtime_of
 from agent.workbench import Bench, TryOut, examine, subject_of_folder
 from agent.workplace import Workplace
 
@@ -148,7 +141,7 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel) -
     sandbox = BubblewrapSandbox()
     languages = languages_of()
     builder = builder_of(settings, settings.state / "artifacts", languages)
-    runtime = ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
+    runtime = runtime_of(settings, sandbox, languages)
     forge, ledger = forge_of(settings, kept)
 
     def record(event: Event) -> None:
@@ -179,22 +172,6 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
     return forge, BranchLedger(forge)
 
 
-def languages_of() -> dict[str, Language]:
-    """The shelf of languages, by the manifest's `runtime`."""
-    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage(), ContainerLanguage())
-    return {language.name: language for language in languages}
-
-
-def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) -> Builder:
-    """What the settings name, with its artifacts (or the contexts of its images) in `store`."""
-    if settings.builder == "directory":
-        return DirectoryBuilder(store, languages)
-    from agent.builders.docker import DockerBuilder
-    from agent.docker_engine import DockerEngine
-
-    return DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds, network=settings.build_network)
-
-
 def model_of(settings: Settings) -> LanguageModel:
     """The live model, a recorded session, or none; wrapped where a session is to be recorded."""
     from agent.llms.recorded import NoModel, RecordedModel, RecordingModel
@@ -219,25 +196,12 @@ def rekeying(recording: Path) -> RekeyingModel:
 def check_folder(folder: Path, settings: Settings) -> CheckReport:
     """The eight checks on a skill's folder as it lies on disk; nothing is posted."""
     sandbox, languages = BubblewrapSandbox(), languages_of()
-    runtime = ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
+    runtime = runtime_of(settings, sandbox, languages)
     with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
         place = Path(temporary)
         subject = subject_of_folder(folder, place / folder.resolve().name)
         with Bench(subject, builder_of(settings, place / "artifacts", languages), runtime) as bench:
             return examine(_checks(settings, sandbox, languages, light=False), subject, bench, settings.workers)
-
-
-def supervise(settings: Settings) -> None:
-    """The supervisor's process; returns when it ends."""
-    from agent.supervisor import serve
-
-    vault = Vault(Checkout.find(settings.repository, remote=True).kept)
-    launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault)
-    serve(settings.state, launcher, settings.idle_seconds, vault)
-
-
-def supervisor_command(settings: Settings) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", "agent.cli", "supervise", "--state", str(settings.repository))
 
 
 def _checks(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, Language], *, light: bool) -> tuple[Check, ...]:

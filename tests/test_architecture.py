@@ -18,7 +18,10 @@ DOORS = {
     "litellm": {"agent/llms/litellm.py"},
     "git": {"agent/forges/git_door.py"},
     "github": {"agent/forges/github.py"},
-    "docker": {"agent/docker_engine.py", "agent/sandboxes/docker.py", "agent/builders/docker.py", "agent/runtimes/docker.py"},
+    "docker": {
+        "agent/docker_engine.py", "agent/sandboxes/docker.py", "agent/builders/docker.py",
+        *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/runtimes").glob("docker*.py")),
+    },
     "detect_secrets": {"agent/checks/secrets.py"},
     "rich": {"agent/screen.py"},
     "typer": {"agent/cli.py", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/commands").glob("*.py"))},

@@ -39,6 +39,22 @@ class Service(Frozen):
     detail: str = ""
 
 
+class Load(Frozen):
+    """What one running server of a skill uses. `memory` in bytes now, `cpu` in seconds and `calls` since it started; None: nobody can tell.
+
+    `restarts` are the skill's.
+    """
+
+    skill: SkillName
+    version: str
+    instance: str
+    memory: int | None = None
+    cpu: float | None = None
+    calls: int | None = None
+    in_flight: int | None = None
+    restarts: int = 0
+
+
 class Endpoint(Frozen):
     """Where a running skill answers HTTP: a unix socket, or a base URL. `host`: the Host header to send, where many skills answer there.
 

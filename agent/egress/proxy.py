@@ -136,7 +136,7 @@ class Door:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         begun, limits = time.monotonic(), self.proxy.limits
         try:
-            host, port = await self._asked(reader)
+            host, port, first = await self.asked(reader, writer)
         except TimeoutError:
             return
         traffic = Traffic()
@@ -146,14 +146,15 @@ class Door:
                 raise Refusal(f"the skill has {limits.connections} connections open already, which is the most")
             address, far_reader, far_writer = await self._reach(host, port)
             try:
-                writer.write(b"ok\n")
+                self.agreed(writer)
+                far_writer.write(first)
                 why = await splice(reader, writer, far_reader, far_writer, limits.idle, traffic)
             finally:
                 drop(far_writer)
         except Refusal as refusal:
             address, verdict, why = refusal.address, refusal.verdict, refusal.why
             with contextlib.suppress(OSError):
-                writer.write(f"refused {why}\n".encode())
+                self.refused(writer, why)
                 await writer.drain()
         except asyncio.CancelledError:
             why = "the skill was stopped"
@@ -162,15 +163,21 @@ class Door:
             seconds = round(time.monotonic() - begun, 3)
             self.proxy.record(Verdict(self.skill, host, port, verdict, why, address, traffic.sent, traffic.received, seconds))
 
-    async def _asked(self, reader: asyncio.StreamReader) -> tuple[str, int]:
-        """Raises ValueError for what is no request."""
+    async def asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, int, bytes]:
+        """Where the client wants to go, and what of its bytes for there was read already. Raises ValueError for what is no request."""
         async with asyncio.timeout(self.proxy.limits.ask):
             line = await reader.readuntil(b"\n")
         host, _, port = line.decode("ascii").strip().rpartition(" ")
         name = canonical(host)
         if name is None or len(line) > LONGEST_LINE or not 0 <= int(port) <= 65535:
             raise ValueError(line)
-        return name, int(port)
+        return name, int(port), b""
+
+    def agreed(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"ok\n")
+
+    def refused(self, writer: asyncio.StreamWriter, why: str) -> None:
+        writer.write(f"refused {why}\n".encode())
 
     async def _reach(self, host: str, port: int) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
         """The address, and the connection to it. Raises Refusal."""

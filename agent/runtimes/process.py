@@ -23,7 +23,7 @@ from agent.domain.stand_in import NO_STAND_INS, StandIns
 from agent.egress.hosting import Egress, VerdictLog
 from agent.egress.rules import pinned_by
 from agent.errors import Refused, SkillOpsError
-from agent.instance import Instance, handed, not_healthy, tail
+from agent.instance import Instance, handed, made_up, not_healthy, tail
 from agent.ports import AdoptingSandbox, Availability, Deployment, Language, Mount, Running, SandboxProcess, Secrets, Usage
 from agent.runtimes.supervised import SupervisedRuntime
 from agent.runtimes.way_out import WayOut, hermetic
@@ -35,18 +35,36 @@ SECRETS = "/run/secrets"
 
 
 class ProcessRuntime(SupervisedRuntime):
-    """`Runtime` of sandboxed processes."""
+    """`Runtime` of sandboxed processes. A trial needs no supervisor: its sandbox ends with whoever started it."""
 
     def __init__(self, state: Path, sandbox: AdoptingSandbox, languages: Mapping[str, Language], supervisor_command: Sequence[str]) -> None:
         # Only the supervisor starts what is handed secrets; a trial has made-up ones.
-        super().__init__(state, ProcessLauncher(state, sandbox, languages), supervisor_command)
+        self._processes = ProcessLauncher(state, sandbox, languages)
+        super().__init__(state, self._processes, supervisor_command)
+
+    @contextlib.contextmanager
+    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> Iterator[Endpoint]:
+        with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True) as name, ExitStack() as stack:
+            folder, log = Path(name), Path(name) / "log"
+            location, storage, run = Path(artifact.location), folder / "storage", folder / "run"
+            way = stack.enter_context(hermetic(manifest, run, stand_ins)) if manifest.permissions.network else None
+            secrets = made_up(manifest)
+            instance = Instance(
+                manifest, self._processes.start(location, manifest, run, log=log, storage=storage, secrets=secrets, outlive=False, way=way)
+            )
+            try:
+                if why := instance.wait():
+                    raise not_healthy(manifest.name, why, instance.server.log(20))
+                yield instance.endpoint
+            finally:
+                instance.stop()
 
 
 class ProcessServer:
     """`Running` as a sandboxed process. `folder` is shown to the sandbox, which can change what lies in it; the socket beside it is ours."""
 
-    def __init__(self, process: SandboxProcess, folder: Path, started_at: float | None = None, way: WayOut | None = None) -> None:
-        self.process, self.folder, self.started_at, self._way = process, folder, started_at, way
+    def __init__(self, process: SandboxProcess, folder: Path, log: Path, started_at: float | None = None, way: WayOut | None = None) -> None:
+        self.process, self.folder, self.log_file, self.started_at, self._way = process, folder, log, started_at, way
         self.name, self.socket = folder.name, folder.with_name(folder.name + ".sock")
         self.endpoint = Endpoint(socket=str(self.socket))
 
@@ -55,6 +73,12 @@ class ProcessServer:
 
     def listens(self) -> bool:
         return self.socket.exists() or self._link_socket()
+
+    def ending(self) -> str:
+        return "it ended"
+
+    def log(self, lines: int) -> str:
+        return tail(self.log_file, lines)
 
     def stop(self) -> None:
         self.process.stop()
@@ -65,10 +89,11 @@ class ProcessServer:
             self._way.close()
 
     def kept(self) -> dict[str, Any]:
-        return {"pid": self.process.pid, "started_at": self.started_at, "way": self._way.kept() if self._way else None}
+        way = self._way.kept() if self._way else None
+        return {"pid": self.process.pid, "started_at": self.started_at, "log": str(self.log_file), "way": way}
 
     def usage(self) -> Usage:
-        return Usage()
+        return self.process.usage()
 
     def _link_socket(self) -> bool:
         # A hard link outside the sandbox's folder: code inside cannot later point it at another socket of this machine.
@@ -103,19 +128,13 @@ class ProcessLauncher:
     def available(self) -> Availability:
         return self._sandbox.available()
 
-    def launch(self, deployment: Deployment, name: str) -> Running:
-        log = self._log(deployment.skill)
+    def launch(self, deployment: Deployment, name: str, *, trial: bool = False) -> Running:
+        folder, log, location = self._sockets / name, self._log(deployment.skill), Path(deployment.location)
         log.parent.mkdir(mode=0o700, exist_ok=True)
-        server = self._start(
-            Path(deployment.location),
-            deployment.manifest,
-            self._sockets / name,
-            log=log,
-            storage=self._state / "storage" / deployment.skill,
-            secrets=handed(deployment, self._secrets),
-            outlive=True,
-            way=self._way(deployment.manifest, self._sockets / name),
-        )
+        storage = folder / "storage" if trial else self._state / "storage" / deployment.skill
+        secrets = handed(deployment, self._secrets)
+        way = self._way(deployment.manifest, folder)
+        server = self.start(location, deployment.manifest, folder, log=log, storage=storage, secrets=secrets, outlive=True, way=way)
         server.started_at = self._sandbox.started_at(server.process.pid)
         return server
 
@@ -125,7 +144,7 @@ class ProcessLauncher:
         if process is None:
             return None
         way = WayOut.known(self._egress, self._sockets / name, kept["way"]) if kept.get("way") else None
-        return ProcessServer(process, self._sockets / name, started_at, way)
+        return ProcessServer(process, self._sockets / name, Path(kept.get("log", os.devnull)), started_at, way)
 
     def sweep(self, living: Container[str]) -> None:
         for path in self._sockets.iterdir():
@@ -154,31 +173,13 @@ class ProcessLauncher:
         path = self._log(skill)
         return tail(path, lines) if path.exists() else None
 
-    @contextlib.contextmanager
-    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> Iterator[Endpoint]:
-        with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True) as name, ExitStack() as stack:
-            folder, log = Path(name), Path(name) / "log"
-            location, storage, run = Path(artifact.location), folder / "storage", folder / "run"
-            way = stack.enter_context(hermetic(manifest, run, stand_ins)) if manifest.permissions.network else None
-            secrets = {name: f"trial-{name}" for name in manifest.permissions.secrets}  # nobody has judged this code yet
-            instance = Instance(manifest, self._start(location, manifest, run, log=log, storage=storage, secrets=secrets, outlive=False, way=way))
-            try:
-                if why := instance.wait():
-                    raise not_healthy(manifest.name, why, tail(log, 20))
-                yield instance.endpoint
-            finally:
-                instance.stop()
-
-    def look(self) -> None:
-        """Processes share nothing that would need care."""
-
     def close(self) -> None:
         self._egress.stop()
 
     def _way(self, manifest: Manifest, folder: Path) -> WayOut | None:
         return WayOut.made(self._egress, manifest.name, manifest.permissions.rules, folder) if manifest.permissions.network else None
 
-    def _start(
+    def start(
         self,
         artifact: Path,
         manifest: Manifest,
@@ -190,7 +191,8 @@ class ProcessLauncher:
         outlive: bool,
         way: WayOut | None,
     ) -> ProcessServer:
-        """`storage` is what the skill keeps where it asks for that; `secrets` become files that lie on no disk.
+        """Starts a server in `folder`, made for it; unless `outlive`, it dies with us. `storage` is what the skill keeps; `secrets`
+        become files that lie on no disk.
         The way out is closed again where it does not start."""
         try:
             language = language_of(manifest, self._languages)
@@ -210,7 +212,7 @@ class ProcessLauncher:
             if way:
                 way.close()
             raise
-        return ProcessServer(process, folder, way=way)
+        return ProcessServer(process, folder, log, way=way)
 
     @functools.cached_property
     def _sockets(self) -> Path:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.domain.release import Artifact, Endpoint, Service
+from agent.domain.release import Artifact, Endpoint, Load, Service
 from agent.domain.skill import Manifest
 from agent.domain.stand_in import NO_STAND_INS, StandIns
 from agent.errors import CouldNotTell
 from agent.ports import Availability, Deployment, Launcher
-from agent.supervisor_client import NotRunning, ask, home, start
+from agent.supervisor_client import NotRunning, OtherRuntime, ask, held, home, start
 
 
 class SupervisedRuntime:
@@ -46,13 +45,27 @@ class SupervisedRuntime:
     def logs(self, skill: str, lines: int = 200) -> str:
         return str(self._ask("logs", skill=skill, lines=lines))
 
+    def stats(self, skill: str | None = None) -> Sequence[Load]:
+        return [Load.model_validate(line) for line in self._ask("stats", skill=skill)] if skill or self._ever_used() else []
+
     def shutdown(self) -> None:
         """Ends the supervisor and with it every running skill; what was deployed runs again with the next one."""
         with contextlib.suppress(NotRunning):
             ask(self._state, "shutdown")
 
-    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> AbstractContextManager[Endpoint]:
-        return self._launcher.trial(artifact, manifest, stand_ins)
+    @contextlib.contextmanager
+    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> Iterator[Endpoint]:
+        """The supervisor's, which ends it with the connection that asked for it: so it dies with its starter."""
+        deployment = Deployment(
+            skill=manifest.name, version=manifest.version, digest=artifact.digest, runtime=manifest.runtime, location=artifact.location,
+            resources=manifest.resources, health=manifest.health, manifest=manifest,
+        )  # fmt: skip
+        self._ask("ping")
+        try:
+            with held(self._state, "trial", deployment=deployment.model_dump(mode="json")) as endpoint:
+                yield Endpoint.model_validate(endpoint)
+        except NotRunning:
+            raise self._ended("trial") from None
 
     def _ever_used(self) -> bool:
         """Without what a supervisor keeps there is nothing deployed, and no need to start one."""
@@ -62,12 +75,18 @@ class SupervisedRuntime:
         # Every verb says how things should be, so asking again does nothing twice.
         for _ in range(2):
             try:
-                return ask(self._state, verb, **arguments)
+                return ask(self._state, verb, runtime=self.name, **arguments)
+            except OtherRuntime:  # the settings have changed since it was started
+                self.shutdown()
+                start(self._state, self._command)
             except NotRunning:
                 start(self._state, self._command)
         with contextlib.suppress(NotRunning):
-            return ask(self._state, verb, **arguments)
-        raise CouldNotTell(
+            return ask(self._state, verb, runtime=self.name, **arguments)
+        raise self._ended(verb)
+
+    def _ended(self, verb: str) -> CouldNotTell:
+        return CouldNotTell(
             f"The supervisor ended while it was asked to {verb}.",
             next_step=f"Try again: the next command starts a new one. {home(self._state) / 'supervisor.log'} says more.",
         )

@@ -42,6 +42,15 @@ class Cgroup:
         """Whether the kernel killed something in it for want of memory."""
         return _counter(self.memory, "memory.events", "oom_kill") + _counter(self.memory, "memory.oom_control", "oom_kill") > 0
 
+    def memory_bytes(self) -> int | None:
+        """What it uses, without what the kernel could give back at once; None where it is gone."""
+        try:
+            with open(f"{self.memory}/{'memory.current' if self.unified else 'memory.usage_in_bytes'}") as file:
+                used = int(file.read())
+        except (OSError, ValueError):
+            return None
+        return max(used - _counter(self.memory, "memory.stat", "inactive_file" if self.unified else "total_inactive_file"), 0)
+
     def out_of_processes(self) -> bool:
         """Whether a process or thread was refused at the limit."""
         return _counter(self.pids, "pids.events", "max") > 0

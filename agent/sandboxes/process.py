@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -23,6 +24,38 @@ def started_at(pid: int) -> float | None:
 def name_of(pid: int) -> str:
     """What the group of a tree is called, by its outer process; a zombie still has its name."""
     return f"{pid}-{_state(pid)[1]}"
+
+
+def descendants(pid: int) -> list[int]:
+    """The process and all that it started, as far as they live."""
+    found = [pid]
+    for known in found:
+        found += children(known)
+    return found
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """What they used, with the children that they have waited for."""
+    ticks = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                ticks += sum(map(int, file.read().rpartition(b")")[2].split()[11:15]))
+        except OSError:
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pids: Iterable[int]) -> int:
+    """What of them is in memory; what they share counts for each."""
+    pages = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/statm", "rb") as file:
+                pages += int(file.read().split()[1])
+        except OSError:
+            continue
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _state(pid: int) -> tuple[str, int]:

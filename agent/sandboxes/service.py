@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from agent.errors import SkillOpsError
+from agent.ports import Usage
+from agent.sandboxes.process import cpu_seconds, descendants, resident_bytes
 from agent.sandboxes.tree import Tree
 
 _TRIM_SECONDS = 0.5
@@ -32,6 +34,14 @@ class Service:
     def running(self) -> bool:
         with self._lock:
             return not self._over and not self._tree.ended()
+
+    def usage(self) -> Usage:
+        with self._lock:
+            if self._over:
+                return Usage()
+            pids, group = descendants(self.pid), self._tree.cgroup
+            memory = group.memory_bytes() if group else None
+            return Usage(memory=resident_bytes(pids) if memory is None else memory, cpu=cpu_seconds(pids))
 
     def stop(self, grace_seconds: float = 2.0) -> None:
         """SIGTERM to the program and, `grace_seconds` later, SIGKILL to the whole tree. Returns when nothing is left."""

@@ -259,7 +259,7 @@ def test_a_link_in_place_of_a_socket_is_not_followed(tmp_path: Path) -> None:
         folder.mkdir()
         process = Thread(str(tmp_path), 1)
         (folder / "skill.sock").symlink_to(tmp_path / "victim")
-        instance = Instance(a_manifest(), ProcessServer(process, folder))
+        instance = Instance(a_manifest(), ProcessServer(process, folder, tmp_path / "log"))
         assert instance.health() == ("", "it does not listen yet")
         process.stop()
 
@@ -295,7 +295,7 @@ def test_a_skill_rests_where_its_own_counter_says_that_nobody_called(tmp_path: P
 def test_a_resting_skill_still_rests_with_the_next_supervisor(tmp_path: Path) -> None:
     first = Bench(tmp_path, Threads(), idle=0.01)
     first.supervisor.deploy(a_deployment())
-    first.look(lambda: first.served().state == "resting" and not first.supervisor._living)
+    first.look(lambda: first.served().state == "resting" and not first.supervisor._fleet.living)
     second = Bench(tmp_path, first.sandbox, idle=900.0)
     second.supervisor.adopt()
     assert [service.state for service in second.supervisor.services()] == ["resting"]

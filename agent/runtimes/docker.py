@@ -1,0 +1,257 @@
+"""The Docker runtime: skills are containers of an engine, owned by the clone's supervisor.
+
+They stand in a closed network; callers come in, and skills get out, through one relay. No path of this machine is shown to a
+container, so that the engine may be another machine's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import threading
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.docker_engine import DockerEngine, faults
+from agent.domain.release import Endpoint
+from agent.domain.skill import Manifest
+from agent.egress.rules import pinned_by
+from agent.errors import CouldNotTell, Refused
+from agent.instance import handed, last, made_up, tail
+from agent.ports import Availability, Deployment, Running, Secrets
+from agent.runtimes.docker_containers import Containers
+from agent.runtimes.docker_network import Networks
+from agent.runtimes.docker_options import INSTANCE, REPOSITORY, ROLE, port_of
+from agent.runtimes.docker_relay import Relay
+from agent.runtimes.docker_server import GONE, DockerServer
+from agent.runtimes.docker_watch import Watch
+from agent.runtimes.docker_way import Way, docker_host
+from agent.supervisor_client import home
+
+log = logging.getLogger("agent.supervisor")
+
+
+class DockerLauncher:
+    """`Launcher` on an engine, for the clone whose state folder is `state`. `base`: an image with Python, for the relay; `address` and
+    `resolve`: the settings docker_address and egress_resolve; `labels`: more of them, on all that is made."""
+
+    name = "docker"
+
+    def __init__(self, state: Path, engine: DockerEngine, *, base: str, address: str = "", secrets: Secrets | None = None,
+                 resolve: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None) -> None:  # fmt: skip
+        self._state, self._engine, self._secrets, self._labels = state.absolute(), engine, secrets, dict(labels or {})
+        self._pinned = {f"{host}:{port}": list(place) for (host, port), place in pinned_by(resolve or {}).items()}
+        self.clone = clone_id(self._state)
+        networks = Networks(engine, self.clone, self._labels)
+        way = Way(docker_host(), address, home(self._state) / "tunnel")
+        self._relay = Relay(
+            engine, self.clone, networks, way, base=base, memory=home(self._state) / "relay.json", labels=self._labels, table=self._table
+        )  # fmt: skip
+        self._containers = Containers(engine, self.clone, self._labels, self._relay.image)
+        self._watch = Watch(engine, f"{REPOSITORY}={self.clone}", self._heard, self._gone, self._back)
+        self._lock = threading.Lock()
+        self._servers: dict[str, DockerServer] = {}
+        self._names: set[str] = set()  # also of those that are just being made
+        self._serving: dict[str, list[DockerServer]] = {}
+        self._lost = False
+
+    def available(self) -> Availability:
+        return self._engine.available()
+
+    def launch(self, deployment: Deployment, name: str, *, trial: bool = False) -> Running:
+        manifest = deployment.manifest
+        if "/" in deployment.location and Path(deployment.location).is_dir():
+            raise Refused(
+                f"{deployment.skill} was built as a folder, and containers are started from images.",
+                next_step="Set `builder = 'docker'` in skillops.toml, and `skillops deploy`.",
+            )
+        secrets = made_up(manifest) if trial else handed(deployment, self._secrets)
+        self._watch.start()
+        network = self._relay.ready()
+        with contextlib.ExitStack() as undo:
+            self._names.add(name)
+            undo.callback(self._names.discard, name)
+            with faults(f"start {deployment.skill}"):
+                container = self._containers.create(deployment, name, network, trial=trial)
+                server = self._server(name, manifest, container, trial=trial)
+                undo.callback(server.stop)
+                with self._lock:
+                    self._servers[name] = server  # before it is started, so that its end is heard
+                self._containers.start(container, {key: value.encode() for key, value in secrets.items()})
+                self._addressed(server)
+            self._relay.tell()
+            server.endpoint = self._relay.endpoint(f"{name}.instance")
+            undo.pop_all()
+        return server
+
+    def attach(self, name: str, kept: Mapping[str, Any]) -> Running | None:
+        import docker.errors
+
+        manifest = Manifest.model_validate(kept["manifest"])
+        self._watch.start()
+        try:
+            with faults("find a container again"):
+                container = self._engine.client().containers.get(str(kept["container"]))
+                if container.status != "running" or container.labels.get(INSTANCE) != name or container.labels.get(REPOSITORY) != self.clone:
+                    return None
+                server = self._server(name, manifest, container)
+                self._addressed(server)
+            self._names.add(name)
+            server.endpoint = self._relay.endpoint(f"{name}.instance")
+            return server
+        except CouldNotTell as error:
+            if not isinstance(error.__cause__, docker.errors.NotFound):
+                log.warning("%s cannot be looked for: %s", name, error)
+            return None
+
+    def sweep(self, living: Container[str]) -> None:
+        """Containers of ours that nobody knows, and the volumes of their secrets."""
+        try:
+            self._containers.sweep(living)
+        except CouldNotTell as error:
+            self._lost = True
+            log.warning("old containers are not cleared away yet: %s", error)
+
+    def switch(self, skill: str, serving: Sequence[Running]) -> None:
+        with self._lock:
+            before = self._serving.get(skill, [])
+            self._serving[skill] = [server for server in serving if isinstance(server, DockerServer)]
+        try:
+            if before or serving:
+                self._relay.tell()
+                self._rename(skill, before)
+        except CouldNotTell as error:
+            if serving:
+                with self._lock:
+                    self._serving[skill] = before
+                raise
+            log.warning("the relay was not told that %s does not run: %s", skill, error)
+
+    def endpoint(self, skill: str) -> Endpoint:
+        return self._relay.endpoint(skill)
+
+    def logs(self, skill: str, lines: int) -> str | None:
+        path, serving = self._log(skill), self._serving.get(skill)
+        if not path.exists() and serving is None:
+            return None
+        return last("\n".join([tail(path, lines), *(server.log(lines) for server in serving or ())]).strip("\n"), lines)
+
+    def close(self) -> None:
+        self._watch.stop()
+        try:
+            self._relay.close()
+        except CouldNotTell as error:
+            log.warning("the relay is not removed: %s", error)
+
+    # ---- what is shared ------------------------------------------------------------------------------------------------
+
+    def _server(self, name: str, manifest: Manifest, container: Any, *, trial: bool = False) -> DockerServer:
+        log_file = None if trial else self._log(manifest.name)
+        return DockerServer(self._engine, name, manifest, container, log_file=log_file, left=self._forget)
+
+    def _addressed(self, server: DockerServer) -> None:
+        told = self._engine.client().api.inspect_container(server.id)
+        network = next(iter(told["NetworkSettings"]["Networks"].values()), {})
+        server.address, server.port = network.get("IPAddress", ""), port_of(server.manifest)
+        with self._lock:
+            self._servers[server.name] = server
+        if not told["State"]["Running"]:
+            server.short_of_memory = bool(told["State"].get("OOMKilled"))
+            server.died(str(told["State"]["ExitCode"]))
+
+    def _rename(self, skill: str, before: Sequence[DockerServer]) -> None:
+        """The one that serves has the skill's name, by which the others find it; it keeps its own where another clone's container has that."""
+        import docker.errors
+
+        serving = self._serving.get(skill, [])
+        first = serving[0] if serving else None
+        with faults(f"name the container of {skill}"):
+            api = self._engine.client().api
+            for server in before:
+                if server is not first:
+                    with contextlib.suppress(docker.errors.APIError):
+                        api.rename(server.id, f"{skill}.{server.name}")
+            if first and first not in before[:1]:
+                try:
+                    api.rename(first.id, skill)
+                except docker.errors.APIError as error:
+                    if error.status_code not in (400, 409):  # 400: it has the name already
+                        raise
+                    if error.status_code == 409:
+                        log.warning("another container of the engine is called %s; ours stays %s.%s", skill, skill, first.name)
+
+    def _table(self) -> dict[str, Any]:
+        """What the relay is told (`agent/relay/table.py`)."""
+        with self._lock:
+            servers = [server for server in self._servers.values() if server.address and server.running()]
+            routes = {f"{server.name}.instance": [[server.address, server.port]] for server in servers}
+            for skill, serving in self._serving.items():
+                routes[skill] = [[server.address, server.port] for server in serving if server.running()]
+            ways = {server.address: [server.skill, list(server.manifest.permissions.network), server.trial] for server in servers}
+        return {"routes": routes, "ways": ways, "pinned": self._pinned}
+
+    def _forget(self, server: DockerServer) -> None:
+        with self._lock:
+            known = self._servers.pop(server.name, None)
+        self._names.discard(server.name)
+        if known and server.address:
+            with contextlib.suppress(CouldNotTell):
+                self._relay.tell()
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        attributes = event.get("Actor", {}).get("Attributes", {})
+        if attributes.get(ROLE) == "relay" and event.get("id") == self._relay.container:
+            log.warning("the relay ended")
+            self._relay.lost()
+            threading.Thread(target=self._mend_relay, daemon=True).start()
+        with self._lock:
+            server = self._servers.get(attributes.get(INSTANCE, ""))
+        if server and server.id == event.get("id"):
+            if event.get("Action") == "oom":
+                server.short_of_memory = True
+            else:
+                server.died(attributes.get("exitCode", "?"))
+
+    def _mend_relay(self) -> None:
+        try:
+            self._relay.tell()
+        except CouldNotTell as error:
+            log.warning("the relay is not started again yet: %s", error)
+
+    def _gone(self, why: str) -> None:
+        if not self._lost:
+            log.warning("Docker Engine does not answer: %s", why)
+        self._lost = True
+        self._relay.lost()
+        with self._lock:
+            for server in self._servers.values():
+                server.over = server.over or GONE
+
+    def _back(self) -> None:
+        """The engine answers: what ended meanwhile is noted, what nobody wants any more is removed."""
+        was_lost, self._lost = self._lost, False
+        if was_lost:
+            log.info("Docker Engine answers again")
+            self.sweep(set(self._names))
+        with faults("list its containers"):
+            running = {one["Id"] for one in self._engine.client().api.containers(filters={"label": f"{REPOSITORY}={self.clone}"}, quiet=True)}
+        with self._lock:
+            for server in self._servers.values():
+                if server.address and server.id not in running:
+                    server.died("?")
+
+    def _log(self, skill: str) -> Path:
+        return home(self._state) / "logs" / f"{skill}.log"
+
+
+def clone_id(state: Path) -> str:
+    """Names a clone among all that use an engine: by its machine and its place there. 12 hexadecimal digits."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        machine = ""
+    return hashlib.sha256(f"{machine} {platform.node()} {os.path.realpath(state)}".encode()).hexdigest()[:12]

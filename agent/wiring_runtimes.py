@@ -1,0 +1,81 @@
+"""Wiring of what builds and runs skills: the part of `wiring.py` that names builders, launchers and runtimes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.builders.directory import DirectoryBuilder
+from agent.errors import ConfigurationError
+from agent.forges.checkout import Checkout
+from agent.languages.bash import BashLanguage
+from agent.languages.container import ContainerLanguage
+from agent.languages.go import GoLanguage
+from agent.languages.node import NodeLanguage
+from agent.languages.python import PythonLanguage
+from agent.ports import Builder, Language, Launcher, Runtime
+from agent.runtimes.process import ProcessLauncher, ProcessRuntime
+from agent.runtimes.supervised import SupervisedRuntime
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.settings import Settings
+from agent.vault import Vault
+
+if TYPE_CHECKING:
+    from agent.runtimes.docker import DockerLauncher
+
+
+def languages_of() -> dict[str, Language]:
+    """The shelf of languages, by the manifest's `runtime`."""
+    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage(), ContainerLanguage())
+    return {language.name: language for language in languages}
+
+
+def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) -> Builder:
+    """What the settings name, with its artifacts (or the contexts of its images) in `store`."""
+    if settings.builder == "directory":
+        return DirectoryBuilder(store, languages)
+    from agent.builders.docker import DockerBuilder
+    from agent.docker_engine import DockerEngine
+
+    return DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds, network=settings.build_network)
+
+
+def runtime_of(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, Language]) -> Runtime:
+    """What the settings name; its skills are the supervisor's, which has a launcher of its own."""
+    if settings.runtime == "process":
+        return ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
+    if settings.builder != "docker":
+        raise ConfigurationError(
+            "runtime = docker runs images, and builder = directory makes folders.",
+            next_step="Set `builder = 'docker'` beside `runtime = 'docker'` in skillops.toml.",
+        )
+    return SupervisedRuntime(settings.state, _docker_launcher(settings, None), supervisor_command(settings))
+
+
+def _docker_launcher(settings: Settings, vault: Vault | None) -> DockerLauncher:
+    from agent.builders.bases import STABLE
+    from agent.docker_engine import DockerEngine
+    from agent.runtimes.docker import DockerLauncher
+
+    base = settings.base_images.get("python", STABLE["python"])
+    return DockerLauncher(
+        settings.state, DockerEngine(), base=base, address=settings.docker_address, secrets=vault,
+        resolve=settings.egress_resolve,
+    )  # fmt: skip
+
+
+def supervise(settings: Settings) -> None:
+    """The supervisor's process; returns when it ends."""
+    from agent.supervisor import serve
+
+    vault = Vault(Checkout.find(settings.repository, remote=True).kept)
+    if settings.runtime == "docker":
+        launcher: Launcher = _docker_launcher(settings, vault)
+    else:
+        launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault)
+    serve(settings.state, launcher, settings.idle_seconds, vault)
+
+
+def supervisor_command(settings: Settings) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-m", "agent.cli", "supervise", "--state", str(settings.repository))
