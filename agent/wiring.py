@@ -148,12 +148,13 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel) -
         ledger.record(event)
         tell(event)
 
+    written = {name: language for name, language in languages.items() if name != "container"}  # the model is given no Dockerfile to write
     trial = TryOut(_checks(settings, sandbox, languages, light=True), builder, runtime, settings.workers)
     return Parts(
         settings=settings, user=settings.user or _login(), forge=forge, ledger=ledger,
         catalog=Catalog(settings.state / "catalog.sqlite", _embedder(settings)), model=model, sandbox=sandbox, languages=languages,
         checks=_checks(settings, sandbox, languages, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
-        vault=Vault(kept), author=Author(model, languages, trial, record, settings.state / "drafts"), tell=tell,
+        vault=Vault(kept), author=Author(model, written, trial, record, settings.state / "drafts"), tell=tell,
         alone=lambda: _turn(kept / "run.lock"),
     )  # fmt: skip
 
