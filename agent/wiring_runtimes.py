@@ -44,6 +44,11 @@ def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) 
 def runtime_of(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, Language]) -> Runtime:
     """What the settings name; its skills are the supervisor's, which has a launcher of its own."""
     if settings.runtime == "process":
+        if settings.builder != "directory":
+            raise ConfigurationError(
+                "builder = docker makes images, and runtime = process runs folders.",
+                next_step="Set `runtime = 'docker'` beside `builder = 'docker'` in skillops.toml.",
+            )
         return ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
     if settings.builder != "docker":
         raise ConfigurationError(

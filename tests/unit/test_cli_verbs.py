@@ -119,6 +119,7 @@ def test_the_doctor_looks_for_the_tools_of_each_language(repository: Path, monke
 
 def test_the_doctor_looks_for_docker_where_the_settings_say_docker(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKILLOPS_BUILDER", "docker")
+    monkeypatch.setenv("SKILLOPS_RUNTIME", "docker")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{repository}/none.sock")
     found = {each["what"]: each for each in skillops("doctor", "--json", "-C", repository).document["diagnoses"]}
     assert not found["docker engine"]["ok"] and "docker.io" in found["docker engine"]["fix"]

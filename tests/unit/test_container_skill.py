@@ -14,7 +14,7 @@ from agent.checks.security import SecurityCheck
 from agent.checks.style import StyleCheck
 from agent.checks.tests import TestsCheck
 from agent.domain.check import Outcome
-from agent.errors import Refused
+from agent.errors import ConfigurationError, Refused
 from agent.languages.container import ContainerLanguage
 from agent.manifest_file import read_manifest
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
@@ -64,3 +64,10 @@ def test_it_is_on_the_shelf_and_the_model_is_asked_for_none(tmp_path: Path) -> N
     parts = open_workplace(found(tmp_path / "skills").root).parts
     assert "container" in parts.languages
     assert "container" not in parts.author._languages
+
+
+@pytest.mark.parametrize(("builder", "runtime"), [("docker", "process"), ("directory", "docker")])
+def test_a_builder_and_a_runtime_that_do_not_fit_are_told(tmp_path: Path, builder: str, runtime: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_workplace(found(tmp_path / "skills").root, builder=builder, runtime=runtime)
+    assert "skillops.toml" in caught.value.next_step
