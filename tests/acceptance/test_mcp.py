@@ -57,7 +57,7 @@ async def over_stdio(home: Home, mode: str, log: Path, **traits: Any) -> AsyncIt
 
 
 @asynccontextmanager
-async def over_http(home: Home) -> AsyncIterator[tuple[Client, subprocess.Popen[str]]]:
+async def over_http(home: Home, mode: str = "auto") -> AsyncIterator[tuple[Client, subprocess.Popen[str]]]:
     process = subprocess.Popen(
         [*PROGRAM, "serve", "--port", "0", "--json", "--repository", str(home.path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -66,7 +66,7 @@ async def over_http(home: Home) -> AsyncIterator[tuple[Client, subprocess.Popen[
         made = [*PROGRAM, "key", "create", "--scope", "invoke", "--scope", "request", "--repository", str(home.path), "--json"]
         key = json.loads(subprocess.run(made, capture_output=True, check=True).stdout)["key"]
         http = httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=60)
-        async with http, Client(streamable_http_client(f"{url}/mcp", http_client=http), cache=None) as client:
+        async with http, Client(streamable_http_client(f"{url}/mcp", http_client=http), mode=mode, cache=None) as client:
             yield client, process
     finally:
         if process.poll() is None:
@@ -155,6 +155,14 @@ async def test_a_stream_that_is_held_open_does_not_keep_the_gateway_from_ending(
         async with asyncio.timeout(12):  # well below the patience of the server with calls under way
             assert [event async for event in news] == []
             assert await asyncio.to_thread(process.wait, 12) in (0, -signal.SIGTERM)
+
+
+async def test_nor_does_a_session_of_the_handshake_era(home: Home) -> None:
+    async with over_http(home, "legacy") as (client, process):
+        await client.list_tools()
+        await asyncio.sleep(0.5)  # in which the client opens its session's stream
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 12) in (0, -signal.SIGTERM)
 
 
 def test_the_command_shows_how_a_client_is_set_up(home: Home) -> None:
