@@ -23,7 +23,7 @@ from mcp.client.subscriptions import ToolsListChanged
 
 from tests.acceptance.harness import CODE, Home, answers
 from tests.acceptance.test_gateway import publish, read_url
-from tests.mcp_clients import MODES
+from tests.mcp_clients import MODERN, MODES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.bubblewrap, pytest.mark.slow]
 PROGRAM = [sys.executable, "-m", "agent.cli"]
@@ -125,12 +125,14 @@ async def test_a_merge_reaches_a_desktop_client(home: Home, tmp_path: Path) -> N
         if getattr(message, "method", "") == "notifications/tools/list_changed":
             heard.set()
 
-    async with over_stdio(home, "legacy", tmp_path / "log", message_handler=listen) as client:
-        await client.list_tools()
-        await asyncio.to_thread(publish, home, "merged-while-open", CODE)
-        async with asyncio.timeout(30):
+    async with over_stdio(home, "legacy", tmp_path / "old", message_handler=listen) as old, over_stdio(home, MODERN, tmp_path / "new") as new:
+        await old.list_tools()
+        async with asyncio.timeout(60), new.listen(tools_list_changed=True) as news:
+            await asyncio.to_thread(publish, home, "merged-while-open", CODE)
             await heard.wait()
-        assert "merged-while-open" in [tool.name for tool in (await client.list_tools()).tools]
+            assert await anext(aiter(news)) == ToolsListChanged()
+        for client in (old, new):
+            assert "merged-while-open" in [tool.name for tool in (await client.list_tools()).tools]
 
 
 def test_it_answers_soon_and_ends_with_its_input(home: Home) -> None:
