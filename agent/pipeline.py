@@ -50,10 +50,10 @@ class Outcome:
 
 
 class Pipeline:
-    """Moves the open work of one repository."""
+    """Moves the open work of one repository; only by `stages`, where those are named: the rest is another job's."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
+    def __init__(self, parts: Parts, stages: frozenset[Stage] = frozenset(Stage)) -> None:
+        self.parts, self.stages = parts, stages
         self._steps = Steps(parts)
 
     def run(self, only: Work | None = None, *, once: bool = False) -> Outcome:
@@ -65,8 +65,9 @@ class Pipeline:
         with self.parts.alone():
             try:
                 self.parts.sync()
-                if only is None:
+                if only is None and Stage.RELEASE in self.stages:
                     self._enter_what_main_holds(outcome)
+                if only is None:
                     self._heed_what_people_wrote(outcome)
                 while True:
                     before = len(outcome.moved)
@@ -76,7 +77,7 @@ class Pipeline:
                             pass
                     if once or len(outcome.moved) == before:
                         break
-                if only is None:
+                if only is None and Stage.DEPLOY in self.stages:
                     self._redeploy_what_drifted(outcome)
             finally:
                 self._steps.close()
@@ -94,6 +95,8 @@ class Pipeline:
         step = next_step(seen)
         if seen.decision and seen.proposal:
             self._announce(seen.proposal, seen, seen.decision)
+        if step.stage not in self.stages:
+            return step.model_copy(update={"stage": Stage.NOTHING})
         if act := self._steps.do.get(step.stage):
             with self._timed(step, work, seen):
                 act(seen)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from agent.llms.recorded import RekeyingModel
 
 GATEWAY = "http://127.0.0.1:8765"  # where `skillops serve` listens unless told otherwise
+CHECKS = ("scope", "manifest", "style", "security", "secrets", "dependencies", "tests", "contract")
 REVIEWERS = ("correctness", "security", "fit")
 
 
@@ -136,13 +137,16 @@ def _keys(checkout: Checkout) -> Keys:
     return Keys(checkout.kept / "keys.sqlite")
 
 
-def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel) -> Parts:
-    """The parts, for settings already loaded; `kept` is the folder of what belongs to the repository and is not in git."""
+def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, given: tuple[Forge, Ledger] | None = None) -> Parts:
+    """The parts, for settings already loaded; `kept` is the folder of what belongs to the repository and is not in git.
+
+    `given` takes the place of the forge and the ledger that the settings name.
+    """
     sandbox = BubblewrapSandbox()
     languages = languages_of()
     builder = builder_of(settings, settings.state / "artifacts", languages)
     runtime = runtime_of(settings, sandbox, languages)
-    forge, ledger = forge_of(settings, kept)
+    forge, ledger = given or forge_of(settings, kept)
 
     def record(event: Event) -> None:
         ledger.record(event)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.conversation import Conversations, Result
+from agent.domain.progress import Stage
 from agent.errors import SkillOpsError
 from agent.forges.checkout import Checkout
 from agent.parts import Parts
@@ -19,6 +20,10 @@ class Workplace:
     checkout: Checkout
     pipeline: Pipeline
     conversations: Conversations
+
+    def limited_to(self, stages: frozenset[Stage]) -> Workplace:
+        """The same, doing these stages alone."""
+        return replace(self, pipeline=Pipeline(self.parts, stages))
 
     def work(self, only: Work | None = None, *, once: bool = False) -> tuple[Outcome, list[Result]]:
         """Advances open work, answers the conversations that waited for it, and brings a clean checkout up to date."""

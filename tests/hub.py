@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,61 @@ class Hub:
                 return answer.status, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null")
+
+
+def clone(forge: GitHubForge, folder: Path, **refs: str) -> Path:
+    """A clone as actions/checkout makes it, with main checked out and each of `refs` (its name to a commit) fetched.
+
+    The server has no git over HTTP; its objects are git's own, so they are written down one by one, under the same ids.
+    """
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", folder], check=True)
+    known: set[str] = set()
+    main = forge.head("main")
+    assert main is not None
+    for name, commit in {"refs/heads/main": main, **refs}.items():
+        _fetch(forge, folder, commit, known)
+        subprocess.run(["git", "-C", folder, "update-ref", name, commit], check=True)
+    subprocess.run(["git", "-C", folder, "checkout", "--quiet", "--force", "main"], check=True)
+    subprocess.run(["git", "-C", folder, "config", "uploadpack.allowAnySHA1InWant", "true"], check=True)
+    return folder
+
+
+def _fetch(forge: GitHubForge, folder: Path, commit: str, known: set[str]) -> None:
+    if commit in known:
+        return
+    known.add(commit)
+    told = forge.api.get(f"git/commits/{commit}", fixed=True)
+    for parent in told["parents"]:
+        _fetch(forge, folder, parent["sha"], known)
+    _fetch_tree(forge, folder, told["tree"]["sha"], known)
+    lines = [f"tree {told['tree']['sha']}", *(f"parent {parent['sha']}" for parent in told["parents"])]
+    for role in ("author", "committer"):
+        seconds = int(datetime.fromisoformat(told[role]["date"]).timestamp())
+        lines.append(f"{role} {told[role]['name']} <{told[role]['email']}> {seconds} +0000")
+    text = "\n".join((*lines, "", told["message"]))
+    made = {_write(folder, "commit", (text + end).encode()) for end in ("", "\n")}
+    assert commit in made, "the server's commits are not git's"
+
+
+def _fetch_tree(forge: GitHubForge, folder: Path, tree: str, known: set[str]) -> None:
+    if tree in known:
+        return
+    known.add(tree)
+    lines = []
+    for entry in forge.api.get(f"git/trees/{tree}", fixed=True)["tree"]:
+        if entry["type"] == "tree":
+            _fetch_tree(forge, folder, entry["sha"], known)
+        else:
+            assert _write(folder, "blob", forge._blob(entry["sha"])) == entry["sha"]
+        lines.append(f"{entry['mode']} {entry['type']} {entry['sha']}\t{entry['path']}\0")
+    command = ["git", "-C", str(folder), "mktree", "-z"]
+    made = subprocess.run(command, input="".join(lines).encode(), capture_output=True, check=True).stdout.decode().strip()
+    assert made == tree, "the server's trees are not git's"
+
+
+def _write(folder: Path, kind: str, data: bytes) -> str:
+    command = ["git", "-C", str(folder), "hash-object", "-t", kind, "-w", "--stdin"]
+    return subprocess.run(command, input=data, capture_output=True, check=True).stdout.decode().strip()
 
 
 def token_of(user: str) -> str:

@@ -12,6 +12,7 @@ from agent.commands import HERE, AsJson, Repo, emit, opened, outcome_document
 from agent.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from agent.domain.progress import Stage
     from agent.situation import Work
     from agent.workplace import Workplace
 
@@ -88,6 +89,7 @@ def propose(
 def run(
     number: Annotated[int | None, typer.Argument(help="Only this request or proposal.")] = None,
     once: Annotated[bool, typer.Option("--once", help="One step for each piece of work.")] = False,
+    stage: Annotated[list[str] | None, typer.Option(help="Only this stage (merging, releasing …); may be given more than once.")] = None,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -100,11 +102,22 @@ def run(
     from agent.screen import outcome_of
 
     place = opened(repository, as_json)
+    if stage:
+        place = place.limited_to(_stages(stage))
     only = _work(place, number) if number is not None else None
     outcome, answers = place.work(only, once=once)
     emit({**outcome_document(outcome), "answers": answers}, as_json, lambda: outcome_of(outcome, answers))
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
+
+
+def _stages(names: list[str]) -> frozenset[Stage]:
+    from agent.domain.progress import Stage
+
+    known = [stage.value for stage in Stage if stage not in (Stage.WAIT, Stage.NOTHING)]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"There is no stage {unknown[0]!r}.", next_step=f"There are: {', '.join(known)}.")
+    return frozenset(map(Stage, names)) | {Stage.WAIT, Stage.NOTHING}
 
 
 def supervise(state: Annotated[Path, typer.Option(help="The clone whose skills it owns.")]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from agent.domain.check import CheckReport, CheckResult, Finding, Outcome
-from agent.domain.proposal import Proposal, ProposalDraft
+from agent.domain.proposal import Change, Proposal, ProposalDraft
 from agent.domain.review import Review
 from agent.errors import HeadMoved, NotFound, Refused, UsageError
 from agent.forges.github_api import GitHubApi
@@ -181,7 +181,7 @@ class GitHubProposals:
 
     def _updated(self, pull: dict[str, Any], draft: ProposalDraft) -> Proposal:
         """Title, body and draft state are told anew; who opened it, and as what, stays."""
-        kept = self._draft(pull)
+        kept = _written(pull, self.login)
         if kept is None:
             raise UsageError(f"#{pull['number']} is somebody's own pull request.", next_step="Use another branch.")
         fresh = kept.model_copy(update={"title": draft.title, "body": draft.body, "draft": draft.draft})
@@ -195,7 +195,7 @@ class GitHubProposals:
             return None
 
     def _proposal(self, pull: dict[str, Any]) -> Proposal:
-        draft = self._draft(pull) or self._persons(pull)
+        draft = draft_of(pull, self.login, lambda: self.changes(self.main, pull["head"]["sha"]))
         if draft is None:
             raise NotFound(f"#{pull['number']} is a pull request, and no proposal.", next_step="A proposal changes one folder below skills/.")
         merged = bool(pull.get("merged") or pull.get("merged_at"))
@@ -205,21 +205,6 @@ class GitHubProposals:
             **draft.model_dump(), number=pull["number"], head=pull["head"]["sha"], base=base,
             state="merged" if merged else pull["state"], merged_commit=commit,
             labels=tuple(sorted(label["name"] for label in pull.get("labels", ()))), url=pull["html_url"],
-        )  # fmt: skip
-
-    def _draft(self, pull: dict[str, Any]) -> ProposalDraft | None:
-        """What we wrote down when we opened it."""
-        body, told = unmarked(pull["body"], "proposal") if self._ours(pull) else ("", None)
-        return ProposalDraft.model_validate({**told, "title": pull["title"], "body": body}) if told else None
-
-    def _persons(self, pull: dict[str, Any]) -> ProposalDraft | None:
-        """A person's own pull request, where it touches a skill."""
-        touched = {found[1] for change in self.changes(self.main, pull["head"]["sha"]) if (found := _FOLDER.match(change.path))}
-        if len(touched) != 1:
-            return None
-        return ProposalDraft(
-            branch=pull["head"]["ref"], skill=touched.pop(), kind="person", title=pull["title"], body=pull["body"] or "",
-            author=pull["user"]["login"], draft=bool(pull.get("draft")),
         )  # fmt: skip
 
     # ---- runs and reviews -----------------------------------------------------------------------------------------
@@ -252,6 +237,24 @@ class GitHubProposals:
             if told and (told.get("head"), told.get("reviewer")) == (head, reviewer):
                 return dict(each)
         return None
+
+
+def draft_of(pull: dict[str, Any], login: str, changes: Callable[[], Sequence[Change]]) -> ProposalDraft | None:
+    """What a pull request proposes: as `login` (we) wrote it down, or, of a person's own, as its changes show; None where it is no proposal."""
+    if ours := _written(pull, login):
+        return ours
+    touched = {found[1] for change in changes() if (found := _FOLDER.match(change.path))}
+    if len(touched) != 1:
+        return None
+    return ProposalDraft(
+        branch=pull["head"]["ref"], skill=touched.pop(), kind="person", title=pull["title"], body=pull["body"] or "",
+        author=pull["user"]["login"], draft=bool(pull.get("draft")),
+    )  # fmt: skip
+
+
+def _written(pull: dict[str, Any], login: str) -> ProposalDraft | None:
+    body, told = unmarked(pull["body"], "proposal") if pull["user"]["login"] == login else ("", None)
+    return ProposalDraft.model_validate({**told, "title": pull["title"], "body": body}) if told else None
 
 
 def _body(draft: ProposalDraft) -> str:

@@ -70,6 +70,12 @@ class LocalForge(GitObjects):
                 raise ConfigurationError(f"git could not make {origin}.", why=complaint.strip(), next_step="Name a folder that you may write in.")
         return cls(origin, main)
 
+    def count_from(self, number: int) -> None:
+        """The next request or proposal has this number; for a mirror of another forge."""
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM sqlite_sequence WHERE name = 'thread'")
+            connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('thread', ?)", (number - 1,))
+
     # ---- requests -------------------------------------------------------------------------------------------------
 
     def open_request(self, draft: RequestDraft) -> Request:

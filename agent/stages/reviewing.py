@@ -52,13 +52,18 @@ def review(
     reviews = []
     for said in judge(reviewed, opened.subject.manifest, missing, opened.bench, workers):
         # Recorded first: what was paid for is counted, also where a kill comes in between and it is asked again.
-        record(Event(
-            stage="reviewing", what="reviewed", actor=said.reviewer, note=said.summary, request=proposal.request, proposal=proposal.number,
-            skill=proposal.skill, commit=said.head, outcome=said.verdict, seconds=said.seconds, tokens=said.tokens, cost=said.cost,
-        ))  # fmt: skip
+        record(reviewed_event(proposal, said))
         forge.post_review(proposal.number, said)
         reviews.append(said)
     return tuple(reviews)
+
+
+def reviewed_event(proposal: Proposal, said: Review) -> Event:
+    """How a review comes into the trail."""
+    return Event(
+        stage="reviewing", what="reviewed", actor=said.reviewer, note=said.summary, request=proposal.request, proposal=proposal.number,
+        skill=proposal.skill, commit=said.head, outcome=said.verdict, seconds=said.seconds, tokens=said.tokens, cost=said.cost,
+    )  # fmt: skip
 
 
 def what_is_read(proposal: Proposal, seen: Situation, subject: Subject, neighbours: Sequence[str] = ()) -> Reviewed:
@@ -75,9 +80,14 @@ def judge(
     reviewed: Reviewed, manifest: Manifest | None, reviewers: Sequence[Reviewer], bench: Workbench, workers: int, run_case: RunCase | None = None
 ) -> Iterator[Review]:
     """Every reviewer's verdict, in their order, with each blocking remark tried on the running skill."""
+    for review in ask(reviewed, reviewers, workers):
+        yield try_out(review, manifest, bench, run_case or run)
+
+
+def ask(reviewed: Reviewed, reviewers: Sequence[Reviewer], workers: int) -> Iterator[Review]:
+    """Every reviewer's opinion, in their order; what they remark is not tried."""
     with ThreadPoolExecutor(max(1, workers), thread_name_prefix="review") as pool:
-        for review in pool.map(lambda reviewer: _asked(reviewer, reviewed), reviewers):
-            yield _tried(review, manifest, bench, run_case or run)
+        yield from pool.map(lambda reviewer: _asked(reviewer, reviewed), reviewers)
 
 
 def run(endpoint: Endpoint, case: Case) -> str | None:
@@ -95,10 +105,10 @@ def _asked(reviewer: Reviewer, reviewed: Reviewed) -> Review:
         return Review(reviewer=reviewer.name, head=reviewed.head, verdict="could_not_tell", summary=error.fault)
 
 
-def _tried(review: Review, manifest: Manifest | None, bench: Workbench, run_case: RunCase) -> Review:
+def try_out(review: Review, manifest: Manifest | None, bench: Workbench, run_case: RunCase | None = None) -> Review:
     """The review with its blocking remarks tried, and the verdict that this leaves."""
     try:
-        remarks = tuple(_tried_remark(remark, manifest, bench, run_case) if remark.blocking else remark for remark in review.remarks)
+        remarks = tuple(_tried_remark(remark, manifest, bench, run_case or run) if remark.blocking else remark for remark in review.remarks)
     except (CouldNotTell, Refused) as error:
         return review.model_copy(update={"verdict": "could_not_tell", "summary": f"{review.summary} (Its remarks could not be tried: {error})"})
     tried = review.model_copy(update={"remarks": remarks})

@@ -1,0 +1,194 @@
+"""What the jobs of GitHub Actions do: each with the least that it needs, handing on what it found as a journal.
+
+`draft` and `review` hold the model's key and no token that writes; `check` and `reproduce` run a proposal's code in the sandbox and hold
+neither; `apply` holds the token, runs nothing, and believes a journal only as far as it can see for itself.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent import wiring
+from agent.branch_ledger import BRANCH, BranchLedger
+from agent.domain.check import CheckResult, Outcome
+from agent.domain.progress import Stage, next_step
+from agent.domain.proposal import Proposal
+from agent.errors import HeadMoved, Refused, UsageError
+from agent.forges.checkout import Checkout
+from agent.journal import Checked, Job, Journal, Noting, NotingLedger, Recorded, Reviewed, apply
+from agent.mirror import Mirror
+from agent.parts import Parts
+from agent.pipeline import Pipeline
+from agent.ports import Forge, LanguageModel, Ledger
+from agent.settings import Settings
+from agent.situation import Work, look
+from agent.stages import checking, reviewing
+
+STEPS = 40  # of assessing and proposing in one job
+
+
+def draft(root: Path, number: int, model: LanguageModel | None = None) -> Journal:
+    """Assesses a request and drafts its skill, or mends its proposal, on a mirror. Nothing is written to GitHub."""
+    settings, hub, trail = _hub(root)
+    request = hub.request(number)
+    found = [each for each in hub.proposals("open") if each.request == number]
+    with _mirror(root) as mirror:
+        mirror.request(request, hub.comments(number))
+        for proposal in found:
+            mirror.proposal(proposal, hub.comments(proposal.number), hub.reviews(proposal.number, proposal.head))
+            for result in hub.checks(proposal.number, proposal.head).results:
+                mirror.forge.post_check(proposal.number, result)
+        mirror.trail(trail.entries(request=number))
+        noting, parts = _parts(settings, mirror, model)
+        parts.sync()
+        pipeline, work = Pipeline(parts), Work(request=number)
+        for _ in range(STEPS):
+            if next_step(look(parts, work)).stage not in (Stage.ASSESS, Stage.PROPOSE):
+                break
+            pipeline.advance(work)
+        return Journal(job="draft", request=number, proposal=found[0].number if found else None, lines=tuple(noting.lines))
+
+
+def check(root: Path, event: Path) -> Journal:
+    """Runs the checks on the pull request of a `pull_request` event, whose head the clone holds; nothing is asked of GitHub."""
+    settings = Settings.load(root)
+    with _mirror(root) as mirror:
+        proposal = _from_event(json.loads(event.read_bytes()), settings, mirror)
+        noting, parts = _parts(settings, mirror, None)
+        with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
+            checking.check(proposal, opened, parts.forge, parts.checks, settings.workers, parts.record, parts.tell)
+    return _journal("check", proposal, noting)
+
+
+def review(root: Path, number: int, model: LanguageModel | None = None) -> Journal:
+    """Asks the reviewers; what they remark is not tried yet, as this job holds the model's key."""
+    settings, hub, trail = _hub(root)
+    with _proposal_on_mirror(root, number, hub, trail) as (proposal, mirror):
+        noting, parts = _parts(settings, mirror, model)
+        parts.sync()
+        seen = look(parts, Work(request=proposal.request, proposal=number))
+        with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
+            reviewed = reviewing.what_is_read(proposal, seen, opened.subject, parts.neighbours(proposal.skill))
+            said = reviewing.ask(reviewed, parts.panel(parts.policy()), settings.workers)
+        noting.lines += [Reviewed(number=number, review=each) for each in said]
+    return _journal("review", proposal, noting)
+
+
+def reproduce(root: Path, journal: Journal) -> Journal:
+    """Tries what reviewers remarked on the built skill, in the sandbox; holds no key at all."""
+    settings, hub, trail = _hub(root)
+    if journal.proposal is None or journal.job != "review":
+        raise UsageError("This is no journal of a review.", next_step="skillops actions review --number N --out FILE writes one.")
+    lines: list[Any] = []
+    with _proposal_on_mirror(root, journal.proposal, hub, trail) as (proposal, mirror):
+        _same_head(proposal, journal)
+        _, parts = _parts(settings, mirror, None)
+        with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
+            for line in journal.lines:
+                if isinstance(line, Reviewed):
+                    tried = reviewing.try_out(line.review, opened.subject.manifest, opened.bench)
+                    lines += [Reviewed(number=line.number, review=tried), Recorded(event=reviewing.reviewed_event(proposal, tried))]
+    return journal.model_copy(update={"lines": tuple(lines)})
+
+
+def enter(root: Path, journal: Journal, head: str | None = None) -> None:
+    """Does on GitHub what a journal says. `head` is the commit that the run which left it was of, as GitHub says."""
+    _, hub, trail = _hub(root)
+    if journal.job != "draft":
+        proposal = hub.proposal(journal.proposal or 0)
+        if head is not None and journal.head != head:
+            raise Refused("The journal is void.", why=f"It judges {(journal.head or '')[:12]}, and its run was of {head[:12]}.")
+        _same_head(proposal, journal)
+        _one_skill(proposal, hub)
+        if journal.job == "check":
+            journal = _completed(journal, proposal)
+    apply(journal, hub, trail)
+
+
+def _completed(journal: Journal, proposal: Proposal) -> Journal:
+    """With a could-not-tell for each check that left no result, so that a run that was cut short never looks like one that passed."""
+    known = {line.result.name for line in journal.lines if isinstance(line, Checked)}
+    summary = "The job left no result."
+    lost = [
+        Checked(number=proposal.number, result=CheckResult(name=name, outcome=Outcome.COULD_NOT_TELL, head=proposal.head, summary=summary))
+        for name in wiring.CHECKS if name not in known
+    ]  # fmt: skip
+    return journal.model_copy(update={"lines": (*journal.lines, *lost)})
+
+
+def _one_skill(proposal: Proposal, hub: Forge) -> None:
+    """What judges a proposal may not be changed by it, so that nobody forges a verdict by editing what gives it."""
+    folder = f"skills/{proposal.skill}/"
+    outside = [change.path for change in hub.changes(hub.main, proposal.head) if not change.path.startswith(folder)]
+    if outside:
+        raise Refused(
+            "The journal is void.", why=f"#{proposal.number} changes {outside[0][:120]}, outside {folder}.",
+            next_step="Propose the skill by itself, and the rest in a pull request of its own.",
+        )  # fmt: skip
+
+
+def _same_head(proposal: Proposal, journal: Journal) -> None:
+    if journal.head != proposal.head:
+        raise HeadMoved(f"#{proposal.number} was pushed to since the job began.", next_step="The push has started a run of its own.")
+
+
+def _journal(job: Job, proposal: Proposal, noting: Noting) -> Journal:
+    return Journal(job=job, request=proposal.request, proposal=proposal.number, head=proposal.head, lines=tuple(noting.lines))
+
+
+def _hub(root: Path) -> tuple[Settings, Forge, Ledger]:
+    settings, checkout = wiring.settings_of(root)
+    return settings, *wiring.forge_of(settings, checkout.kept)
+
+
+@contextmanager
+def _mirror(root: Path) -> Iterator[Mirror]:
+    """With main at the commit that the clone has checked out: the base, whatever a proposal brings."""
+    with tempfile.TemporaryDirectory(prefix="skillops-mirror-", ignore_cleanup_errors=True) as folder:
+        yield Mirror(Path(folder), Checkout.root_of(root), "HEAD")
+
+
+@contextmanager
+def _proposal_on_mirror(root: Path, number: int, hub: Forge, trail: Ledger) -> Iterator[tuple[Proposal, Mirror]]:
+    proposal = hub.proposal(number)
+    with _mirror(root) as mirror:
+        if proposal.request is not None:
+            mirror.request(hub.request(proposal.request), hub.comments(proposal.request))
+        mirror.proposal(proposal, hub.comments(number), hub.reviews(number, proposal.head))
+        for result in hub.checks(number, proposal.head).results:
+            mirror.forge.post_check(number, result)
+        mirror.trail(trail.entries(request=proposal.request) if proposal.request is not None else trail.entries(proposal=number))
+        yield mirror.forge.proposal(number), mirror
+
+
+def _parts(settings: Settings, mirror: Mirror, model: LanguageModel | None) -> tuple[Noting, Parts]:
+    noting = Noting(mirror.forge)
+    local = settings.model_copy(update={"forge": "local"})
+    forge: Any = noting
+    return noting, wiring.parts_of(
+        local, mirror.kept, wiring.silent, model or wiring.model_of(settings), (forge, NotingLedger(mirror.ledger, noting))
+    )  # type: ignore[arg-type]
+
+
+def _from_event(told: dict[str, Any], settings: Settings, mirror: Mirror) -> Proposal:
+    """The proposal of a pull request as the event tells it. The trail comes from the ledger's branch, where the clone has it."""
+    from agent.forges.github_proposals import draft_of
+
+    pull = told.get("pull_request")
+    if not isinstance(pull, dict):
+        raise UsageError("The event is of no pull request.", next_step="This command is for `on: pull_request`.")
+    head, number = pull["head"]["sha"], int(pull["number"])
+    mirror.fetch(head, f"pull/{number}")
+    draft = draft_of(pull, settings.github_login, lambda: mirror.forge.changes(mirror.forge.main, head))
+    if draft is None:
+        raise UsageError(f"#{number} is a pull request, and no proposal.", next_step="A proposal changes one folder below skills/.")
+    if mirror.holds(f"refs/remotes/origin/{BRANCH}"):
+        mirror.fetch(f"refs/remotes/origin/{BRANCH}", BRANCH)
+        mirror.trail(BranchLedger(mirror.forge).entries())
+    mirror.forge.count_from(number)
+    return mirror.forge.open_proposal(draft.model_copy(update={"branch": f"pull/{number}"}))
