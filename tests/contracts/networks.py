@@ -1,4 +1,4 @@
-"""For tests of the network: real servers on loopback that note what reaches them, and skills in three languages that call them."""
+"""For tests of the network: real servers on loopback that note what reaches them, and skills in every language that call them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def serving(kind: type[ThreadingTCPServer], handler: type[BaseRequestHandler], h
         server.server_close()
 
 
-ENTRYPOINTS = {"python": "skill.py", "bash": "skill.sh", "node": "skill.js"}
+ENTRYPOINTS = {"go": "skill.go", "python": "skill.py", "bash": "skill.sh", "node": "skill.js"}
 # Each calls all three and gives what they said. `AUTHORITY` is replaced by what the skill trusts beside what the sandbox says; or nothing.
 PYTHON = """
 import socket, ssl, urllib.request
@@ -144,5 +144,67 @@ exports.execute = async () => ({{
   mail: await mailed(),
 }});
 """
-CALLERS = {"python": PYTHON, "bash": BASH, "node": NODE}
+GO = """
+package skill
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const authority = `{authority}`
+
+func fetch(client *http.Client, url string) (string, error) {{
+	reply, err := client.Get(url)
+	if err != nil {{
+		return "", err
+	}}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	return string(body), err
+}}
+
+func mailed() (string, error) {{
+	line, err := net.DialTimeout("tcp", "mail.example.com:143", 5*time.Second)
+	if err != nil {{
+		return "", err
+	}}
+	defer line.Close()
+	reader := bufio.NewReader(line)
+	if _, err := reader.ReadString('\\n'); err != nil {{
+		return "", err
+	}}
+	fmt.Fprint(line, "a1 LOGIN ada\\r\\n")
+	said, err := reader.ReadString('\\n')
+	return strings.TrimSpace(said), err
+}}
+
+// Execute asks all three.
+func Execute(inputs, context map[string]any) (map[string]any, error) {{
+	trust := &tls.Config{{}}
+	if authority != "" {{
+		trust.RootCAs = x509.NewCertPool()
+		trust.RootCAs.AppendCertsFromPEM([]byte(authority))
+	}}
+	client := &http.Client{{Timeout: 5 * time.Second, Transport: &http.Transport{{TLSClientConfig: trust}}}}
+	web, err := fetch(client, "http://web.example.com/a")
+	if err != nil {{
+		return nil, err
+	}}
+	secure, err := fetch(client, "https://secure.example.com/b")
+	if err != nil {{
+		return nil, err
+	}}
+	mail, err := mailed()
+	return map[string]any{{"web": web, "secure": secure, "mail": mail}}, err
+}}
+"""
+CALLERS = {"go": GO, "python": PYTHON, "bash": BASH, "node": NODE}
 ANSWERS = {"web": "from web.example.com", "secure": "from secure.example.com", "mail": "a1 OK from mail"}

@@ -20,6 +20,7 @@ from agent.domain.release import Artifact, Endpoint
 from agent.domain.skill import Manifest, digest_of
 from agent.domain.stand_in import StandIns
 from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.ports import Deployment, Language
@@ -33,24 +34,26 @@ from tests.contracts.test_runtime import eventually, inner
 
 pytestmark = pytest.mark.bubblewrap
 
-LANGUAGES: dict[str, Language] = {"python": PythonLanguage(), "bash": BashLanguage(), "node": NodeLanguage()}
+LANGUAGES: dict[str, Language] = {"python": PythonLanguage(), "bash": BashLanguage(), "node": NodeLanguage(), "go": GoLanguage()}
 EACH = [
     pytest.param("python"),
     pytest.param("bash", marks=pytest.mark.bash_tools),
     pytest.param("node", marks=pytest.mark.node_tools),
+    pytest.param("go", marks=pytest.mark.go_tools),
 ]
 ANYTHING = {"type": "object"}
 SUPERVISE = """
 import json, sys
 from pathlib import Path
 from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.runtimes.process import ProcessLauncher
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.supervisor import serve
 state = Path(sys.argv[1])
-languages = {"python": PythonLanguage(), "bash": BashLanguage(), "node": NodeLanguage()}
+languages = {"python": PythonLanguage(), "bash": BashLanguage(), "node": NodeLanguage(), "go": GoLanguage()}
 serve(state, ProcessLauncher(state, BubblewrapSandbox(), languages, json.loads(sys.argv[2])), 900.0)
 """
 ASK = """
