@@ -1,6 +1,6 @@
 """Inside the sandbox: makes the declared hosts look like hosts, and starts the skill's server. Standard library only.
 
-`python forwarder.py WAY.json -- SERVER ARG…`. Each declared host has a loopback address in /etc/hosts with a listener for each of its
+`python forwarder.py WAY -- SERVER ARG…`. Each declared host has a loopback address in /etc/hosts with a listener for each of its
 ports; a name that a wildcard rule allows gets such an address when it is asked for, from a small DNS server. What connects
 there is led through the door, a unix socket, to the egress proxy outside (`proxy.py`), which judges it. So every client works as
 it is, whatever protocol it speaks, and nothing here decides anything: code that goes around this file meets the same door.
@@ -10,20 +10,21 @@ The server is a child of this process; the two end together.
 
 from __future__ import annotations
 
-import json
 import os
+import select
 import signal
 import socket
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing's own would have to be loaded, and a skill waits for this program
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
 
 PIECE = 65536  # bytes that are read at once
 NAMES = 4096  # that wildcard rules give an address
+DOOR_SECONDS = 5.0  # for the proxy to take a connection: it takes all at once, or does not run
 TOLD_AGAIN = 60.0  # seconds after which a name that was refused is told of again
 DYNAMIC = "127.78."  # addresses of names that wildcard rules allow
 RESET = struct.pack("ii", 1, 0)
@@ -79,100 +80,179 @@ def answer(query: bytes, names: Names) -> tuple[bytes, str]:
     return head + question + records, "" if address else name
 
 
+class Link:
+    """One connection: from the skill to the door and back, with a piece at most waiting for either side."""
+
+    def __init__(self, loop: Loop, near: socket.socket, door: str, host: str, port: int) -> None:
+        self._loop, self._near, self._host, self._port = loop, near, host, port
+        self._far = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._said, self._agreed = b"", False  # by the proxy
+        self._waiting = {near: b"", self._far: f"{host} {port}\n".encode()}  # what is to be written to each
+        self._ended: set[socket.socket] = set()  # those that have said all that they will
+        self._told: set[socket.socket] = set()  # those that know that the other side has
+        self._far.settimeout(DOOR_SECONDS)
+        try:
+            self._far.connect(door)
+        except OSError as error:
+            _say(host, port, str(error))
+            self._far.close()
+            _reset(near)
+            return
+        for one in self._waiting:
+            one.setblocking(False)
+            loop.add(one, self._ready)
+        self._wait()
+
+    def _ready(self, one: socket.socket, events: int) -> None:
+        other = self._far if one is self._near else self._near
+        try:
+            if events & ~select.EPOLLOUT and one not in self._ended and not self._waiting[other]:
+                self._read(one, other)
+            for each in (one, other):
+                self._write(each, other if each is one else one)
+        except OSError:
+            return self._end(reset=True)
+        return self._end(reset=False) if len(self._told) == 2 else self._wait()
+
+    def _read(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            piece = one.recv(PIECE)
+        except BlockingIOError:
+            return
+        if not piece:
+            self._ended.add(one)
+        if one is self._far and not self._agreed:
+            self._said += piece
+            line, end, piece = self._said.partition(b"\n")
+            if not end and one not in self._ended:
+                return
+            if line != b"ok":
+                _say(self._host, self._port, line.decode(errors="replace") or "refused")
+                raise ConnectionRefusedError
+            self._agreed = True
+        self._waiting[other] = piece
+
+    def _write(self, one: socket.socket, other: socket.socket) -> None:
+        if self._waiting[one]:
+            try:
+                self._waiting[one] = self._waiting[one][one.send(self._waiting[one]) :]
+            except BlockingIOError:
+                return
+        if other in self._ended and one not in self._told and not self._waiting[one]:
+            self._told.add(one)
+            one.shutdown(socket.SHUT_WR)
+
+    def _wait(self) -> None:
+        """For what can be gone on with; what the skill says waits until there is somebody to hear it."""
+        for one, other in ((self._near, self._far), (self._far, self._near)):
+            reads = one not in self._ended and not self._waiting[other] and (one is self._far or self._agreed)
+            self._loop.wait(one, (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if self._waiting[one] else 0))
+
+    def _end(self, *, reset: bool) -> None:
+        for one in self._waiting:
+            self._loop.remove(one)
+        self._far.close()
+        if reset:
+            _reset(self._near)
+        else:
+            self._near.close()
+
+
+class Loop:
+    """Calls whoever waits for a descriptor, with it and what happened. asyncio would take longer to load than a skill to start."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._ready: dict[int, tuple[socket.socket, Callable[[socket.socket, int], None]]] = {}
+        self._waits: dict[int, int] = {}
+
+    def add(self, one: socket.socket, ready: Callable[[socket.socket, int], None]) -> None:
+        """It waits to read, for good or until `wait` is called for it the first time."""
+        self._ready[one.fileno()] = (one, ready)
+        self._epoll.register(one.fileno(), select.EPOLLIN)
+
+    def wait(self, one: socket.socket, events: int) -> None:
+        """For the next of `events`, once. What is over is told once, too, and not again while nothing is waited for: else we would spin."""
+        if self._waits.get(one.fileno(), -1) != events:
+            self._waits[one.fileno()] = events
+            self._epoll.modify(one.fileno(), events | select.EPOLLONESHOT)
+
+    def remove(self, one: socket.socket) -> None:
+        self._epoll.unregister(one.fileno())
+        del self._ready[one.fileno()]
+        self._waits.pop(one.fileno(), None)
+
+    def run(self, until: int) -> None:
+        """Until the descriptor `until` becomes readable."""
+        self._epoll.register(until, select.EPOLLIN)
+        while True:
+            for descriptor, events in self._epoll.poll():
+                if descriptor == until:
+                    return
+                if descriptor in self._ready:  # it may have been removed in this very round
+                    one, ready = self._ready[descriptor]
+                    if descriptor in self._waits:
+                        self._waits[descriptor] = 0
+                    ready(one, events)
+
+
 class Forwarder:
-    def __init__(self, way: dict[str, Any]) -> None:
-        self.door: str = way["door"]
-        self.names = Names(way["hosts"], way["wildcards"])
+    """`way`: lines of `door PATH`, `names ADDRESS`, `host ADDRESS NAME`, `wildcard NAME` and `listen ADDRESS PORT`."""
+
+    def __init__(self, way: str) -> None:
+        lines = [line.split(" ") for line in way.splitlines()]
+        given = {word: [rest for first, *rest in lines if first == word] for word in ("door", "names", "host", "wildcard", "listen")}
+        self._door, self._loop = given["door"][0][0], Loop()
+        self._names = Names(dict(given["host"]), [name for (name,) in given["wildcard"]])
         self._told: dict[str, float] = {}
-        self._tasks: set[Any] = set()
-        self.listening = [_listener(address, port) for address, port in way["listen"]]
-        self.asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.asking.bind((way["names"], 53))
-        self.asking.setblocking(False)
+        for address, port in given["listen"]:
+            self._loop.add(_listener(address, int(port)), self._accept)
+        asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        asking.bind((given["names"][0][0], 53))
+        asking.setblocking(False)
+        self._loop.add(asking, self._asked)
 
-    async def run(self, server: int) -> int:
+    def run(self, server: int) -> int:
         """Until the server ends; its exit status as waitstatus_to_exitcode gives it."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        loop.add_reader(os.pidfd_open(server), ended.set)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, os.kill, server, number)
-        loop.add_reader(self.asking, self._asked)
-        for listening in self.listening:
-            await asyncio.start_server(self._serve, sock=listening, limit=PIECE)
-        await ended.wait()
+            signal.signal(number, lambda number, _: os.kill(server, number))
+        self._loop.run(os.pidfd_open(server))
         return os.waitstatus_to_exitcode(os.waitpid(server, 0)[1])
 
-    def _asked(self) -> None:
-        import asyncio
-
+    def _accept(self, listening: socket.socket, _: int) -> None:
         try:
-            query, client = self.asking.recvfrom(4096)
-            reply, unknown = answer(query, self.names)
+            near, _ = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            time.sleep(0.05)  # there is no descriptor left: one may become free, and the connection still waits
+            return
+        address, port = near.getsockname()
+        if host := self._names.host(address):
+            Link(self._loop, near, self._door, host, port)
+        else:
+            _reset(near)
+
+    def _asked(self, asking: socket.socket, _: int) -> None:
+        try:
+            query, client = asking.recvfrom(4096)
+            reply, unknown = answer(query, self._names)
             if reply:
-                self.asking.sendto(reply, client)
+                asking.sendto(reply, client)
         except OSError:
             return
         if unknown and len(self._told) < NAMES and time.monotonic() - self._told.get(unknown, -TOLD_AGAIN) >= TOLD_AGAIN:
             self._told[unknown] = time.monotonic()
-            task = asyncio.get_running_loop().create_task(self._tell(unknown))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _tell(self, name: str) -> None:
-        """Port 0: the name alone was asked for. The proxy refuses and logs it."""
-        try:
-            _, writer, why = await self._through(name, 0)
-            writer.close()
-        except OSError as error:
-            why = str(error)
-        _say(name, 0, why)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        import asyncio
-
-        address, port = writer.get_extra_info("sockname")[:2]
-        host = self.names.host(address)
-        far: asyncio.StreamWriter | None = None
-        try:
-            if host is None:
-                return _reset(writer)
-            far_reader, far, why = await self._through(host, port)
-            if why:
-                _say(host, port, why)
-                return _reset(writer)
-            await asyncio.gather(_pour(reader, far), _pour(far_reader, writer))
-        except OSError:
-            _reset(writer)
-        finally:
-            for one in (writer, far):
-                if one is not None:
-                    one.close()
-
-    async def _through(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
-        """The connection, and why it leads nowhere, where it does not."""
-        import asyncio
-
-        reader, writer = await asyncio.open_unix_connection(self.door, limit=PIECE)
-        writer.write(f"{host} {port}\n".encode())
-        said = (await reader.readline()).decode(errors="replace").strip()
-        return reader, writer, "" if said == "ok" else said or "refused"
+            near, nobody = socket.socketpair()
+            nobody.close()
+            Link(self._loop, near, self._door, unknown, 0)  # port 0: only the name was asked for. The proxy refuses and logs it
 
 
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader.read(PIECE):
-        writer.write(piece)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
+def _reset(near: socket.socket) -> None:
     """What has connected sees that the connection failed, and not an end."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    writer.transport.abort()
+    if near.family == socket.AF_INET:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    near.close()
 
 
 def _say(host: str, port: int, why: str) -> None:
@@ -185,17 +265,15 @@ def _listener(address: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((address, port))
     listening.listen(128)
+    listening.setblocking(False)
     return listening
 
 
 def main(argv: list[str]) -> int:
     split = argv.index("--")
-    with open(argv[split - 1], encoding="utf-8") as file:
-        forwarder = Forwarder(json.load(file))
-    server = os.posix_spawn(argv[split + 1], argv[split + 1 :], os.environ)
-    import asyncio  # while the server starts, which may connect already
-
-    code = asyncio.run(forwarder.run(server))
+    with open(argv[split - 1], encoding="ascii") as file:
+        forwarder = Forwarder(file.read())
+    code = forwarder.run(os.posix_spawn(argv[split + 1], argv[split + 1 :], os.environ))
     return code if code >= 0 else 128 - code
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from agent.interpreter import base_mounts, interpreter
 from agent.ports import Mount, SandboxSpec
 
 INSIDE, PROGRAM = "/run/egress", "/run/forwarder.py"
-DOOR, WAY, CERTIFICATES = "door", "way.json", "certificates.pem"
+DOOR, WAY, CERTIFICATES = "door", "way", "certificates.pem"
 NAMES_ADDRESS = "127.0.0.53"
 MEMORY = 64 * 2**20  # bytes for the forwarder, beside what the server may use
 LARGEST_LIST = 250  # hosts: one loopback address each in 127.77.0.0/24
@@ -40,14 +39,14 @@ def prepare(folder: Path, rules: Sequence[Rule], *, unanswered: Collection[Rule]
     wild_ports = {rule.port for rule in rules if not rule.exact}
     listen = {("0.0.0.0", port) for port in wild_ports}
     listen |= {(addresses[rule.host], rule.port) for rule in exact if rule.port not in wild_ports and rule not in unanswered}
-    way = {
-        "door": f"{INSIDE}/{DOOR}",
-        "hosts": {address: host for host, address in addresses.items()},
-        "wildcards": sorted({rule.host for rule in rules if not rule.exact}),
-        "listen": sorted(listen),
-        "names": NAMES_ADDRESS,
-    }
-    (folder / WAY).write_text(json.dumps(way))
+    way = [
+        f"door {INSIDE}/{DOOR}",
+        f"names {NAMES_ADDRESS}",
+        *(f"host {address} {host}" for host, address in addresses.items()),
+        *(f"wildcard {host}" for host in sorted({rule.host for rule in rules if not rule.exact})),
+        *(f"listen {address} {port}" for address, port in sorted(listen)),
+    ]
+    (folder / WAY).write_text("\n".join(way))
     (folder / "hosts").write_text("".join(f"{line}\n" for line in _hosts(addresses)))
     (folder / "resolv.conf").write_text(f"nameserver {NAMES_ADDRESS}\noptions timeout:2 attempts:1\n")
     (folder / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")

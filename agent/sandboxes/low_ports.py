@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import subprocess
 import sys
 
 NS_GET_USERNS = 0xB701  # ioctl_ns(2)
@@ -22,9 +21,13 @@ SECONDS = 20.0
 
 def open_low_ports(pid: int) -> None:
     """For the network of process `pid`. Raises OSError with what went wrong."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", __file__, str(pid)], capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL
-    )
+    import subprocess  # which takes longer to load than all that the program itself does
+
+    command = [sys.executable, "-I", "-S", __file__, str(pid)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"its ports below 1024 could not be opened: {error}") from None
     if done.returncode:
         raise OSError(f"its ports below 1024 could not be opened: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
 

@@ -15,7 +15,6 @@ import resource
 import select
 import signal
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from io import FileIO
@@ -164,7 +163,7 @@ def launch(
             latch.send(b"\0")
         except ProcessLookupError:
             tree.kill()
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except OSError as error:
             raise SandboxUnavailable("A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause.") from error
         undo.pop_all()
     return tree

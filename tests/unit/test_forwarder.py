@@ -1,12 +1,18 @@
-"""The forwarder's names: what its small DNS server answers, and which address stands for which host."""
+"""The forwarder: what its small DNS server answers, which address stands for which host, and that connections pass whole."""
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from agent.egress.forwarder import NAMES, Names, answer
+from agent.egress.forwarder import NAMES, Link, Loop, Names, answer
 
 
 def names(*wildcards: str) -> Names:
@@ -69,3 +75,108 @@ def test_names_without_end_do_not_fill_the_memory() -> None:
 )
 def test_what_is_no_query_gets_no_answer(query: bytes) -> None:
     assert answer(query, names("*"))[0] == b"" or query == b"\0" * 12
+
+
+# ---- connections ---------------------------------------------------------------------------------------------------
+
+
+class Lane:
+    """A forwarded connection: `client` is the skill's end, `proxy` the end that the proxy has taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self._door = socket.socket(socket.AF_UNIX)
+        self._door.bind(str(folder / "door"))
+        self._door.listen()
+        self.client, near = socket.socketpair()
+        self._stop, stopped = os.pipe()
+        loop = Loop()
+        self.link = Link(loop, near, str(folder / "door"), "api.example.com", 443)
+        self._thread = threading.Thread(target=loop.run, args=(self._stop,))
+        self._thread.start()
+        self._end = stopped
+        self.proxy = self._door.accept()[0]
+        for one in (self.client, self.proxy):
+            one.settimeout(10)
+
+    def agree(self) -> None:
+        assert self.proxy.recv(100) == b"api.example.com 443\n"
+        self.proxy.sendall(b"ok\n")
+
+    def close(self) -> None:
+        os.write(self._end, b"x")
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        for one in (self.client, self.proxy, self._door):
+            one.close()
+        os.close(self._stop)
+        os.close(self._end)
+
+
+@pytest.fixture
+def lane(tmp_path: Path) -> Iterator[Lane]:
+    lane = Lane(tmp_path)
+    yield lane
+    lane.close()
+
+
+def whole(one: socket.socket) -> bytes:
+    return b"".join(iter(lambda: one.recv(65536), b""))
+
+
+def test_both_ways_pass_whole_while_both_sides_say_much_at_once(lane: Lane) -> None:
+    lane.agree()
+    up, down = os.urandom(3_000_000), os.urandom(5_000_000)
+
+    def says(one: socket.socket, what: bytes) -> None:
+        one.sendall(what)
+        one.shutdown(socket.SHUT_WR)
+
+    senders = [threading.Thread(target=says, args=pair) for pair in ((lane.client, up), (lane.proxy, down))]
+    heard: dict[str, bytes] = {}
+    ends = {"up": lane.proxy, "down": lane.client}
+    readers = [threading.Thread(target=lambda way=way, one=one: heard.update({way: whole(one)})) for way, one in ends.items()]
+    for thread in (*senders, *readers):
+        thread.start()
+    for thread in (*senders, *readers):
+        thread.join(20)
+    assert (heard["up"] == up, heard["down"] == down) == (True, True)
+
+
+def test_what_the_client_says_early_waits_for_the_proxy_to_agree(lane: Lane) -> None:
+    lane.client.sendall(b"hello")
+    lane.agree()
+    assert lane.proxy.recv(100) == b"hello"
+    lane.proxy.sendall(b"rest in the same piece")
+    assert lane.client.recv(100) == b"rest in the same piece"
+
+
+def test_a_greeting_in_the_same_piece_as_the_agreement_is_not_lost(lane: Lane) -> None:
+    lane.proxy.sendall(b"ok\n* OK ready\r\n")
+    assert lane.client.recv(100) == b"* OK ready\r\n"
+
+
+def test_a_refusal_ends_the_connection_and_is_said(lane: Lane, capfd: pytest.CaptureFixture[str]) -> None:
+    lane.proxy.sendall(b"refused no such luck\n")
+    assert lane.client.recv(100) == b""
+    assert capfd.readouterr().err == "network: api.example.com:443 refused no such luck\n"
+
+
+@pytest.mark.parametrize("goes", ["proxy", "client"])
+def test_who_goes_is_missed_without_a_spin(lane: Lane, goes: str) -> None:
+    """Whoever stays says nothing for a while, and the forwarder must not burn the time away."""
+    lane.agree()
+    going, staying = (lane.proxy, lane.client) if goes == "proxy" else (lane.client, lane.proxy)
+    going.close()
+    assert staying.recv(100) == b""
+    before = time.thread_time() + time.process_time()
+    time.sleep(0.4)
+    assert time.thread_time() + time.process_time() - before < 0.2
+    staying.close()
+
+
+def test_a_proxy_that_is_not_there_ends_the_connection(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    client, near = socket.socketpair()
+    with client:
+        Link(Loop(), near, str(tmp_path / "door"), "api.example.com", 443)
+        assert client.recv(100) == b""
+    assert "No such file" in capfd.readouterr().err
