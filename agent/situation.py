@@ -43,7 +43,7 @@ def open_work(parts: Parts) -> tuple[Work, ...]:
 
 
 def look(parts: Parts, work: Work) -> Situation:
-    """The situation of one piece of work, decision included where the verdicts are in."""
+    """The situation of one piece of work, decision included where the verdicts are in, or where none of them could change it."""
     request = parts.forge.request(work.request) if work.request else None
     gap, answered = assessment(parts.forge.comments(work.request)) if work.request else (None, False)
     proposal = parts.forge.proposal(work.proposal) if work.proposal else _proposal_of(parts, work.request)
@@ -63,7 +63,7 @@ def look(parts: Parts, work: Work) -> Situation:
     })  # fmt: skip
     said = any(review.kind == "person" and review.verdict in ("reject", "revise") for review in seen.reviews)
     overtaken = _overtaken(parts, proposal)
-    if said or HOLD in proposal.labels or overtaken or verdicts_needed(seen) is None:
+    if said or HOLD in proposal.labels or overtaken or verdicts_needed(seen) is None or excess_of(_manifests(parts, proposal)[0], policy):
         seen = seen.model_copy(update={"decision": _decision(parts, proposal, seen, policy, overtaken)})
     return seen
 

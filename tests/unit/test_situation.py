@@ -126,6 +126,18 @@ def test_there_is_no_decision_before_the_verdicts_are_in_but_for_what_people_say
     assert state_of(seen) is State.DECLINED
 
 
+def test_what_asks_for_more_than_policy_allows_goes_back_before_anything_is_spent_on_it(home: Home) -> None:
+    home.write_policy(limits={"memory": "128Mi", "hosts": []})
+    lone = home.propose_by_hand("eve")
+    decision = look(home.parts, Work(proposal=lone.number)).decision
+    assert decision is not None
+    assert (decision.rule, decision.waiting_for) == ("beyond-limits", "author")
+    assert "resources.memory is 256Mi, and at most 128Mi is allowed" in decision.why
+
+    home.write_policy(limits={"memory": "256Mi"})
+    assert look(home.parts, Work(proposal=lone.number)).decision is None
+
+
 def test_a_proposal_whose_skill_changed_on_main_was_overtaken_and_one_beside_it_was_not(home: Home) -> None:
     lone = home.propose_by_hand("eve")
     home.commit({f"skills/text-count/{path}": data for path, data in home.folder_by_hand("text-count").items()})
