@@ -30,7 +30,7 @@ from agent.stages.invoking import prepare
 from agent.supervisor_client import ask, sockets
 from tests.builders import a_manifest
 from tests.contracts.networks import ANSWERS, CALLERS, DECLARED, ENTRYPOINTS, World, a_world
-from tests.contracts.test_runtime import eventually, inner
+from tests.runtimes import eventually, inner
 
 pytestmark = pytest.mark.bubblewrap
 
