@@ -122,10 +122,10 @@ def _stages(names: list[str]) -> frozenset[Stage]:
 
 def supervise(state: Annotated[Path, typer.Option(help="The clone whose skills it owns.")]) -> None:
     """The supervisor of a clone's running skills; commands start it when they need it."""
-    from agent import wiring
+    from agent import wiring_runtimes
     from agent.settings import Settings
 
-    wiring.supervise(Settings.load(state))
+    wiring_runtimes.supervise(Settings.load(state))
 
 
 def _words(text: str) -> str:
