@@ -17,6 +17,19 @@ def _validator(text: str) -> Any:
     return jsonschema_rs.validator_for(json.loads(text), validate_formats=False)
 
 
+_by_place: dict[int, tuple[Schema, Any]] = {}  # id() of a schema to it (so that it keeps its place) and its validator
+
+
+def _validator_of(schema: Schema) -> Any:
+    """Nobody changes a schema that belongs to a manifest, so the very same dict means the same schema: the calls of a skill need not print it."""
+    found = _by_place.get(id(schema))
+    if found is None:
+        if len(_by_place) >= 1024:
+            _by_place.clear()
+        found = _by_place[id(schema)] = schema, _validator(json.dumps(schema, sort_keys=True))
+    return found[1]
+
+
 def schema_error(schema: Json) -> str | None:
     """Why `schema` is not a usable JSON Schema for a skill's inputs or outputs (an object), or None."""
     if not isinstance(schema, dict) or schema.get("type") != "object":
@@ -35,7 +48,9 @@ def schema_error(schema: Json) -> str | None:
 
 def violations(schema: Schema, value: Json, limit: int = 5) -> tuple[str, ...]:
     """What in `value` breaks `schema`: at most `limit` sentences, each with the JSON Pointer of its place."""
-    validator = _validator(json.dumps(schema, sort_keys=True))
+    validator = _validator_of(schema)
+    if validator.is_valid(value):
+        return ()
     found = []
     for error in validator.iter_errors(value):
         place = "/" + "/".join(str(step) for step in error.instance_path)

@@ -12,6 +12,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +37,7 @@ _ALWAYS = {
     "x-content-type-options": "nosniff", "cache-control": "no-store", "referrer-policy": "no-referrer", "x-frame-options": "DENY",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }  # fmt: skip
+_ALWAYS_SENT = [(name.encode(), value.encode()) for name, value in _ALWAYS.items()]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def traceparent_of(given: object) -> str:
     """That of the caller, or a new one, so that whatever the call leads to can be found by it."""
     if isinstance(given, str) and _TRACEPARENT.fullmatch(given):
         return given
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    fresh = secrets.token_hex(24)
+    return f"00-{fresh[:32]}-{fresh[32:]}-00"
 
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -115,7 +118,7 @@ class _Out:
 
     def __init__(self, send: Send, request_id: str, answered: Callable[[int], None]) -> None:
         self._send, self._answered, self._begun = send, answered, False
-        self._always = [(name.encode(), value.encode()) for name, value in {**_ALWAYS, "x-request-id": request_id}.items()]
+        self._always = [*_ALWAYS_SENT, (b"x-request-id", request_id.encode())]
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -157,6 +160,7 @@ def _check_origin(headers: Mapping[str, str], gateway: Gateway) -> None:
         )
 
 
+@lru_cache(maxsize=1000)
 def host_of(url: str) -> str:
     """The host of a URL in small letters, without port and user; empty where there is none."""
     try:

@@ -42,7 +42,7 @@ async def _execute(gateway: Gateway, visit: Visit, name: str, version: str | Non
 def _answer(result: InvocationResult) -> bytes:
     document = {"success": True, "outputs": result.outputs, "receipt": result.receipt.model_dump()}
     try:
-        return json.dumps(document, allow_nan=False).encode()
+        return _ENCODER.encode(document).encode()
     except ValueError:  # 1e999 is JSON, and reads as Infinity
         raise InvocationFailed("bad-outputs", f"{result.receipt.skill} answered a number that is too large.") from None
 
@@ -50,7 +50,7 @@ def _answer(result: InvocationResult) -> bytes:
 def _asked(body: bytes) -> tuple[Any, float | None]:
     """The inputs, and the deadline in seconds where the context has one. UsageError for what is not of the form."""
     try:
-        document = json.loads(body, parse_constant=_no_number)
+        document = _DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError("The body is not JSON.", why=f"{str(error)[:200]}.", next_step=EXAMPLE) from None
     if not isinstance(document, dict) or "inputs" not in document or document.keys() - {"inputs", "context"}:
@@ -66,3 +66,7 @@ def _asked(body: bytes) -> tuple[Any, float | None]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON's")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_no_number)

@@ -60,7 +60,9 @@ class Gateway:
         return {"worker": self.worker.state()} if self.worker else {}
 
     def lane(self, skill: str) -> Lane:
-        return self._lanes.setdefault(skill, Lane(skill, self.at_once))
+        if skill not in self._lanes:
+            self._lanes[skill] = Lane(skill, self.at_once)
+        return self._lanes[skill]
 
     async def invoke(self, name: str, inputs: Json, key: Key, call: Call, version: str | None = None) -> InvocationResult:
         """Calls the skill that serves under `name`; with a `version`, that one alone.

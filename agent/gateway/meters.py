@@ -19,6 +19,16 @@ class Usage:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class _OfSkill:
+    """The figures of one skill, looked up once."""
+
+    in_flight: Gauge
+    seconds: Histogram
+    open: Gauge
+    outcomes: dict[str, Counter]
+
+
 class Meters:
     """One registry of figures for each gateway."""
 
@@ -31,25 +41,37 @@ class Meters:
         self._answers = Counter("skillops_http_answers", "Answers of the gateway, by status.", ("status",), registry=self._registry)
         self._revision = Gauge("skillops_registry_revision", "The registry's revision that is served.", registry=self._registry)
         self.usage: dict[str, Usage] = {}
+        self._skills: dict[str, _OfSkill] = {}
+        self._statuses: dict[int, Counter] = {}
 
     def began(self, skill: str) -> None:
-        self._in_flight.labels(skill).inc()
+        self._of(skill).in_flight.inc()
 
     def ended(self, skill: str, outcome: str, seconds: float) -> None:
         """`outcome` is `ok` or an error's code."""
-        self._in_flight.labels(skill).dec()
-        self._calls.labels(skill, outcome).inc()
-        self._seconds.labels(skill).observe(seconds)
+        figures = self._of(skill)
+        figures.in_flight.dec()
+        figures.seconds.observe(seconds)
+        if outcome not in figures.outcomes:
+            figures.outcomes[outcome] = self._calls.labels(skill, outcome)
+        figures.outcomes[outcome].inc()
         usage = self.usage.setdefault(skill, Usage())
         usage.calls += 1
         usage.errors += outcome != "ok"
         usage.seconds += seconds
 
     def circuit(self, skill: str, is_open: bool) -> None:
-        self._open.labels(skill).set(is_open)
+        self._of(skill).open.set(is_open)
 
     def answered(self, status: int) -> None:
-        self._answers.labels(str(status)).inc()
+        if status not in self._statuses:
+            self._statuses[status] = self._answers.labels(str(status))
+        self._statuses[status].inc()
+
+    def _of(self, skill: str) -> _OfSkill:
+        if skill not in self._skills:
+            self._skills[skill] = _OfSkill(self._in_flight.labels(skill), self._seconds.labels(skill), self._open.labels(skill), {})
+        return self._skills[skill]
 
     def page(self, revision: int) -> bytes:
         self._revision.set(revision)

@@ -17,6 +17,7 @@ from agent.domain.skill import Manifest
 from agent.errors import InvalidInputs, InvocationFailed, Refused
 from agent.ports import Runtime
 
+_ENCODER = json.JSONEncoder(allow_nan=False)
 _HINT = 600  # characters of the schema that a person is shown
 
 
@@ -100,7 +101,7 @@ def invoke(
 
 def _unfit(manifest: Manifest, inputs: Json) -> str | None:
     try:
-        size = len(json.dumps(inputs, allow_nan=False))
+        size = len(_ENCODER.encode(inputs))
     except (TypeError, ValueError, RecursionError) as error:
         return f"they are not JSON: {error}"
     if size > MAX_BODY:
