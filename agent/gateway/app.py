@@ -11,12 +11,13 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from agent import __version__
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, NotFound, SkillOpsError, UsageError
-from agent.gateway import builds, docs, execute, openapi, probes, requests, secrets, skills
-from agent.gateway.door import Answer, Door, Receive, Send, Visit
+from agent.gateway import builds, docs, execute, openapi, probes, requests, secrets, skills, verdicts
+from agent.gateway.door import Answer, Door, Receive, Send, Visit, open_paths
 from agent.gateway.gateway import Gateway
 from agent.gateway.mcp_http import PATH, Endpoint
 from agent.gateway.problems import WrongMethod, problem
@@ -42,7 +43,7 @@ def make_app(gateway: Gateway, *more: APIRouter) -> Door:
         openapi_url=None,
         redirect_slashes=False,
     )
-    for shelf in (skills, requests, builds, secrets, probes):
+    for shelf in (skills, requests, verdicts, builds, secrets, probes):
         app.include_router(shelf.router(gateway))
     for routes in more:
         app.include_router(routes)
@@ -66,7 +67,7 @@ def _add_documents(app: FastAPI, gateway: Gateway) -> None:
         if view.blob not in made:
             manifests = await asyncio.to_thread(_callable, gateway)
             made.clear()
-            made[view.blob] = openapi.document(app.openapi(), manifests, view.revision)
+            made[view.blob] = openapi.document(app.openapi(), manifests, view.revision, open_paths(gateway) | {gateway.webhook_path})
         return made[view.blob]
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -87,6 +88,13 @@ def _callable(gateway: Gateway) -> list[Manifest]:
     return [manifest for entry in catalog.entries() if entry.status != "retired" and (manifest := catalog.manifest(entry.name))]
 
 
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """What is allowed at a path: of the routes that it fits, those that name most of it."""
+    fitting = [route for route in app.routes if isinstance(route, Route) and route.path_regex.match(path)]
+    closest = min((route.path.count("{") for route in fitting), default=0)
+    return sorted({method for route in fitting if route.path.count("{") == closest for method in route.methods or ()})
+
+
 def _add_problems(app: FastAPI) -> None:
     def answer(request: Request, error: SkillOpsError) -> Response:
         status, headers, body = problem(error, request.state.request_id)
@@ -104,7 +112,8 @@ def _add_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
-            return answer(request, WrongMethod(f"{request.method} is not allowed here.", headers=dict(error.headers or {})))
+            allowed = {"allow": ", ".join(_methods(app, request.url.path))}
+            return answer(request, WrongMethod(f"{request.method} is not allowed here.", headers=allowed))
         if error.status_code == 404:
             return answer(request, NotFound(f"There is nothing at {request.url.path[:200]}.", next_step="GET /docs shows what there is."))
         return answer(request, UsageError("The request cannot be read.", why=str(error.detail)[:300], next_step="GET /openapi.json has the form."))

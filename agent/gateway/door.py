@@ -31,6 +31,7 @@ BODY_SECONDS = 30.0  # in which a body must have arrived
 OPEN = frozenset(("/healthz", "/readyz"))  # probes need no key
 FORMS = "/secrets/forms/"  # and the token of a link, which is a key of its own
 OPEN_ON_LOOPBACK = frozenset(("/metrics", "/openapi.json", "/docs", "/"))
+_OPEN_THERE = OPEN | OPEN_ON_LOOPBACK
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2
 _ALWAYS = {
@@ -102,7 +103,7 @@ class Door:
         _check_host(headers, gateway)
         _check_origin(headers, gateway)
         at_form = path.startswith(FORMS)
-        free = at_form or path in OPEN or path == gateway.webhook_path or (gateway.on_loopback and path in OPEN_ON_LOOPBACK)
+        free = at_form or path in open_paths(gateway) or path == gateway.webhook_path
         key = None if free else gateway.authority.key(headers.get("authorization"))
         if key:
             gateway.rates.take(key.id)
@@ -136,6 +137,11 @@ class _Out:
         told = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in sized.items()]
         await self({"type": "http.response.start", "status": status, "headers": told})
         await self._send({"type": "http.response.body", "body": body})
+
+
+def open_paths(gateway: Gateway) -> frozenset[str]:
+    """What needs no key."""
+    return _OPEN_THERE if gateway.on_loopback else OPEN
 
 
 def _check_host(headers: Mapping[str, str], gateway: Gateway) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from agent.domain.invocation import Receipt
@@ -20,14 +20,12 @@ PROBLEM: Schema = {
     },
     "required": ["type", "title", "status", "detail", "code", "next_step", "exit_code", "request_id"],
 }  # fmt: skip
-_CONTEXT = {
-    "type": "object",
-    "properties": {"deadline": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1e6, "description": "Seconds that it may take."}},
-}
+_DEADLINE = {"type": ["number", "null"], "exclusiveMinimum": 0, "exclusiveMaximum": 1e6, "description": "Seconds that it may take."}
+_CONTEXT = {"type": "object", "properties": {"deadline": _DEADLINE}}
 
 
-def document(base: dict[str, Any], manifests: Iterable[Manifest], revision: int) -> dict[str, Any]:
-    """`base` (of the routes that are there for every skill) with the skills at `revision` of the registry."""
+def document(base: dict[str, Any], manifests: Iterable[Manifest], revision: int, open_paths: Container[str] = ()) -> dict[str, Any]:
+    """`base` (of the routes that are there for every skill) with the skills at `revision` of the registry. `open_paths` need no key."""
     paths, schemas = dict(base["paths"]), dict(base.get("components", {}).get("schemas", {}))
     schemas["Problem"], schemas["Receipt"] = PROBLEM, Receipt.model_json_schema()
     for manifest in manifests:
@@ -37,7 +35,7 @@ def document(base: dict[str, Any], manifests: Iterable[Manifest], revision: int)
     return {
         **base,
         "info": {**base["info"], "version": f"{base['info']['version']}+registry.{revision}"},
-        "paths": {path: _with_problems(item) for path, item in paths.items()},
+        "paths": {path: _with_problems(item, path in open_paths) for path, item in paths.items()},
         "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         "security": [{"key": []}],
     }
@@ -78,11 +76,11 @@ def _operation(manifest: Manifest, inputs: str, outputs: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _with_problems(item: dict[str, Any]) -> dict[str, Any]:
-    """Every operation may answer a problem, in place of FastAPI's own form."""
+def _with_problems(item: dict[str, Any], is_open: bool) -> dict[str, Any]:
+    """Every operation may answer a problem, in place of FastAPI's own form; those that are open say so."""
     problem = {"description": "A problem.", "content": {KIND: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     done = {}
     for method, operation in item.items():
         responses = {status: told for status, told in operation["responses"].items() if status != "422"}
-        done[method] = {**operation, "responses": {**responses, "default": problem}}
+        done[method] = {**operation, "responses": {**responses, "default": problem}, **({"security": []} if is_open else {})}
     return done

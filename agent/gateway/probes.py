@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from agent.domain import Frozen
 from agent.gateway.gateway import Gateway
@@ -40,7 +41,7 @@ def router(gateway: Gateway) -> APIRouter:
         response.status_code = 200 if ready else 503
         return Readiness(status="ready" if ready else "not ready", checks=checks)
 
-    @routes.get("/metrics")
+    @routes.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Figures for Prometheus."""
         view = await gateway.shelf.look()

@@ -13,14 +13,13 @@ from agent.domain.proposal import Proposal
 from agent.domain.request import Comment
 from agent.domain.request import Request as Asked
 from agent.domain.review import Review
-from agent.errors import NotFound, UsageError
+from agent.errors import UsageError
 from agent.gateway.access import key_of, needs
 from agent.gateway.gateway import Gateway
+from agent.gateway.verdicts import Number, proposal_of
 from agent.gateway.wishes import Wish, plain, raise_wish, request_of, standing
 from agent.stages.assessing import LIMIT
 from agent.story import Story, story
-
-Number = Annotated[int, Field(ge=1, le=2**31)]
 
 
 class Words(Frozen):
@@ -94,10 +93,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/proposals/{number}", tags=["proposals"], dependencies=[needs("request")])
     def show_proposal(number: Number) -> Judged:
         """A proposal with the checks and reviews of its head."""
-        try:
-            proposal = parts.forge.proposal(number)
-        except NotFound as error:
-            raise NotFound(error.what, why=error.why, next_step="GET /proposals lists them.") from None
+        proposal = proposal_of(number, parts)
         report = parts.forge.checks(number, proposal.head)
         return Judged(proposal=proposal, checks=report.results, reviews=parts.forge.reviews(number, proposal.head))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from agent.domain.release import Endpoint
@@ -14,6 +15,7 @@ from agent.gateway.app import make_app
 from agent.gateway.gateway import Gateway
 from agent.gateway.server import listen, run, url_of
 from agent.keys import Keys
+from agent.pipeline import Pipeline
 from tests.builders import a_manifest
 from tests.gateways import FakeRuntime, a_place_with
 
@@ -30,17 +32,14 @@ class Elsewhere(FakeRuntime):
 
 
 def main(folder: str, url: str, skills: str = "1") -> None:
-    from dataclasses import replace
-
-    from agent.pipeline import Pipeline
-
+    Path(folder).mkdir(parents=True, exist_ok=True)
     place = a_place_with(Path(folder), *(a_manifest(name=f"word-count-{number}" if number else "word-count") for number in range(int(skills))))
     parts = replace(place.parts, runtime=Elsewhere(url))  # type: ignore[arg-type]
     place = replace(place, parts=parts, pipeline=Pipeline(parts))
     keys = Keys(Path(folder) / "keys.sqlite")
     listening = listen("127.0.0.1", 0)
     gateway = Gateway(place, keys, hosts=frozenset(("127.0.0.1",)))
-    print(json.dumps({"url": url_of(listening), "key": keys.create("bench", ["invoke"])[1]}), flush=True)
+    print(json.dumps({"url": url_of(listening), "key": keys.create("bench", ["admin"])[1]}), flush=True)
     run(make_app(gateway), listening)
 
 
