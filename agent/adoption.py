@@ -22,7 +22,8 @@ def take_over(launcher: Launcher, owners: Mapping[str, Served], kept: Mapping[st
         if server is None:
             continue
         if owner and owner.deployment.digest == told["digest"] and server.listens():
-            owner.instance = living[name] = Instance(owner.deployment.manifest, server, owner.deployment.digest)
+            living[name] = Instance(owner.deployment.manifest, server, owner.deployment.digest)
+            owner.gain(living[name])
             log.info("adopted %s of %s", name, owner.deployment.skill)
         else:
             log.info("ending %s, which nobody wants any more", name)

@@ -6,17 +6,19 @@ As in the sync driver (`agent/caller.py`), what a skill does wrong is a value, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
-from agent.caller import NoAnswer
+from agent.caller import NoAnswer, a_turn
 from agent.domain.invocation import Invocation, Reply
 from agent.domain.release import Endpoint
 from agent.exchange import Exchange
 
+LONGEST = 10.0  # seconds that a connection is used: a skill under load gets more instances, and new connections are shared among all
 IDLE = 15.0  # seconds that a connection is kept: well below the 75 that a skill's server keeps one
 
 
@@ -88,7 +90,7 @@ class AsyncCaller:
         """The connection that was used last, where one is free that still counts."""
         while self._free:
             exchange = self._free.pop()
-            if exchange.usable and now - exchange.since < IDLE:
+            if exchange.usable and now - exchange.since < IDLE and now - exchange.born < LONGEST:
                 return exchange
             self._drop(exchange)
         return None
@@ -109,6 +111,7 @@ class AsyncCaller:
         exchange = None
         try:
             exchange = await self._connect()
+            exchange.born = asyncio.get_running_loop().time()
             return exchange
         finally:
             if exchange is None:
@@ -120,7 +123,7 @@ class AsyncCaller:
         try:
             if path is None:
                 return (await loop.create_connection(Exchange, *self._address))[1]
-            return (await loop.create_unix_connection(Exchange, sock=await _connected_to(path)))[1]
+            return (await loop.create_unix_connection(Exchange, sock=await _connected_to_one(a_turn(path))))[1]
         except OSError as error:
             raise NoAnswer("unreachable", f"nobody answers at {path or self._endpoint.url}: {error.strerror or error}") from None
 
@@ -144,6 +147,14 @@ class AsyncCaller:
             if not turn.done():
                 turn.set_result(None)
                 return
+
+
+async def _connected_to_one(places: list[str]) -> socket.socket:
+    *others, last = places
+    for place in others:
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):  # it was just let go
+            return await _connected_to(place)
+    return await _connected_to(last)
 
 
 async def _connected_to(path: str) -> socket.socket:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -31,6 +33,27 @@ class NoAnswer(Exception):
     def __init__(self, code: Trouble, message: str) -> None:
         super().__init__(message)
         self.code, self.message = code, message
+
+
+def further_place(socket: str, number: int) -> str:
+    """Where the further instances of a skill listen whose first one listens at `socket`: number 1, 2 …"""
+    return f"{socket.removesuffix('.sock')}.{number}.sock"
+
+
+def socket_places(socket: str) -> list[str]:
+    """All the places at which it is answered now; the first may be missing."""
+    found = [socket]
+    while os.path.exists(further := further_place(socket, len(found))):  # noqa: PTH110 - on the path of every connection
+        found.append(further)
+    return found
+
+
+def a_turn(socket: str) -> list[str]:
+    """Those places in the order in which to try them: each caller begins at another, so that all have their share."""
+    found = socket_places(socket)
+    if len(found) > 1:
+        random.shuffle(found)
+    return found
 
 
 def call(endpoint: Endpoint, method: str, path: str, body: bytes | None, timeout: float, max_bytes: int = MAX_BODY) -> tuple[int, bytes]:
@@ -154,6 +177,14 @@ class _Connection(http.client.HTTPConnection):
             self.sock = _Timed(fileno=socket.create_connection((self.host, self.port), left).detach())
             self.sock.deadline = self._deadline
         else:
-            self.sock = _Timed(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.sock.deadline = self._deadline
-            self.sock.connect(self._socket_path)
+            *others, last = a_turn(self._socket_path)
+            for place in others:
+                with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):  # it was just let go
+                    self._connect_to(place)
+                    return
+            self._connect_to(last)
+
+    def _connect_to(self, place: str) -> None:
+        self.sock = _Timed(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.deadline = self._deadline
+        self.sock.connect(place)

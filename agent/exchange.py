@@ -20,7 +20,7 @@ class Exchange(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.usable = False  # for the next exchange: connected, and nothing of the last one is left
-        self.since = 0.0  # when it was put aside, for whoever keeps it
+        self.since = self.born = 0.0  # when it was put aside, and when it was connected, for whoever keeps it
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[bytes] | None = None
         self._parser = httptools.HttpResponseParser(self)

@@ -15,6 +15,7 @@ from agent.domain.release import Load, Service
 from agent.errors import CouldNotTell, MissingSecret, NotFound, SkillOpsError
 from agent.instance import Instance, seconds
 from agent.ports import Deployment
+from agent.scaling import Scale
 
 STEADY = 60.0  # seconds of running after which a crash counts as the first one again
 LONGEST_BACKOFF = 60.0
@@ -33,6 +34,7 @@ class Served:
 
     deployment: Deployment
     instance: Instance | None = None
+    extras: list[Instance] = field(default_factory=list)  # more of them, while there is load
     state: State = "starting"
     detail: str = ""
     since: float = field(default_factory=time.time)
@@ -45,6 +47,7 @@ class Served:
     used: float = field(default_factory=time.monotonic)
     calls: float = 0.0
     in_hand: bool = False
+    scale: Scale = field(default_factory=Scale)
     secrets: str = ""  # the revision of those that it was started with, or could not be started without
     missing: MissingSecret | None = None
 
@@ -65,7 +68,7 @@ class Served:
 
     def started(self, instance: Instance) -> None:
         self.restarts += self.crashes > 0
-        self.instance, self.misses, self.calls = instance, 0, 0.0
+        self.instance, self.extras, self.misses, self.calls, self.scale = instance, [], 0, 0.0, Scale()
         self.up_since = self.used = time.monotonic()
         self.next_probe = self.up_since + seconds(self.deployment.health.interval)
         self.become("healthy")
@@ -77,13 +80,28 @@ class Served:
         """Why it no longer runs."""
         return self.instance.server.ending() if self.instance else "it ended"
 
+    @property
+    def instances(self) -> list[Instance]:
+        """All that serve it; the first is the one that is always there."""
+        return [self.instance, *self.extras] if self.instance else []
+
     def was_called(self) -> bool:
-        """Whether its own counter has moved since this was last asked, or a call is under way."""
-        counted = self.instance.calls() if self.instance else None
-        if counted is None or (counted[0] == self.calls and not counted[1]):
+        """Whether its own counters have moved since this was last asked, or a call is under way."""
+        counted = [counts for instance in self.instances if (counts := instance.calls())]
+        total, under_way = sum(calls for calls, _ in counted), sum(now for _, now in counted)
+        if not counted or (total == self.calls and not under_way):
             return False
-        self.calls, self.used = counted[0], time.monotonic()
+        self.calls, self.used = total, time.monotonic()
         return True
+
+    def promote(self) -> Instance | None:
+        """Another takes the place of the first, which fell; where there is none, None."""
+        self.extras = [extra for extra in self.extras if extra.running()]
+        if self.extras:
+            self.instance, self.misses = self.extras.pop(0), 0
+            self.restarts += 1
+            return self.instance
+        return None
 
     def waits(self) -> bool:
         """Whether it should run, does not, and may be started now."""
@@ -104,7 +122,7 @@ class Served:
     def loads(self) -> list[Load]:
         """What its servers use now."""
         found = []
-        for instance in filter(None, (self.instance,)):
+        for instance in self.instances:
             counted, usage = instance.calls(), instance.usage()
             calls, in_flight = (int(counted[0]), int(counted[1])) if counted else (None, None)
             found.append(Load(
@@ -112,6 +130,13 @@ class Served:
                 calls=calls, in_flight=in_flight, restarts=self.restarts,
             ))  # fmt: skip
         return found
+
+    def gain(self, instance: Instance) -> None:
+        """One that was found running."""
+        if self.instance is None:
+            self.instance = instance
+        else:
+            self.extras.append(instance)
 
     def service(self) -> Service:
         told = self.deployment
@@ -136,7 +161,7 @@ def write(path: Path, served: Iterable[Served], living: Iterable[Instance]) -> N
                 "restarts": one.restarts,
                 "since": one.since,
                 "secrets": one.secrets,
-                "instance": one.instance.name if one.instance else None,
+                "instances": [instance.name for instance in one.instances],
             }
             for one in served
         ],
@@ -147,8 +172,8 @@ def write(path: Path, served: Iterable[Served], living: Iterable[Instance]) -> N
     fresh.replace(path)
 
 
-def read(path: Path) -> tuple[list[tuple[Served, str | None]], dict[str, dict[str, Any]]]:
-    """What `write` wrote: each service with the name of its instance; and by name what each instance is known again by.
+def read(path: Path) -> tuple[list[tuple[Served, list[str]]], dict[str, dict[str, Any]]]:
+    """What `write` wrote: each service with the names of its instances; and by name what each instance is known again by.
 
     What cannot be understood is left out (a damaged disk, another version of SkillOps): deploying brings it back.
     """
@@ -160,12 +185,12 @@ def read(path: Path) -> tuple[list[tuple[Served, str | None]], dict[str, dict[st
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("%s cannot be understood: %s", path, error)
         return [], {}
-    services: list[tuple[Served, str | None]] = []
+    services: list[tuple[Served, list[str]]] = []
     for line in kept.get("services", ()):
         try:
             deployment = Deployment.model_validate(line["deployment"])
             kept_of_it = {name: line[name] for name in ("state", "since", "restarts")}
-            services.append((Served(deployment, **kept_of_it, secrets=line.get("secrets", "")), line["instance"]))
+            services.append((Served(deployment, **kept_of_it, secrets=line.get("secrets", "")), list(line["instances"])))
         except (ValueError, KeyError, TypeError) as error:
             log.warning("a service in %s cannot be understood: %s", path, error)
     return services, instances

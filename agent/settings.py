@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     mutants: int = Field(default=40, ge=0, le=400, description="The most mutants that the tests check makes of a skill.")
     mutant_threshold: float = Field(default=0.6, ge=0, le=1, description="The share of mutants that the tests must notice.")
     coverage_threshold: float = Field(default=0.9, ge=0, le=1, description="The share of a skill's lines that its tests must run.")
+    max_instances: int = Field(
+        default=2, ge=1, le=16, description="How many instances of one skill run at once under load; one that keeps a storage has one."
+    )
     idle_seconds: float = Field(default=900.0, gt=0, description="A skill that is not called for this long is stopped, and starts on the next call.")
 
     gateway_hosts: tuple[str, ...] = Field(default=(), description="Names that the gateway answers to, beside those of loopback and its address.")

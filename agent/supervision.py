@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from agent.adoption import take_over
+from agent.crowd import Crowd
 from agent.domain.release import Endpoint, Load, Service
 from agent.errors import MissingSecret, SkillOpsError
 from agent.fleet import Fleet
@@ -31,11 +32,12 @@ log = logging.getLogger("agent.supervisor")
 class Supervisor:
     """The skills of one clone. Each has a lock, so that a slow one never holds up another. Everything may raise OSError."""
 
-    def __init__(self, state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None) -> None:
+    def __init__(self, state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None, max_instances: int = 1) -> None:
         self.runtime, self._vigil = launcher.name, Vigil(secrets)
         self._launcher, self._idle, self._kept = launcher, idle_seconds, home(state) / "services.json"
         self._served: dict[str, Served] = {}
         self._fleet = Fleet(launcher, self._vigil, self._save)
+        self._crowd = Crowd(self._fleet, max_instances, idle_seconds, self._switch)
         self._lock = threading.Lock()
         self._skill_locks: dict[str, threading.Lock] = {}
         self._hands = ThreadPoolExecutor(max_workers=8, thread_name_prefix="care")
@@ -103,8 +105,8 @@ class Supervisor:
             if new and new.instance:
                 self._fleet.discard(new.instance)
             raise
-        if old and old.instance:
-            self._fleet.retire(old.instance)
+        for instance in old.instances if old else ():
+            self._fleet.retire(instance)
 
     def _put(self, skill: str, served: Served | None) -> None:
         if served:
@@ -143,11 +145,14 @@ class Supervisor:
     def _fell(self, served: Served, why: str) -> None:
         """It crashed or hangs: it is started again, the first time at once."""
         log.warning("%s fell: %s", served.deployment.skill, why)
-        instance = served.instance
-        served.crashed(why)
-        self._switch(served.deployment.skill, None)
-        if instance:
-            self._fleet.discard(instance)
+        fallen = served.instance
+        if served.promote():
+            self._switch(served.deployment.skill, served)
+        else:
+            served.crashed(why)
+            self._switch(served.deployment.skill, None)
+        if fallen:
+            self._fleet.discard(fallen)
         if served.waits():
             self._revive(served)
 
@@ -167,7 +172,8 @@ class Supervisor:
         now = time.monotonic()
         if served.instance is None:
             return served.waits() or self._vigil.outdated(served)
-        return self._vigil.outdated(served) or now >= served.next_probe or now - served.used >= self._idle or not served.running()
+        due = now >= served.next_probe or now - served.used >= self._idle or self._crowd.due(served, now)
+        return due or self._vigil.outdated(served) or not served.running()
 
     def _care(self, served: Served) -> None:
         skill = served.deployment.skill
@@ -182,21 +188,25 @@ class Supervisor:
                 elif not served.running():
                     self._fell(served, served.ending())
                 elif self._vigil.outdated(served):
-                    self._renew(served, instance)
+                    self._renew(served)
                 elif now - served.used >= self._idle:
-                    self._rest(served, instance)
+                    self._rest(served)
                 elif now >= served.next_probe:
                     self._probe(served, instance)
+                elif self._crowd.due(served, now):
+                    self._crowd.look(served)
         finally:
             served.in_hand = False
 
-    def _renew(self, served: Served, old: Instance) -> None:
+    def _renew(self, served: Served) -> None:
         """Its secrets have changed: a new instance takes over. Where there can be none the old one ends too, for it has what was taken from it."""
         log.info("the secrets of %s have changed", served.deployment.skill)
+        before = served.instances
         self._revive(served)
         if served.instance is None:
             self._switch(served.deployment.skill, None)
-        self._fleet.retire(old)
+        for instance in before:
+            self._fleet.retire(instance)
 
     def _probe(self, served: Served, instance: Instance) -> None:
         status, why = instance.health()
@@ -207,7 +217,7 @@ class Supervisor:
         elif status == "healthy":
             served.become("healthy")
 
-    def _rest(self, served: Served, instance: Instance) -> None:
+    def _rest(self, served: Served) -> None:
         """Stops an idle skill. Calls go straight to its socket, so its own counter says whether it is idle."""
         skill = served.deployment.skill
         if served.was_called():
@@ -216,11 +226,13 @@ class Supervisor:
         if served.was_called():  # one slipped in before the path was gone
             self._switch(skill, served)
             return
-        served.instance = None
+        resting = served.instances
+        served.instance, served.extras = None, []
         served.become("resting")
         with contextlib.suppress(OSError):  # the retiring one's end writes it down as well
             self._save()
-        self._fleet.retire(instance)
+        for instance in resting:
+            self._fleet.retire(instance)
 
     # ---- beginning and end ---------------------------------------------------------------------------------------------
 
@@ -228,7 +240,7 @@ class Supervisor:
         """Takes over what an earlier supervisor left: the living, as the launcher knows them again; the rest starts anew."""
         wanted, instances = read(self._kept)
         self._served = {served.deployment.skill: served for served, _ in wanted}
-        self._fleet.living = take_over(self._launcher, {name: served for served, name in wanted if name}, instances)
+        self._fleet.living = take_over(self._launcher, {name: served for served, names in wanted for name in names}, instances)
         self._launcher.sweep(self._fleet.living)
         for skill, served in self._served.items():
             self._switch(skill, served)
@@ -256,7 +268,7 @@ class Supervisor:
             yield
 
     def _switch(self, skill: str, served: Served | None) -> None:
-        self._launcher.switch(skill, [served.instance.server] if served and served.instance else [])
+        self._launcher.switch(skill, [instance.server for instance in served.instances] if served else [])
 
     def _save(self) -> None:
         with self._lock:

@@ -31,10 +31,11 @@ ROUND = 0.2  # seconds between two looks at the skills
 log = logging.getLogger("agent.supervisor")
 
 
-def serve(state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None) -> None:
+def serve(state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None, max_instances: int = 1) -> None:
     """Blocks until the orderly end (`shutdown`, SIGTERM, SIGINT, or by itself); where another one serves, returns at once.
 
-    `state` is the clone's state folder. A skill that was not called for `idle_seconds` is put to rest.
+    `state` is the clone's state folder. A skill that was not called for `idle_seconds` is put to rest; one under load gets up to
+    `max_instances` instances.
     """
     state = state.absolute()
     home(state).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def serve(state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection of a skill to a host takes two descriptors
     with lock:
-        supervisor = Supervisor(state, launcher, idle_seconds, secrets)
+        supervisor = Supervisor(state, launcher, idle_seconds, secrets, max_instances)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.ending.set())
         control = make_sockets(state) / "control.sock"

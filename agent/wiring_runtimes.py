@@ -79,7 +79,7 @@ def supervise(settings: Settings) -> None:
         launcher: Launcher = _docker_launcher(settings, vault)
     else:
         launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault)
-    serve(settings.state, launcher, settings.idle_seconds, vault)
+    serve(settings.state, launcher, settings.idle_seconds, vault, settings.max_instances)
 
 
 def supervisor_command(settings: Settings) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ from agent.runtimes.process import ProcessLauncher
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.supervisor import serve
 state = Path(sys.argv[1])
-serve(state, ProcessLauncher(state, BubblewrapSandbox(), {"python": PythonLanguage()}, secrets=Vault()), float(sys.argv[2]), Vault())
+serve(state, ProcessLauncher(state, BubblewrapSandbox(), {"python": PythonLanguage()}, secrets=Vault()), float(sys.argv[2]), Vault(), 2)
 """
 )
 DOCKER = (
@@ -69,7 +69,7 @@ from agent.runtimes.docker import DockerLauncher
 from agent.supervisor import serve
 state, told = Path(sys.argv[1]), json.loads(sys.argv[3])
 launcher = DockerLauncher(state, DockerEngine(), base=told["base"], labels=told["labels"], secrets=Vault(), resolve=told["resolve"])
-serve(state, launcher, float(sys.argv[2]), Vault())
+serve(state, launcher, float(sys.argv[2]), Vault(), 2)
 """
 )
 

@@ -12,6 +12,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable
+from typing import cast
 
 from agent.relay.table import Place, Table
 
@@ -33,8 +34,7 @@ class End(asyncio.Protocol):
         self.other: End | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self.other and self.other.transport:

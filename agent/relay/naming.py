@@ -9,6 +9,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from agent.egress.proxy import Verdict
 from agent.egress.rules import canonical
@@ -27,8 +28,7 @@ class Names(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)  # asyncio's own is not one by name
 
     def datagram_received(self, query: bytes, client: tuple[str, int]) -> None:
         if self._transport and (reply := self._reply(query, client[0])):

@@ -17,7 +17,8 @@ from agent.relay.sniffing import host_in
 from agent.relay.table import Skill, Table
 
 LONGEST_HELLO = 16384 + 5  # bytes: one TLS record (RFC 8446, 5.1)
-NOBODY = Skill("?", ())
+UNKNOWN = "?"  # a host or a skill
+NOBODY = Skill(UNKNOWN, ())
 log = logging.getLogger("agent.relay")
 
 
@@ -28,13 +29,15 @@ class WayOut(Door):
         port = int(writer.get_extra_info("sockname")[1])
         if only := only_host(self.rules, port):
             return only, port, b""
+        if not any(rule.port == port for rule in self.rules):
+            return UNKNOWN, port, b""
         first, host = b"", None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.proxy.limits.ask):
                 while host is None and len(first) < LONGEST_HELLO and (piece := await reader.read(LONGEST_HELLO)):
                     first += piece
                     host = host_in(first)
-        return canonical(host or "") or "?", port, first
+        return canonical(host or "") or UNKNOWN, port, first
 
     def agreed(self, writer: asyncio.StreamWriter) -> None:
         """The client knows nothing of us."""

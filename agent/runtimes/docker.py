@@ -19,6 +19,7 @@ from typing import Any
 from agent.docker_engine import DockerEngine, faults
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
+from agent.egress.hosting import VerdictLog
 from agent.egress.rules import pinned_by
 from agent.errors import CouldNotTell, Refused
 from agent.instance import handed, last, made_up, tail
@@ -49,7 +50,8 @@ class DockerLauncher:
         networks = Networks(engine, self.clone, self._labels)
         way = Way(docker_host(), address, home(self._state) / "tunnel")
         self._relay = Relay(
-            engine, self.clone, networks, way, base=base, memory=home(self._state) / "relay.json", labels=self._labels, table=self._table
+            engine, self.clone, networks, way, base=base, memory=home(self._state) / "relay.json", labels=self._labels, table=self._table,
+            record=VerdictLog(home(self._state) / "egress.jsonl")
         )  # fmt: skip
         self._containers = Containers(engine, self.clone, self._labels, self._relay.image)
         self._watch = Watch(engine, f"{REPOSITORY}={self.clone}", self._heard, self._gone, self._back)

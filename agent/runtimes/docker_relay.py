@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from agent.caller import NoAnswer, call
 from agent.docker_engine import DockerEngine, faults
 from agent.domain.release import Endpoint
+from agent.egress.proxy import Verdict
 from agent.errors import CouldNotTell
 from agent.runtimes.docker_network import Network, Networks
 from agent.runtimes.docker_options import REPOSITORY, ROLE, STORAGE, USER, log_options
+from agent.runtimes.docker_verdicts import follow
 from agent.runtimes.docker_way import Way
 
 if TYPE_CHECKING:
@@ -35,13 +37,14 @@ log = logging.getLogger("agent.supervisor")
 class Relay:
     """One container for a clone. What it is known by, its token and its port, is kept in `memory`, so that what callers were told stays true.
 
-    `table` gives what there is. Every method raises CouldNotTell. May be shared by threads.
+    `table` gives what there is, `record` gets what it decides about connections to the world. Every method raises CouldNotTell. May be
+    shared by threads.
     """
 
     def __init__(self, engine: DockerEngine, clone: str, networks: Networks, way: Way, *, base: str, memory: Path, labels: Mapping[str, str],
-                 table: Callable[[], dict[str, Any]]) -> None:  # fmt: skip
+                 table: Callable[[], dict[str, Any]], record: Callable[[Verdict], None]) -> None:  # fmt: skip
         self._engine, self._clone, self._networks, self._way, self._base = engine, clone, networks, way, base
-        self._memory, self._table = memory, table
+        self._memory, self._table, self._record = memory, table, record
         self._labels = {**labels, REPOSITORY: clone, ROLE: "relay"}
         self._lock = threading.RLock()
         self._network: Network | None = None
@@ -162,6 +165,7 @@ class Relay:
         while True:
             try:
                 call(itself, "GET", "/", None, timeout=2.0)
+                follow(container, self._record)
                 return itself
             except NoAnswer as error:
                 if time.monotonic() > deadline:

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from agent.caller import further_place, socket_places
 from agent.domain.release import Artifact, Endpoint
 from agent.domain.skill import Manifest
 from agent.domain.stand_in import NO_STAND_INS, StandIns
@@ -157,14 +158,13 @@ class ProcessLauncher:
 
     def switch(self, skill: str, serving: Sequence[Running]) -> None:
         path = self._socket(skill)
+        # What is more than one goes first, and comes last: until then callers have the first alone.
+        for further in socket_places(str(path))[1:]:
+            Path(further).unlink(missing_ok=True)
         if not serving:
             path.unlink(missing_ok=True)
-            return
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        os.link(str(serving[0].endpoint.socket), fresh)
-        fresh.replace(path)
-        fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are links to one socket
+        for number, server in enumerate(serving):
+            _lead(path if number == 0 else Path(further_place(str(path), number)), str(server.endpoint.socket))
 
     def endpoint(self, skill: str) -> Endpoint:
         return Endpoint(socket=str(self._socket(skill)))
@@ -224,6 +224,15 @@ class ProcessLauncher:
     def _socket(self, skill: str) -> Path:
         """Where the skill answers, whatever version of it runs."""
         return self._sockets / (hashlib.sha256(skill.encode()).hexdigest()[:10] + ".sock")
+
+
+def _lead(path: Path, socket: str) -> None:
+    """Makes `path` another name of the socket, in one step."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    os.link(socket, fresh)
+    fresh.replace(path)
+    fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are links to one socket
 
 
 def language_of(manifest: Manifest, languages: Mapping[str, Language]) -> Language:

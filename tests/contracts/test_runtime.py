@@ -18,7 +18,7 @@ from agent.errors import MissingSecret, NotFound, Refused
 from agent.stages.invoking import prepare
 from agent.supervisor_client import NotRunning, ask
 from tests.builders import a_manifest
-from tests.runtimes import BENCHES, COUNTS, DockerBench, ProcessBench, clear_engine, eventually, process_lives
+from tests.runtimes import BENCHES, COUNTS, DockerBench, ProcessBench, at_once, clear_engine, eventually, process_lives
 
 # Where one runtime differs, by the test that would say otherwise, and why.
 DIFFERENCES = {
@@ -305,6 +305,79 @@ def test_a_skill_that_is_called_straight_at_its_socket_is_not_idle(sleepy: Proce
         assert execute(endpoint, invocation).success
         time.sleep(0.1)
     assert sleepy.running() == [pid]
+
+
+SLOW = """
+import random, time
+ME = random.randrange(10**9)
+def execute(inputs, context):
+    time.sleep(0.7)
+    return {"words": ME}
+"""
+
+
+def test_under_load_a_skill_gets_another_instance_and_loses_it_when_the_load_is_over(sleepy: ProcessBench) -> None:
+    sleepy.runtime.deploy(sleepy.deployment(SLOW))
+    (first,), seen, done = sleepy.running(), set(), threading.Event()
+
+    def keep_calling() -> None:
+        while not done.is_set():
+            reply = sleepy.call()
+            assert reply.success, reply
+            seen.add(reply.outputs["words"])
+
+    clients = [threading.Thread(target=keep_calling) for _ in range(8)]
+    for client in clients:
+        client.start()
+    eventually(lambda: len(seen) == 2 and len(sleepy.runtime.stats("word-count")) == 2, seconds=60)
+    done.set()
+    for client in clients:
+        client.join()
+    assert first in sleepy.running()
+    eventually(lambda: len(sleepy.runtime.stats("word-count")) < 2, seconds=60)
+
+
+def test_where_one_of_two_instances_falls_the_other_goes_on(sleepy: ProcessBench) -> None:
+    sleepy.runtime.deploy(sleepy.deployment(SLOW))
+    done = threading.Event()
+
+    def keep_calling() -> None:
+        while not done.is_set():
+            sleepy.call()
+
+    clients = [threading.Thread(target=keep_calling) for _ in range(8)]
+    for client in clients:
+        client.start()
+    eventually(lambda: len(sleepy.runtime.stats("word-count")) == 2, seconds=60)
+    first, _ = sleepy.running()
+    sleepy.kill(first)
+    eventually(lambda: first not in sleepy.running(), seconds=60)
+    done.set()
+    for client in clients:
+        client.join()
+    assert sleepy.call().success
+    assert sleepy.runtime.services()[0].state == "healthy"
+
+
+def test_a_skill_that_keeps_something_has_one_instance(sleepy: ProcessBench) -> None:
+    sleepy.runtime.deploy(sleepy.deployment(SLOW, permissions={"storage": "persistent"}))
+    until, running = time.monotonic() + 4, set()
+    while time.monotonic() < until:
+        replies = at_once(8, sleepy.call)
+        assert all(reply.success for reply in replies)
+        running.add(len(sleepy.runtime.stats("word-count")))
+    assert running == {1}
+
+
+def test_stats_tell_what_a_skill_uses(bench: ProcessBench) -> None:
+    bench.runtime.deploy(bench.deployment())
+    assert bench.words() == 1
+    (load,) = bench.runtime.stats()
+    assert (load.skill, load.version, load.calls, load.in_flight, load.restarts) == ("word-count", "1.0.0", 1, 0, 0)
+    assert load.memory is not None and 2**20 < load.memory < 2**29
+    assert load.cpu is not None and 0 < load.cpu < 60
+    with pytest.raises(NotFound):
+        bench.runtime.stats("word-counts")
 
 
 def test_a_killed_supervisor_is_replaced_and_the_skill_adopted(bench: ProcessBench) -> None:
