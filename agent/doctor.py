@@ -70,7 +70,7 @@ def _go() -> Diagnosis:
 # What only skills of one language need: the programs, and how to get them.
 TOOLS = {
     "node": (("node", "npm"), "apt-get install nodejs npm (Node 20 or newer), or nodejs.org; Node skills need it."),
-    "bash": (("bash", "jq", "shellcheck"), "apt-get install bash jq shellcheck; Bash skills need them."),
+    "bash": (("bash", "jq", "curl", "shellcheck"), "apt-get install bash jq curl shellcheck; Bash skills need them."),
 }
 
 

@@ -30,7 +30,7 @@ def bubblewrap_works() -> bool:
 
 
 def bash_tools_are_here() -> bool:
-    return all(shutil.which(tool) for tool in ("bash", "shellcheck", "jq"))
+    return all(shutil.which(tool) for tool in ("bash", "shellcheck", "jq", "curl"))
 
 
 def node_is_here() -> bool:
@@ -48,7 +48,7 @@ def docker_is_here() -> bool:
 # Each marker that needs something of the machine: whether it is here, and how to get it.
 ENGINES = {
     "bubblewrap": (bubblewrap_works, "bubblewrap does not work here (apt-get install bubblewrap)"),
-    "bash_tools": (bash_tools_are_here, "the tools for Bash skills are not here (apt-get install shellcheck jq)"),
+    "bash_tools": (bash_tools_are_here, "the tools for Bash skills are not here (apt-get install shellcheck jq curl)"),
     "node_tools": (node_is_here, "Node 20 and npm are not here (apt-get install nodejs npm)"),
     "go_tools": (go_is_here, "Go is not here (a current toolchain from go.dev)"),
     "github": (node_is_here, "Node 20 and npm are not here, which GitHub's API on loopback needs (apt-get install nodejs npm)"),

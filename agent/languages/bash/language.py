@@ -17,11 +17,11 @@ from agent.languages.bash.toolchain import program, versions
 from agent.ports import Sandbox, SandboxSpec
 
 ADAPTER = Path(__file__).with_name("command.py")
-_NONE = "A Bash skill has no dependencies: its tools are Bash, coreutils and jq."
+_NONE = "A Bash skill has no dependencies: its tools are Bash, coreutils and jq, and curl where it declares hosts."
 
 
 class BashLanguage:
-    """`Language` for Bash. A skill is run once for each call, with Bash, coreutils and jq of this machine."""
+    """`Language` for Bash. A skill is run once for each call, with Bash, coreutils and jq of this machine, and curl where it declares hosts."""
 
     name, entrypoint = "bash", "skill.sh"
 
@@ -36,9 +36,11 @@ class BashLanguage:
         return "sha256:" + hashed.hexdigest()
 
     def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
-        """Fills `target` with `code/`, the shim and `service.json`. CouldNotTell where Bash or jq are missing."""
+        """Fills `target` with `code/`, the shim and `service.json`. CouldNotTell where Bash, jq or curl are missing."""
         bash = program("bash")
         program("jq")
+        if manifest.permissions.network:
+            program("curl")
         front.copy_code(root, manifest, target)
         self.lock(manifest)
         front.copy_shim(target)

@@ -11,6 +11,7 @@ from agent.errors import CouldNotTell
 SECONDS = 60.0
 FIXES = {
     "bash": "apt-get install bash, or the package of your system.",
+    "curl": "apt-get install curl, or the package of your system.",
     "jq": "apt-get install jq, or the package of your system.",
     "shellcheck": "apt-get install shellcheck, or the package of your system.",
 }
