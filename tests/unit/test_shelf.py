@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ from agent.domain.check import Outcome
 from agent.domain.registry import Entry
 from agent.domain.skill import Manifest
 from agent.errors import ConfigurationError, InvalidFile, UsageError
+from agent.languages.bash import toolchain as bash
+from agent.languages.go import toolchain as go
+from agent.languages.node import toolchain as node
 from agent.manifest_file import read_manifest
 from agent.registry_file import parse
 from agent.settings import Settings
@@ -31,6 +37,20 @@ def manifest_of(name: str) -> Manifest:
 
 def tree_in(root: Path, name: str) -> str:
     return git(root, "rev-parse", f"HEAD:skills/{name}").strip()
+
+
+@contextmanager
+def without(monkeypatch: pytest.MonkeyPatch, *programs: str) -> Iterator[None]:
+    """A machine that has not these programs."""
+    known = (node.node, node.version, bash.versions, go.go, go.version)
+    which = shutil.which
+    for tool in known:
+        tool.cache_clear()
+    with monkeypatch.context() as machine:
+        machine.setattr(shutil, "which", lambda name, *rest, **more: None if name in programs else which(name, *rest, **more))
+        yield
+    for tool in known:
+        tool.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +80,16 @@ def commit(root: Path) -> str:
     return git(root, "rev-parse", "HEAD").strip()
 
 
+TOOLS = {"python": (), "node": ("node_tools",), "bash": ("bash_tools",), "go": ("go_tools",)}
+
 # ---- the skills
 
 
 @pytest.mark.bubblewrap
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[getattr(pytest.mark, tool) for tool in TOOLS[manifest_of(name).runtime]]) for name in NAMES]
+)
 def test_each_bundled_skill_passes_its_checks(name: str) -> None:
     report = wiring.check_folder(ROOT / "skills" / name, Settings.load(ROOT))
     assert [result.summary for result in report.results if result.outcome is not Outcome.PASSED] == []
@@ -89,9 +113,9 @@ def test_the_registry_claims_no_approvals_for_what_is_bundled() -> None:
 
 
 def test_a_new_repository_holds_and_releases_them(stocked: Path) -> None:
-    """Those in Python at least: they need nothing that SkillOps itself does not."""
+    """Those in Python that bring no packages at least: they need nothing that SkillOps itself does not."""
     released = entries(stocked)
-    assert {name for name in NAMES if manifest_of(name).runtime == "python"} <= released.keys() <= set(NAMES)
+    assert {name for name in NAMES if manifest_of(name).runtime == "python" and not manifest_of(name).dependencies} <= released.keys() <= set(NAMES)
     assert {entry.origin for entry in released.values()} == {"bundled"}
     assert {name: entry.tree for name, entry in released.items()} == {name: tree_in(stocked, name) for name in released}
     assert git(stocked, "status", "--porcelain") == ""
@@ -122,6 +146,26 @@ def test_what_cannot_be_built_here_is_told_and_the_rest_released(tmp_path: Path,
     assert "calculator" in faults
     assert sorted(entries(checkout.root)) == [name for name in NAMES if name not in faults]
     assert "csv-to-json" in entries(checkout.root)
+
+
+@pytest.mark.bash_tools
+@pytest.mark.go_tools
+@pytest.mark.node_tools
+def test_where_a_language_has_no_tools_its_skills_wait_until_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine of somebody who wants Python alone has neither Node nor Go, jq or shellcheck."""
+    some = ("calculator", "file-ops", "http-request", "kv-store")
+    files = {path: data for path, data in shelf.shelf_files().items() if path.split("/")[1] in some}
+    monkeypatch.setattr(shelf, "shelf_files", lambda: files)
+    checkout = found(tmp_path / "skills", shelf=True)
+
+    with without(monkeypatch, "node", "nodejs", "go", "jq", "shellcheck"):
+        faults = shelf.stock(checkout)
+    assert sorted(faults) == ["file-ops", "http-request", "kv-store"]
+    assert [name for name, fault in faults.items() if "not installed here" not in fault.what or not fault.next_step] == []
+    assert list(entries(checkout.root)) == ["calculator"]
+
+    assert shelf.stock(checkout) == {}
+    assert sorted(entries(checkout.root)) == sorted(some)
 
 
 def test_an_installation_without_them_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
