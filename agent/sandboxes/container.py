@@ -21,7 +21,8 @@ LABEL = "skillops.sandbox"
 RESULT = "/.result/result"
 MARKS = 2  # processes of a run beside those asked for: the engine's init, and the shim
 MEMORY = Path("/dev/shm")
-# The engine's own list (moby's oci/defaults.go); /sys, which says much of the machine and nothing that a skill needs; and pressure, which all may write to.
+# The engine's own list (moby's oci/defaults.go); /sys, which says much of the machine and nothing that a skill needs; and
+# the kernel's pressure files, which everybody may write to.
 _MASKED = (
     "/sys", "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
     "/proc/sched_debug", "/proc/scsi", "/proc/pressure",
@@ -43,6 +44,9 @@ class Setting(NamedTuple):
 
     image: str = ""
     sees_our_files: bool = True
+
+
+NOTHING = Setting()
 
 
 @contextmanager
@@ -75,7 +79,7 @@ def _walls(spec: SandboxSpec, overhead: int) -> dict[str, Any]:
     env = {**_ENVIRONMENT, **spec.env}
     return {
         "User": f"{user()}:{user()}", "Env": [f"{name}={value}" for name, value in env.items()], "WorkingDir": spec.cwd, "Entrypoint": None,
-        "NetworkDisabled": True, "Hostname": "sandbox", "Healthcheck": {"Test": ["NONE"]},
+        "Hostname": "sandbox", "Healthcheck": {"Test": ["NONE"]},
     }  # fmt: skip
 
 

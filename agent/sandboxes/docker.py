@@ -20,7 +20,8 @@ from typing import Any
 from agent.docker_engine import DockerEngine, faults
 from agent.errors import CouldNotTell, SandboxUnavailable, UsageError
 from agent.ports import Availability, Ending, SandboxProcess, SandboxResult, SandboxSpec
-from agent.sandboxes.container import BOOT, LABEL, MARKS, RESULT, Setting, configured
+from agent.sandboxes.container import BOOT, LABEL, MARKS, NOTHING, RESULT, Setting, configured
+from agent.sandboxes.docker_copies import PREFIX
 from agent.sandboxes.docker_groups import group_of
 from agent.sandboxes.docker_root import see_our_files, small_root
 from agent.sandboxes.docker_service import DockerService
@@ -38,7 +39,7 @@ class _Ground:
     """What was found out about the engine: the root image, and whether it sees the files of this machine."""
 
     availability: Availability
-    setting: Setting = Setting()
+    setting: Setting = NOTHING
 
 
 class DockerSandbox:
@@ -99,14 +100,23 @@ class DockerSandbox:
         ended = exchange.wait(begun + spec.limits.seconds)
         if ended.exit_code == 0:
             return ended, "ok"
-        with faults("look at a container"):
-            state = self._engine.client().api.inspect_container(container)["State"]
-        group = group_of(pid) if ground.setting.sees_our_files and state["Running"] else None
-        if state["OOMKilled"] or (group and group.out_of_memory()):
-            return ended, "out_of_memory"
-        if group and group.out_of_processes():
+        group = group_of(pid) if ground.setting.sees_our_files else None
+        if group and group.out_of_processes() and not group.out_of_memory():
             return ended, "pids"
+        if group.out_of_memory() if group else self._out_of_memory(container):
+            return ended, "out_of_memory"
         return ended, ended.cut or ("could_not_tell" if ended.exit_code is None else "nonzero")
+
+    def _out_of_memory(self, container: str) -> bool:
+        """What the engine says once a container has ended, whose counters are gone then or never were in reach."""
+        import docker.errors
+
+        api = self._engine.client().api
+        with faults("look at a container"):
+            with contextlib.suppress(docker.errors.APIError):  # it has ended already
+                api.kill(container)
+            api.wait(container)
+            return bool(api.inspect_container(container)["State"]["OOMKilled"])
 
     @contextmanager
     def _container(self, ground: _Ground, spec: SandboxSpec, argv: tuple[str, ...], *, overhead: int, outlive: bool = False) -> Iterator[str]:
@@ -125,7 +135,7 @@ class DockerSandbox:
                 container: str = api.create_container_from_config({
                     **config, "Image": ground.setting.image, "Cmd": list(argv), "Labels": labels, "OpenStdin": bool(spec.stdin),
                     "StdinOnce": bool(spec.stdin), "AttachStdin": bool(spec.stdin), "AttachStdout": True, "AttachStderr": True,
-                }, f"skillops-sandbox-{secrets.token_hex(8)}")["Id"]  # fmt: skip
+                }, f"{PREFIX}{secrets.token_hex(8)}")["Id"]  # fmt: skip
             try:
                 if not outlive:
                     self._undertaker.take(container)
@@ -180,7 +190,7 @@ class DockerSandbox:
         small = small_root(self._engine)
         sees = see_our_files(self._engine, small)
         if not sees and not self._image:
-            fix = "Name an image with Python and what else the skills' languages need in the setting sandbox_image, such as skillops/base-python:stable."
+            fix = "Name an image with the programs of the skills' languages in the setting sandbox_image, such as skillops/base-python:stable."
             return _Ground(Availability(ok=False, why="Docker Engine does not see this machine's files, so it needs a root image.", fix=fix))
         confined = any("seccomp" in option for option in info.get("SecurityOptions") or ())
         return _Ground(Availability(ok=True, why="" if confined else UNCONFINED), Setting(small if sees else self._image, sees))

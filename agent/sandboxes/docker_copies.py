@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tarfile
 import tempfile
@@ -13,6 +14,7 @@ from agent.docker_engine import faults
 from agent.errors import CouldNotTell
 from agent.ports import Mount
 
+PREFIX = "skillops-sandbox-"  # of a container's name
 MOST = 512 * 2**20  # bytes that are brought back of one mount
 IN_MEMORY = 16 * 2**20  # bytes of an archive, before it is kept on the disk
 
@@ -31,12 +33,35 @@ class Copies:
 
     def fill(self, api: Any, container: str) -> None:
         """Copies everything into a container that was made and not started."""
+        self._give_away(api, container)
         for mount in self._mounts:
+            place = next(place for place in self.volumes if PurePosixPath(mount.target).is_relative_to(place))
             with tempfile.SpooledTemporaryFile(IN_MEMORY) as archive:
-                self._pack(mount, archive)
+                self._pack(mount, str(PurePosixPath(mount.target).relative_to(place)), archive)
                 archive.seek(0)
                 with faults("copy files into a container"):
-                    api.put_archive(container, "/", archive)
+                    api.put_archive(container, place, archive)
+
+    def _give_away(self, api: Any, container: str) -> None:
+        """A new volume belongs to root, and no archive changes that (moby's archive.Unpack leaves `.` as it is): chown(1) does, beside it."""
+        places = [mount.target for mount in self._mounts if mount.writable and mount.target in self.volumes]
+        if not places:
+            return
+        with faults("prepare a volume"):
+            made = api.inspect_container(container)
+            config = {
+                "Image": made["Image"], "Labels": made["Config"]["Labels"], "Cmd": ["chown", f"{self._user}:{self._user}", *places], "Entrypoint": None, "User": "0",
+                "HostConfig": {
+                    "VolumesFrom": [container], "NetworkMode": "none", "CapDrop": ["ALL"], "CapAdd": ["CHOWN"], "ReadonlyRootfs": True,
+                    "SecurityOpt": ["no-new-privileges"], "PidsLimit": 16, "Memory": 64 * 2**20,
+                },
+            }  # fmt: skip
+            beside = api.create_container_from_config(config, f"{PREFIX}{secrets.token_hex(8)}")["Id"]
+            try:
+                api.start(beside)
+                api.wait(beside, timeout=60)
+            finally:
+                api.remove_container(beside, force=True)
 
     def bring_back(self, api: Any, container: str) -> None:
         """What became of the writable mounts takes the place of what they were. Raises CouldNotTell."""
@@ -46,7 +71,7 @@ class Copies:
                     self._unpack(api, container, mount, Path(fresh))
                     _replace(mount.source, Path(fresh, PurePosixPath(mount.target).name))
 
-    def _pack(self, mount: Mount, archive: Any) -> None:
+    def _pack(self, mount: Mount, name: str, archive: Any) -> None:
         owner = self._user if mount.writable else 0
 
         def owned(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -58,7 +83,7 @@ class Copies:
             return member
 
         with tarfile.open(fileobj=archive, mode="w", dereference=False) as tar:
-            tar.add(mount.source, arcname=mount.target.lstrip("/"), filter=owned)
+            tar.add(mount.source, arcname=name, filter=owned)
 
     def _unpack(self, api: Any, container: str, mount: Mount, target: Path) -> None:
         with faults("copy files out of a container"), tempfile.SpooledTemporaryFile(IN_MEMORY) as archive:
