@@ -32,7 +32,7 @@ class Diagnosis(Frozen):
 
 def examine(repository: Path) -> tuple[Diagnosis, ...]:
     """Everything that SkillOps needs here, in the order in which it is needed."""
-    return (_python(), _git(), _sandbox(), _go(), *_tools(), *_repository(repository))
+    return (_python(), _git(), _sandbox(repository), _go(), *_tools(), *_repository(repository))
 
 
 def _python() -> Diagnosis:
@@ -49,11 +49,18 @@ def _git() -> Diagnosis:
     return Diagnosis(what="git", ok=numbers >= GIT, found=text, fix=f"Install git {GIT[0]}.{GIT[1]} or newer.")
 
 
-def _sandbox() -> Diagnosis:
-    from agent.sandboxes.bubblewrap import BubblewrapSandbox
+def _sandbox(repository: Path) -> Diagnosis:
+    """The one that the settings name; without a repository, the one that is used unless they name another."""
+    from agent import wiring, wiring_runtimes
+    from agent.settings import Settings
 
-    available = BubblewrapSandbox().available()
-    found = "works" if available.ok else available.why
+    try:
+        settings = wiring.settings_of(repository)[0]
+    except SkillOpsError:
+        settings = Settings()
+    sandbox = wiring_runtimes.sandbox_of(settings)
+    available = sandbox.available()
+    found = f"{sandbox.name} works{available.why and ': '}{available.why}" if available.ok else available.why
     return Diagnosis(what="sandbox", ok=available.ok, found=found, fix=available.fix)
 
 

@@ -50,7 +50,10 @@ class Settings(BaseSettings):
     github_login: str = Field(default="", description="Who SkillOps is on GitHub, like my-app[bot]; empty: asked of GitHub.")
     github_webhook_secret: SecretStr = Field(default=SecretStr(""), description="The secret of the webhook that points at /webhooks/github.")
 
-    sandbox: Literal["bubblewrap"] = Field(default="bubblewrap", description="What untrusted code runs in.")
+    sandbox: Literal["bubblewrap", "docker"] = Field(
+        default="bubblewrap", description="What untrusted code runs in while it is checked and tried: namespaces of this machine, or containers."
+    )
+    sandbox_image: str = Field(default="", description="The root of sandbox containers where Docker Engine runs on another machine (DOCKER_HOST).")
     builder: Literal["directory", "docker"] = Field(
         default="directory", description="What turns a skill into an artifact: a folder of this machine, or an image of Docker Engine."
     )

@@ -33,12 +33,11 @@ from agent.ledger import SqliteLedger
 from agent.memory import Memory
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.ports import Check, Forge, Language, LanguageModel, Ledger, Reviewer, Tell
-from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.ports import Check, Forge, Language, LanguageModel, Ledger, Reviewer, Sandbox, Tell
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
 from agent.vault import Vault
-from agent.wiring_runtimes import builder_of, languages_of, runtime_of
+from agent.wiring_runtimes import builder_of, languages_of, runtime_of, sandbox_of
 from agent.workbench import Bench, TryOut, examine, subject_of_folder
 from agent.workplace import Workplace
 
@@ -142,7 +141,7 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
 
     `given` takes the place of the forge and the ledger that the settings name.
     """
-    sandbox = BubblewrapSandbox()
+    sandbox = sandbox_of(settings)
     languages = languages_of()
     builder = builder_of(settings, settings.state / "artifacts", languages)
     runtime = runtime_of(settings, sandbox, languages)
@@ -200,7 +199,7 @@ def rekeying(recording: Path) -> RekeyingModel:
 
 def check_folder(folder: Path, settings: Settings) -> CheckReport:
     """The eight checks on a skill's folder as it lies on disk; nothing is posted."""
-    sandbox, languages = BubblewrapSandbox(), languages_of()
+    sandbox, languages = sandbox_of(settings), languages_of()
     runtime = runtime_of(settings, sandbox, languages)
     with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
         place = Path(temporary)
@@ -209,7 +208,7 @@ def check_folder(folder: Path, settings: Settings) -> CheckReport:
             return examine(_checks(settings, sandbox, languages, light=False), subject, bench, settings.workers)
 
 
-def _checks(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, Language], *, light: bool) -> tuple[Check, ...]:
+def _checks(settings: Settings, sandbox: Sandbox, languages: dict[str, Language], *, light: bool) -> tuple[Check, ...]:
     """The eight checks; the light ones of the author's own trial leave out scope, mutants, gutting and the witness."""
     tests = TestsCheck(
         languages, sandbox, mutants=0 if light else settings.mutants, gut=not light, witness=not light,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from agent.builders.directory import DirectoryBuilder
 from agent.errors import ConfigurationError
@@ -14,7 +14,7 @@ from agent.languages.container import ContainerLanguage
 from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
-from agent.ports import Builder, Language, Launcher, Runtime
+from agent.ports import AdoptingSandbox, Builder, Language, Launcher, Runtime, Sandbox
 from agent.runtimes.process import ProcessLauncher, ProcessRuntime
 from agent.runtimes.supervised import SupervisedRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
@@ -41,7 +41,17 @@ def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) 
     return DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds, network=settings.build_network)
 
 
-def runtime_of(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[str, Language]) -> Runtime:
+def sandbox_of(settings: Settings) -> Sandbox:
+    """What judges code that nobody has judged yet. What serves, where that is processes, is always in bubblewrap."""
+    if settings.sandbox == "bubblewrap":
+        return BubblewrapSandbox()
+    from agent.docker_engine import DockerEngine
+    from agent.sandboxes.docker import DockerSandbox
+
+    return DockerSandbox(DockerEngine(), settings.sandbox_image)
+
+
+def runtime_of(settings: Settings, sandbox: Sandbox, languages: dict[str, Language]) -> Runtime:
     """What the settings name; its skills are the supervisor's, which has a launcher of its own."""
     if settings.runtime == "process":
         if settings.builder != "directory":
@@ -49,7 +59,8 @@ def runtime_of(settings: Settings, sandbox: BubblewrapSandbox, languages: dict[s
                 "builder = docker makes images, and runtime = process runs folders.",
                 next_step="Set `runtime = 'docker'` beside `builder = 'docker'` in skillops.toml.",
             )
-        return ProcessRuntime(settings.state, sandbox, languages, supervisor_command(settings))
+        # It starts trials alone in this sandbox; what can be adopted is started by the supervisor.
+        return ProcessRuntime(settings.state, cast(AdoptingSandbox, sandbox), languages, supervisor_command(settings))
     if settings.builder != "docker":
         raise ConfigurationError(
             "runtime = docker runs images, and builder = directory makes folders.",

@@ -20,6 +20,7 @@ from typing import Any
 from agent.docker_engine import DockerEngine, faults
 from agent.errors import CouldNotTell, SandboxUnavailable, UsageError
 from agent.ports import Availability, Ending, SandboxProcess, SandboxResult, SandboxSpec
+from agent.sandboxes.cgroup import Cgroup
 from agent.sandboxes.container import BOOT, LABEL, MARKS, NOTHING, RESULT, Setting, configured
 from agent.sandboxes.docker_copies import PREFIX
 from agent.sandboxes.docker_groups import group_of
@@ -62,19 +63,23 @@ class DockerSandbox:
 
     def run(self, spec: SandboxSpec) -> SandboxResult:
         """As `BubblewrapSandbox.run`. An engine elsewhere cannot tell `pids` from `nonzero`: its counters are out of reach."""
-        ground, begun = self._usable(), time.monotonic()
-        mark = secrets.token_hex(16)
+        ground, mark = self._usable(), secrets.token_hex(16)
         command = ("/bin/sh", "-c", _SHIM, "sh", mark, RESULT if spec.result_fd else "", str(spec.limits.output + 1), *spec.argv)
         with ExitStack() as stack:
             try:
                 container = stack.enter_context(self._container(ground, spec, command, overhead=MARKS))
-                ended, ending = self._follow(stack, container, spec, mark, begun, ground)
+                exchange = stack.enter_context(closing(Exchange(self._attached(container, spec), mark, spec.limits.output)))
+                pid = self._started(container)
             except _NotStarted as error:
-                return SandboxResult(ending="could_not_tell", stderr=str(error).encode(), seconds=time.monotonic() - begun)
-        exit_code = ended.exit_code if ending in ("ok", "nonzero", "out_of_memory", "pids") else None
+                return SandboxResult(ending="could_not_tell", stderr=str(error).encode())
+            begun = time.monotonic()  # the program's time is its own, however busy the engine is
+            exchange.begin(spec.stdin)
+            ended = exchange.wait(begun + spec.limits.seconds)
+            seconds = time.monotonic() - begun
+            ending = self._ending(ended, container, group_of(pid) if ground.setting.sees_our_files else None)
         return SandboxResult(
-            ending=ending, exit_code=exit_code, stdout=ended.stdout, stderr=ended.stderr, result=ended.result if spec.result_fd else b"",
-            seconds=time.monotonic() - begun,
+            ending=ending, exit_code=ended.exit_code, stdout=ended.stdout, stderr=ended.stderr, result=ended.result if spec.result_fd else b"",
+            seconds=seconds,
         )  # fmt: skip
 
     def start(self, spec: SandboxSpec, *, log: Path, outlive: bool = False) -> SandboxProcess:
@@ -93,19 +98,14 @@ class DockerSandbox:
             undo.pop_all()
         return DockerService(self._engine.client().api, container, stream, pid, spec, log, stack)
 
-    def _follow(self, stack: ExitStack, container: str, spec: SandboxSpec, mark: str, begun: float, ground: _Ground) -> tuple[Ended, Ending]:
-        exchange = stack.enter_context(closing(Exchange(self._attached(container, spec), mark, spec.limits.output)))
-        pid = self._started(container)
-        exchange.begin(spec.stdin)
-        ended = exchange.wait(begun + spec.limits.seconds)
+    def _ending(self, ended: Ended, container: str, group: Cgroup | None) -> Ending:
         if ended.exit_code == 0:
-            return ended, "ok"
-        group = group_of(pid) if ground.setting.sees_our_files else None
-        if group and group.out_of_processes() and not group.out_of_memory():
-            return ended, "pids"
+            return "ok"
         if group.out_of_memory() if group else self._out_of_memory(container):
-            return ended, "out_of_memory"
-        return ended, ended.cut or ("could_not_tell" if ended.exit_code is None else "nonzero")
+            return "out_of_memory"
+        if group and group.out_of_processes():
+            return "pids"
+        return ended.cut or ("could_not_tell" if ended.exit_code is None else "nonzero")
 
     def _out_of_memory(self, container: str) -> bool:
         """What the engine says once a container has ended, whose counters are gone then or never were in reach."""

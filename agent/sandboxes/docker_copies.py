@@ -50,7 +50,8 @@ class Copies:
         with faults("prepare a volume"):
             made = api.inspect_container(container)
             config = {
-                "Image": made["Image"], "Labels": made["Config"]["Labels"], "Cmd": ["chown", f"{self._user}:{self._user}", *places], "Entrypoint": None, "User": "0",
+                "Image": made["Image"], "Labels": made["Config"]["Labels"], "Entrypoint": None, "User": "0",
+                "Cmd": ["chown", f"{self._user}:{self._user}", *places],
                 "HostConfig": {
                     "VolumesFrom": [container], "NetworkMode": "none", "CapDrop": ["ALL"], "CapAdd": ["CHOWN"], "ReadonlyRootfs": True,
                     "SecurityOpt": ["no-new-privileges"], "PidsLimit": 16, "Memory": 64 * 2**20,

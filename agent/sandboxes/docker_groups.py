@@ -15,7 +15,14 @@ def group_of(pid: int) -> Cgroup | None:
         lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     except OSError:
         return None
-    own = {controller: path for line in lines for controller in line.split(":", 2)[1].split(",") for path in [line.split(":", 2)[2]]}
-    unified = "memory" not in own
-    folders = [f"{_ROOT}{own['']}"] * 2 if unified and "" in own else [f"{_ROOT}/{name}{own.get(name, '/')}" for name in ("memory", "pids")]
-    return Cgroup(*folders, unified) if all(Path(folder).is_dir() for folder in folders) else None
+    own: dict[str, str] = {}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        own |= dict.fromkeys(controllers.split(","), path)
+    if "memory" in own:
+        group = Cgroup(f"{_ROOT}/memory{own['memory']}", f"{_ROOT}/pids{own.get('pids', '/')}", unified=False)
+    elif "" in own:
+        group = Cgroup(f"{_ROOT}{own['']}", f"{_ROOT}{own['']}", unified=True)
+    else:
+        return None
+    return group if all(Path(folder).is_dir() for folder in group.folders) else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.docker_engine import faults
 from agent.errors import CouldNotTell
-from agent.ports import SandboxSpec
+from agent.ports import SandboxSpec, Usage
 from agent.sandboxes.exchange import close_input, exactly
 from agent.sandboxes.service import trim
 
@@ -29,6 +29,15 @@ class DockerService:
 
     def running(self) -> bool:
         return not self._over.is_set()
+
+    def usage(self) -> Usage:
+        """As the engine counts it: without what the kernel could give back at once."""
+        with contextlib.suppress(CouldNotTell, KeyError), faults("count what a container uses"):
+            said = self._api.stats(self._container, stream=False, one_shot=True)
+            memory, kept = said["memory_stats"], said["memory_stats"].get("stats", {})
+            spare = kept.get("inactive_file", kept.get("total_inactive_file", 0))
+            return Usage(memory=max(memory["usage"] - spare, 0), cpu=said["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9)
+        return Usage()
 
     def stop(self, grace_seconds: float = 2.0) -> None:
         """SIGTERM to the program and, `grace_seconds` later, SIGKILL to all. Returns when nothing is left."""

@@ -492,6 +492,11 @@ def test_a_service_outlives_the_thread_that_started_it(service: Callable[..., Sa
     assert started[0].running()
 
 
+def test_a_service_says_what_it_uses(service: Callable[..., SandboxProcess]) -> None:
+    process = service(python("import time\nx = bytearray(40 * 2**20)\nwhile True: time.sleep(0.01)"))
+    assert eventually(lambda: (process.usage().memory or 0) > 40 * MIB and (process.usage().cpu or 0) > 0)
+
+
 def test_a_service_is_held_to_its_memory(service: Callable[..., SandboxProcess], tmp_path: Path) -> None:
     process = service(python("x = bytearray(300 * 2**20); print('got it')", limits=Limits(memory=100 * MIB)))
     assert eventually(lambda: not process.running())
