@@ -69,12 +69,12 @@ class DockerSandbox:
             try:
                 container = stack.enter_context(self._container(ground, spec, command, overhead=MARKS))
                 exchange = stack.enter_context(closing(Exchange(self._attached(container, spec), mark, spec.limits.output)))
+                begun = time.monotonic()
                 pid = self._started(container)
             except _NotStarted as error:
                 return SandboxResult(ending="could_not_tell", stderr=str(error).encode())
-            begun = time.monotonic()  # the program's time is its own, however busy the engine is
             exchange.begin(spec.stdin)
-            ended = exchange.wait(begun + spec.limits.seconds)
+            ended = exchange.wait(time.monotonic() + spec.limits.seconds)  # the program's time, however busy the engine is
             seconds = time.monotonic() - begun
             ending = self._ending(ended, container, group_of(pid) if ground.setting.sees_our_files else None)
         return SandboxResult(
