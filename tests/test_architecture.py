@@ -19,7 +19,8 @@ DOORS = {
     "git": {"agent/forges/git_door.py"},
     "github": {"agent/forges/github.py"},
     "docker": {
-        "agent/docker_engine.py", "agent/sandboxes/docker.py", "agent/builders/docker.py",
+        "agent/docker_engine.py", "agent/builders/docker.py",
+        *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/sandboxes").glob("docker*.py")),
         *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/runtimes").glob("docker*.py")),
     },
     "detect_secrets": {"agent/checks/secrets.py"},
