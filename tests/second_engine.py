@@ -26,6 +26,7 @@ class SecondEngine:
 
     def __init__(self, folder: Path) -> None:
         self.address = f"unix://{folder}/docker.sock"
+        self.namespace: tuple[str, ...] = ("unshare", "--net")  # how it comes into its own; one that it keeps over restarts, where a test needs that
         self._folder, self._daemon = folder, None
 
     def start(self) -> None:
@@ -33,7 +34,7 @@ class SecondEngine:
         folder = self._folder
         (folder / "pid").unlink(missing_ok=True)
         folders = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
-        command = ["unshare", "--net", "dockerd", f"--host={self.address}", *folders, "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        command = [*self.namespace, "dockerd", f"--host={self.address}", *folders, "--bridge=none", "--iptables=false", "--ip6tables=false"]
         with (folder / "log").open("ab") as log:
             self._daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         until = time.monotonic() + SECONDS

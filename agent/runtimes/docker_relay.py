@@ -55,7 +55,7 @@ class Relay:
     def ready(self) -> Network:
         """Sees to it that it runs; the network whose gate it is."""
         with self._lock:
-            if self._network is None or self._endpoint is None:
+            if self._network is None or self._endpoint is None or self._way.broken:
                 self._recall()
                 self._network = self._networks.ensure()
                 self._endpoint = self._up(self._network)

@@ -12,6 +12,7 @@ from agent.domain.skill import Manifest
 from agent.domain.stand_in import NO_STAND_INS, StandIns
 from agent.errors import CouldNotTell
 from agent.ports import Availability, Deployment, Launcher
+from agent.served import unknown
 from agent.supervisor_client import NotRunning, OtherRuntime, ask, held, home, start
 
 
@@ -43,10 +44,14 @@ class SupervisedRuntime:
         return Endpoint.model_validate(self._ask("endpoint", skill=skill))
 
     def logs(self, skill: str, lines: int = 200) -> str:
+        if not self._ever_used():
+            raise unknown(skill, ())
         return str(self._ask("logs", skill=skill, lines=lines))
 
     def stats(self, skill: str | None = None) -> Sequence[Load]:
-        return [Load.model_validate(line) for line in self._ask("stats", skill=skill)] if skill or self._ever_used() else []
+        if skill and not self._ever_used():
+            raise unknown(skill, ())
+        return [Load.model_validate(line) for line in self._ask("stats", skill=skill)] if self._ever_used() else []
 
     def shutdown(self) -> None:
         """Ends the supervisor and with it every running skill; what was deployed runs again with the next one."""

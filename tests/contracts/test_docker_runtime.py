@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -240,3 +241,36 @@ def test_an_orderly_end_leaves_nothing_at_the_engine_but_what_skills_keep(tmp_pa
         assert [volume.name for volume in bench.engine.volumes.list(filters=ours)] == [f"skillops-{clone}-orderly"]
     finally:
         bench.close()
+
+
+class Pipe(socketserver.BaseRequestHandler):
+    """A connection over TCP, passed on to the engine's socket."""
+
+    def handle(self) -> None:
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.connect("/var/run/docker.sock")
+            back = threading.Thread(target=_pour, args=(engine, self.request), daemon=True)
+            back.start()
+            _pour(self.request, engine)
+            back.join()
+
+
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+def test_an_engine_over_tcp_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pipe) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
+        bench = DockerBench(tmp_path)
+        try:
+            bench.runtime.deploy(bench.deployment(permissions={"storage": "persistent"}))
+            assert bench.words() == 1
+        finally:
+            bench.close()
+            server.shutdown()

@@ -264,3 +264,15 @@ def test_nothing_to_do_is_said_and_is_no_fault(repository: Path) -> None:
     assert (done.code, done.out) == (0, "There is no open work.\n")
     assert skillops("release", "-C", repository).code == 0
     assert skillops("deploy", "-C", repository).out == "There is nothing to deploy.\n"
+
+
+# ---- running skills --------------------------------------------------------------------------------------------------
+
+
+def test_where_nothing_runs_logs_and_stats_say_so_and_start_nothing(repository: Path) -> None:
+    assert json_of(skillops("stats", "--json", "-C", repository)) == []
+    assert "No skill runs now" in skillops("stats", "-C", repository).out
+    for done in (skillops("logs", "word-count", "-C", repository), skillops("stats", "word-count", "-C", repository)):
+        assert (done.code, "No skill 'word-count' is deployed" in done.err) == (2, True)
+    assert skillops("logs", "word-count", "--lines", "0", "-C", repository).code == 2
+    assert not (repository / ".skillops/supervisor").exists()

@@ -399,6 +399,13 @@ def test_errors_come_over_the_wire_as_what_they_are(bench: Bench) -> None:
             client.ask(state, "deploy", deployment="word-count")
 
 
+def test_a_supervisor_of_another_runtime_says_so(bench: Bench) -> None:
+    with a_door(bench) as state:
+        assert client.ask(state, "ping", runtime="process") == os.getpid()
+        with pytest.raises(client.OtherRuntime, match="runtime process"):
+            client.ask(state, "ping", runtime="docker")
+
+
 def test_a_full_disk_comes_over_the_wire_as_could_not_tell(bench: Bench) -> None:
     with a_door(bench) as state:
         full_disk(state)

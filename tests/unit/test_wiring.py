@@ -142,3 +142,14 @@ def test_a_folder_on_disk_is_checked_without_a_proposal(tmp_path: Path) -> None:
     failed = {result.name for result in wiring.check_folder(folder, settings).of(Outcome.FAILED)}
     assert {"tests", "contract"} <= failed
     assert home.forge.proposals("all") == []
+
+
+def test_the_docker_runtime_wants_images_and_is_opened_without_an_engine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    (root / "skillops.toml").write_text("runtime = 'docker'\n")
+    with pytest.raises(ConfigurationError, match="builder = directory makes folders") as wrong:
+        wiring.open_workplace(root)
+    assert "builder = 'docker'" in wrong.value.next_step
+    (root / "skillops.toml").write_text("runtime = 'docker'\nbuilder = 'docker'\n")
+    runtime = wiring.open_workplace(root).parts.runtime
+    assert (runtime.name, runtime.available().ok, list(runtime.services())) == ("docker", False, [])
