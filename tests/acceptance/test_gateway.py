@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -110,6 +111,28 @@ def test_a_skill_that_dies_or_sleeps_is_told_apart_and_the_next_call_is_answered
     assert (died.status_code, died.json()["reason"]) == (502, "crashed")
     assert (slept.status_code, slept.json()["reason"]) == (504, "timeout")
     assert after.json()["outputs"] == later.json()["outputs"] == {"words": 2}
+
+
+def test_a_thousand_calls_at_once_are_each_answered_or_told_when_to_come_again(served: Served) -> None:
+    async def all_at_once() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=served.client.base_url, headers=served.client.headers, timeout=120, limits=limits) as client:
+            body = [{"inputs": {"text": "a " * (number % 7)}} for number in range(1000)]
+            return await asyncio.gather(*(client.post("/skills/word-count/execute", json=each) for each in body))
+
+    answers = asyncio.run(all_at_once())
+
+    answered = {number: answer for number, answer in enumerate(answers) if answer.status_code == 200}
+    assert all(answer.json()["outputs"] == {"words": number % 7} for number, answer in answered.items())
+    turned_away = [answer for answer in answers if answer.status_code != 200]
+    assert {(answer.status_code, answer.json()["code"]) for answer in turned_away} <= {(429, "too-many-calls"), (503, "busy")}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in turned_away)
+    assert len(answered) >= 500
+    assert 'skillops_calls_in_flight{skill="word-count"} 0.0' in served.client.get("/metrics").text
+    until = time.monotonic() + 30
+    while served.client.post("/skills/word-count/execute", json={"inputs": {"text": "a b"}}).status_code != 200:  # the key's rate
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def test_a_skill_whose_process_is_killed_runs_again(served: Served) -> None:
