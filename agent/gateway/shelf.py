@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from agent.errors import CouldNotTell, NotFound, Refused, SkillOpsError
 from agent.stages.deploying import serves
 from agent.workplace import Workplace
 
-LOOK_EVERY = 0.1  # seconds: how old the view of the registry may be
+log = logging.getLogger("agent.gateway")
+LOOK_EVERY = 0.1  # seconds after which the view of the registry is brought up to main, while calls go on with what it was
+OLDEST = 1.0  # seconds: how old a view may be that calls go on with
 TRY_AGAIN = 5.0  # seconds before a deployment that failed is tried once more
 
 
@@ -51,22 +54,34 @@ class Shelf:
         self._place, self._clock = place, clock
         self._view: View | None = None
         self._looked, self._looking = float("-inf"), asyncio.Lock()
+        self._ahead: asyncio.Task[None] | None = None
         self._standing: dict[str, Standing] = {}
         self._failed: dict[str, tuple[str, SkillOpsError, float]] = {}
         self._switching: dict[str, asyncio.Lock] = {}
 
     async def look(self, *, now: bool = False) -> View:
-        """The view of the registry, brought up to main where it is older than LOOK_EVERY, or `now`.
+        """The view of the registry, at most OLDEST old; where it is older, or `now`, it is brought up to main first.
 
         Where main's registry.yaml is broken, the view before is kept; the error is raised where there is none.
         """
-        if self._view is None or now or self._clock() - self._looked > LOOK_EVERY:
-            asked = self._clock()
-            async with self._looking:
-                if self._view is None or self._looked < asked:
-                    await self._refresh()
+        age = self._clock() - self._looked
+        if self._view is None or now or age > OLDEST:
+            await self._looked_since(self._clock())
+        elif age > LOOK_EVERY and not (self._looking.locked() or self._ahead):
+            self._ahead = asyncio.create_task(self._looked_since(self._clock()))
+            self._ahead.add_done_callback(self._done_ahead)
         assert self._view is not None, "refreshing leaves a view or raises"
         return self._view
+
+    async def _looked_since(self, asked: float) -> None:
+        async with self._looking:
+            if self._view is None or self._looked < asked:
+                await self._refresh()
+
+    def _done_ahead(self, task: asyncio.Task[None]) -> None:
+        self._ahead = None
+        if not task.cancelled() and (error := task.exception()):
+            log.error("the registry could not be looked at", exc_info=error)
 
     @property
     def blob(self) -> str:

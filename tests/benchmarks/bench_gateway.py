@@ -33,7 +33,7 @@ from tests.benchmarks.serving import Gateway, a_gateway, a_skill, free_port, mem
 from tests.builders import a_manifest
 
 RATIO, EXTRA, MEBIBYTES, COLD = 2.0, 1.5, 250.0, 0.6
-ROUNDS, SECONDS = 5, 3.0
+ROUNDS, SECONDS = 5, 3.0  # whole seconds: wrk knows no others
 BODY = json.dumps({"inputs": {"text": "one two three"}, "context": {"caller": "bench"}})
 THROUGH = json.dumps({"inputs": {"text": "one two three"}})
 MIB = 2**20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,27 @@ async def test_a_broken_registry_on_main_stops_no_skill_and_is_told_to_probes(tm
     assert answer.status_code == 200
     assert ready.status_code == 503
     assert "registry.yaml" in ready.json()["checks"]["registry"]
+
+
+async def test_calls_go_on_while_the_registry_is_looked_at(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house:
+        await house.execute()
+        shelf, done = house.gateway.shelf, threading.Event()
+        read = shelf._read
+
+        def slowly() -> tuple[str, int]:
+            done.wait(10)
+            return read()
+
+        shelf._read = slowly  # type: ignore[method-assign]
+        await asyncio.sleep(0.15)  # the view is due
+        answers = [await house.execute() for _ in range(3)]
+        done.set()
+        publish(house.place, a_manifest(version="1.1.0"))
+        newer = await house.execute("word-count@1.1.0")
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert newer.json()["receipt"]["version"] == "1.1.0"
 
 
 async def test_calls_are_counted(tmp_path: Path) -> None:
