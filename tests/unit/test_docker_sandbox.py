@@ -101,6 +101,33 @@ def test_an_engine_elsewhere_needs_an_image_and_says_so(monkeypatch: pytest.Monk
         DockerSandbox().run(shell("true"))
 
 
+SSH = """#!{python}
+# What `ssh HOST docker system dial-stdio` does, without another host: our stdin and stdout are the engine's socket.
+import os, socket, threading
+engine = socket.socket(socket.AF_UNIX)
+engine.connect({socket!r})
+def inward():
+    while data := os.read(0, 65536):
+        engine.sendall(data)
+    engine.shutdown(socket.SHUT_WR)
+threading.Thread(target=inward, daemon=True).start()
+while data := engine.recv(65536):
+    os.write(1, data)
+"""
+
+
+def test_an_engine_is_reached_through_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    (tmp_path / "ssh").write_text(SSH.format(python=sys.executable, socket=local))
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://somebody@elsewhere")
+    sandbox = DockerSandbox()
+    result = sandbox.run(shell("head -c 5; echo word >&3; exit 4", stdin=b"x" * 100_000, result_fd=True))
+    assert (result.ending, result.exit_code, result.stdout, result.result) == ("nonzero", 4, b"xxxxx", b"word\n")
+    assert sandbox.run(shell("echo early; sleep 60", limits=Limits(seconds=1))).ending == "timeout"
+
+
 def test_without_an_engine_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     sandbox = DockerSandbox()
