@@ -49,7 +49,7 @@ ask() { # WHAT KEY FILE OPTIONS…
       --output "$file" --write-out '%{http_code}' "$@" --url "$WEATHER_API/$what") ||
     fail unreachable "the weather service could not be reached (curl's status $?): try again later"
   case $status in
-    200) jq --exit-status 'type == "object"' "$file" >/dev/null 2>&1 || fail provider-error 'the weather service sent what cannot be read' ;;
+    200) ;; # whether it is weather shows when it is read
     401) fail refused-key 'the weather service refuses the WEATHER_API_KEY of the vault: a new key works after about an hour' ;;
     404) fail place-not-found 'the weather service knows no such place: try another spelling, add the country, or give coordinates' ;;
     429) fail rate-limited 'the weather service has had too many calls with this key: try again later' ;;
@@ -58,15 +58,15 @@ ask() { # WHAT KEY FILE OPTIONS…
 }
 
 execute() { # WORK
-  local work=$1 query where part key days
+  local work=$1 query part key days
+  local -a lines options=()
   query=$(jq --compact-output "(if type == \"object\" then . else {} end) as \$inputs | $QUERY" "$work/inputs")
-  [[ $(jq 'has("fault")' <<<"$query") == false ]] || fail invalid-inputs "$(jq --raw-output .fault <<<"$query")"
-  days=$(jq .days <<<"$query")
-  where=$(jq --raw-output '.where + ["units=\(.units)", "lang=\(.language)"] | .[]' <<<"$query")
-  local -a options=()
-  while IFS= read -r part; do
+  mapfile -t lines <<<"$(jq --raw-output '.fault // "", .days, (.where // [] | .[]), "units=\(.units)", "lang=\(.language)"' <<<"$query")"
+  [[ -z ${lines[0]} ]] || fail invalid-inputs "${lines[0]}"
+  days=${lines[1]}
+  for part in "${lines[@]:2}"; do
     options+=(--data-urlencode "$part")
-  done <<<"$where"
+  done
   key=$(secret)
   printf '{"list": []}' >"$work/forecast"
   ask weather "$key" "$work/weather" "${options[@]}"
@@ -74,7 +74,7 @@ execute() { # WORK
     ask forecast "$key" "$work/forecast" "${options[@]}"
   fi
   jq --null-input --compact-output --slurpfile weather "$work/weather" --slurpfile forecast "$work/forecast" --argjson query "$query" \
-    --from-file "$here/told.jq" || fail provider-error 'the weather service sent what cannot be read'
+    --from-file "$here/told.jq" 2>/dev/null || fail provider-error 'the weather service sent what cannot be read'
 }
 
 scratch=$(mktemp --directory)

@@ -89,7 +89,7 @@ test_tells_what_is_west_of_greenwich_and_has_no_sun() {
 
 test_names_the_wind() {
   local pair told
-  for pair in 0:N 22:N 23:NE 90:E 135:SE 180:S 225:SW 270:W 337:NW 338:N 360:N; do
+  for pair in 22:N 23:NE 135:SE 337:NW 338:N 360:N; do
     jq ".wind.deg = ${pair%:*}" tests/now.json >"$SKILL_TRIAL/weather"
     told=$(printf '{"place": "Vienna", "days": 0}' | bash "$SKILL_ENTRYPOINT" | jq --raw-output .current.wind_from)
     [[ $told == "${pair#*:}" ]]
