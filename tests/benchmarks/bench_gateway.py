@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from agent.errors import CouldNotTell
 from agent.languages.python import PythonLanguage
 from tests.acceptance.harness import CODE, Home
 from tests.acceptance.test_gateway import publish
-from tests.benchmarks.load import Load, post
+from tests.benchmarks.load import NO_WRK, Load, post, wrk_is_here
 from tests.benchmarks.row import Row
 from tests.benchmarks.serving import Gateway, a_gateway, a_skill, free_port, memory_of, wait_for
 from tests.builders import a_manifest
@@ -46,9 +45,8 @@ def measure(rounds: int = ROUNDS, seconds: float = SECONDS, skills: int = 200) -
 
 
 def _calls(folder: Path, rounds: int, seconds: float) -> list[Row]:
-    if not shutil.which("wrk"):
-        nothing = "wrk is not here: apt-get install wrk"
-        return [Row("gateway, a call", 0.0, "ms", RATIO, against=nothing), Row("gateway, p50 more", 0.0, "ms", EXTRA, against=nothing)]
+    if not wrk_is_here():
+        return [Row("gateway, a call", None, "ms", RATIO, against=NO_WRK), Row("gateway, p50 more", None, "ms", EXTRA, "ours", against=NO_WRK)]
     with a_skill() as skill, a_gateway(folder / "uvicorn", skill) as gateway:
         direct, through = _in_turns(skill, gateway, rounds, seconds)
     with a_shim(folder / "shim") as skill, a_gateway(folder / "ours", skill) as gateway:

@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.errors import CouldNotTell
 
 CONNECTIONS = 8
+NO_WRK = "wrk is not here: apt-get install wrk"
 _DONE = """
 done = function(summary, latency, requests)
   local errors = summary.errors
@@ -30,6 +31,10 @@ class Load:
     rate: float
     p50: float
     p99: float
+
+
+def wrk_is_here() -> bool:
+    return shutil.which("wrk") is not None
 
 
 def post(url: str, headers: Mapping[str, str], body: str, seconds: float, connections: int = CONNECTIONS) -> Load:

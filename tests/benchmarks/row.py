@@ -12,10 +12,12 @@ from typing import Any, Literal
 @dataclass(frozen=True)
 class Row:
     """`ours` and `reference` are in `unit`; `against` says what the reference is. `target` is the most that what is
-    `judged` may be. `parts` holds what ours and the reference are made of, by group: label to a number in `unit`."""
+    `judged` may be. `parts` holds what ours and the reference are made of, by group: label to a number in `unit`.
+
+    `ours` is None where it could not be measured here; then `against` says why, and the target is not met."""
 
     name: str
-    ours: float
+    ours: float | None
     unit: str
     target: float
     judged: Literal["ratio", "ours"] = "ratio"
@@ -25,7 +27,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        return self.ours / self.reference if self.reference else None
+        return self.ours / self.reference if self.reference and self.ours is not None else None
 
     @property
     def met(self) -> bool:
@@ -34,7 +36,7 @@ class Row:
 
     def document(self) -> dict[str, Any]:
         return {
-            "name": self.name, "ours": round(self.ours, 4), "unit": self.unit, "reference": self.reference and round(self.reference, 4),
+            "name": self.name, "ours": self.ours and round(self.ours, 4), "unit": self.unit, "reference": self.reference and round(self.reference, 4),
             "against": self.against, "ratio": self.ratio and round(self.ratio, 4), "judged": self.judged, "target": self.target,
             "met": self.met, "parts": {group: {label: round(value, 4) for label, value in parts.items()} for group, parts in self.parts.items()},
         }  # fmt: skip
@@ -73,7 +75,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     reference = "" if row.reference is None else f"{_number(row.reference)} {row.unit}"
     target = f"≤ {row.target:g}" + (f" {row.unit}" if row.judged == "ours" else "")
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-    return row.name, f"{_number(row.ours)} {row.unit}", reference, ratio, target, "yes" if row.met else "NO", row.against
+    ours = "not measured" if row.ours is None else f"{_number(row.ours)} {row.unit}"
+    return row.name, ours, reference, ratio, target, "yes" if row.met else "NO", row.against
 
 
 def _number(value: float) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.errors import CouldNotTell
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import bench_help, bench_pipeline, bench_registry, bench_release, bench_sandbox
+from tests.benchmarks import bench_docker, bench_gateway, bench_help, bench_mcp, bench_pipeline, bench_registry, bench_release, bench_sandbox
 from tests.benchmarks.load import post
 from tests.benchmarks.row import Row, alternated, table
+from tests.engines import need_base_images
 
 
 def test_a_ratio_at_its_target_is_met_and_one_above_is_not() -> None:
@@ -24,6 +30,15 @@ def test_a_row_that_is_judged_by_itself_needs_no_reference() -> None:
     assert Row("search", 9.9, "ms", 10.0, "ours").met
     assert not Row("search", 10.1, "ms", 10.0, "ours", reference=100.0).met
     assert not Row("release", 1.0, "ms", 3.0).met, "a ratio that could not be taken meets nothing"
+
+
+def test_what_could_not_be_measured_is_not_met_and_says_why() -> None:
+    rows = [Row("a call", None, "ms", 2.0, against="wrk is not here"), Row("cold start", None, "s", 1.2, "ours", against="no engine")]
+    assert not any(row.met for row in rows)
+    assert [row.document()["ours"] for row in rows] == [None, None]
+    lines = table(rows).splitlines()[2:]
+    assert all("not measured" in line and " NO " in line for line in lines)
+    assert lines[0].endswith("wrk is not here") and lines[1].endswith("no engine")
 
 
 def test_the_table_tells_what_was_measured_and_what_it_is_made_of() -> None:
@@ -115,3 +130,80 @@ def test_the_pipeline_is_measured_against_the_same_work_by_hand() -> None:
     assert {"proposing", "checking", "merging", "releasing", "deploying", "invoking"} <= stages.keys()
     assert len(checks) == 8
     assert {"git", "ruff", "bandit", "detect-secrets", "tests", "gutted", "2 mutants", "server start", "calls"} == hand.keys()
+
+
+def test_without_wrk_the_rows_of_calls_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    rows = bench_gateway._calls(tmp_path, rounds=1, seconds=1.0) + bench_mcp.measure(rounds=1)
+    assert [row.name for row in rows] == ["gateway, a call", "gateway, p50 more", "MCP tools/call", "MCP tools/call, p99"]
+    assert all("wrk" in row.against and not row.met and row.ours is None for row in rows)
+
+
+def test_the_gateway_is_measured_against_the_skills_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_wrk(tmp_path, monkeypatch, calls=500, micros=1_000_000, wrong=0, p50=1500, p99=9000)
+    call, more = bench_gateway._calls(tmp_path, rounds=1, seconds=1.0)
+    assert (call.ours, call.reference, call.met) == (2.0, 2.0, True)
+    assert (more.ours, more.judged, more.met) == (0.0, "ours", True)
+    assert call.parts["p50, ms"] == dict.fromkeys(("gateway", "its FastAPI skill", "gateway to our own server", "our own server"), 1.5)
+
+
+def test_the_gateways_memory_is_measured_with_every_skill_called(tmp_path: Path) -> None:
+    row = bench_gateway._memory(tmp_path, skills=3)
+    assert row.name == "gateway memory, 3 skills" and row.ours and row.ours > 10
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.slow
+def test_a_cold_start_is_measured_to_the_first_answer(tmp_path: Path) -> None:
+    row = bench_gateway._cold(tmp_path / "home", rounds=1)
+    assert (row.judged, row.target) == ("ours", 0.6) and row.ours and row.ours > 0
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers every call as the function does."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        body = json.dumps({"result": {"structuredContent": {"words": 2}}}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def another_server(*_: Any) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/mcp"
+        server.shutdown()
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.slow
+def test_mcp_is_measured_with_a_real_skill_against_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_wrk(tmp_path, monkeypatch, calls=3000, micros=2_000_000, wrong=0, p50=2500, p99=9000)
+    monkeypatch.setattr(bench_mcp, "environment", lambda: tmp_path / "python")  # FastMCP takes a minute to install
+    monkeypatch.setattr(bench_mcp, "theirs", another_server)
+    rate, p99 = bench_mcp.measure(rounds=1, seconds=1.0)
+    assert (rate.ratio, rate.met) == (1.0, False), "six times is wanted"
+    assert (p99.ours, p99.reference, p99.met) == (9.0, 9.0, True)
+
+
+def test_without_an_engine_the_rows_of_docker_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    rows = bench_docker.measure(rounds=1)
+    assert [row.name for row in rows] == list(bench_docker.NAMES)
+    assert all(row.ours is None and not row.met and "engine" in row.against for row in rows)
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_docker_is_measured_to_the_first_answer_and_leaves_nothing() -> None:
+    need_base_images("python")
+    cold, changed = bench_docker.measure(rounds=1)
+    assert (cold.target, changed.target) == (1.2, 3.0) and cold.ours and changed.ours
+    assert bench_docker.left() == []
