@@ -166,6 +166,7 @@ GO = """
 package skill
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -174,6 +175,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
+)
+
+var (
+	calls int
+	kept  [][]byte
 )
 
 type fault struct{ code, message string }
@@ -249,8 +256,36 @@ func Execute(inputs, context map[string]any) (map[string]any, error) {
 		return map[string]any{"a": strings.Repeat("x", 9<<20)}, nil
 	case "deep":
 		return map[string]any{"a": down(1)}, nil
+	case "count":
+		return count()
+	case "count and go on":
+		go time.Sleep(time.Minute)
+		return count()
+	case "count and keep":
+		kept = append(kept, bytes.Repeat([]byte{1}, 40_000_000))
+		return count()
+	case "count and leave":
+		if err := exec.Command("/bin/sh", "-c", "sleep 3600 >&- 2>&- &").Run(); err != nil {
+			return nil, err
+		}
+		return count()
+	case "fail the second time":
+		if calls > 0 {
+			return nil, errors.New("a")
+		}
+		return count()
+	case "die the second time":
+		if calls > 0 {
+			os.Exit(3)
+		}
+		return count()
 	}
 	return map[string]any{"a": 1}, nil
+}
+
+func count() (map[string]any, error) {
+	calls++
+	return map[string]any{"n": calls}, nil
 }
 
 func down(n int) int { return n + down(n+1) }

@@ -192,7 +192,7 @@ def test_what_a_skill_prints_goes_to_the_log(tmp_path, language):
 
 # ---- what a process that stays for its caller's next call may keep -----------------------------------------------------------
 
-REMEMBERING = [name for name in LANGUAGES if name not in ("bash", "go")]  # each call of a Bash or Go skill has a process of its own
+REMEMBERING = [name for name in LANGUAGES if name != "bash"]  # each call of a Bash skill has a process of its own
 
 
 def counted(endpoint: Endpoint, do: str = "count", caller: str = "bob") -> int:

@@ -15,7 +15,9 @@ from agent.languages.go.toolchain import HERE, version
 from agent.ports import Sandbox, SandboxSpec
 
 PROGRAM = "skill"
-PROCESSES_MEMORY = 11 * 16 * 2**20  # bytes: what Go itself takes, for the server, the calls at once and those that wait for one (calls.go)
+# Bytes: what Go itself takes, for the server, the processes that have a call or stay for one, and those that wait for any; and what may be
+# kept in those that stay (pool.go, left.go).
+PROCESSES_MEMORY = (11 + 8) * 16 * 2**20
 
 
 class GoLanguage:

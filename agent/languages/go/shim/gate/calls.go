@@ -11,15 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-const (
-	callsAtOnce = 8 // agent/languages/go/language.py has the memory for as many processes
-	waiting     = 2 // processes that have loaded the skill and wait for a call
-)
-
 // calls is the server's side of the workers: calls with a deadline, and the counts.
 type calls struct {
-	turns     chan struct{}
-	waiting   chan *worker
+	pool      *pool
 	unhealthy atomic.Value
 	mutex     sync.Mutex
 	count     int
@@ -29,29 +23,21 @@ type calls struct {
 }
 
 func newCalls() *calls {
-	c := &calls{turns: make(chan struct{}, callsAtOnce), waiting: make(chan *worker, waiting)}
+	c := &calls{}
 	c.unhealthy.Store("starting")
-	first := newWorker()
-	c.waiting <- first
-	go func() {
-		<-first.loaded
-		c.unhealthy.Store(first.problem)
-		for first.problem == "" {
-			c.waiting <- newWorker()
-		}
-	}()
+	c.pool = newPool(func(problem string) { c.unhealthy.Store(problem) })
 	return c
 }
 
 func (c *calls) execute(body []byte) (int, []byte) {
-	deadline, fine := about.read(body)
+	deadline, caller, fine := about.read(body)
 	if !fine {
 		return 400, failed("bad-request", `the body must be {"inputs": {...}, "context": {...}} as JSON`)
 	}
 	started := time.Now()
 	c.counted(1, func() {})
 	until := started.Add(time.Duration(min(max(deadline, 0), about.Timeout) * float64(time.Second)))
-	answer := c.within(body, until)
+	answer := c.within(body, caller, until)
 	unhealthy := c.unhealthy.Load().(string)
 	if unhealthy != "" && unhealthy != "starting" && !answer.ok {
 		answer.body = failed("unhealthy", unhealthy)
@@ -76,55 +62,37 @@ func (c *calls) counted(more int, also func()) {
 	also()
 }
 
-func (c *calls) within(body []byte, until time.Time) reply {
+func (c *calls) within(body []byte, caller string, until time.Time) reply {
 	if unhealthy := c.unhealthy.Load().(string); unhealthy != "" && unhealthy != "starting" {
-		return reply{false, failed("unhealthy", unhealthy)}
+		return reply{body: failed("unhealthy", unhealthy)}
 	}
-	busy := reply{false, failed("busy", "no call could be started before the deadline")}
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case c.turns <- struct{}{}:
-	case <-timer.C:
-		return busy
-	}
-	select {
-	case worker := <-c.waiting:
-		answer := worker.call(body, until)
-		go func() {
-			worker.kill()
-			<-c.turns
-		}()
-		return answer
-	case <-timer.C:
-		<-c.turns
-		return busy
-	}
+	return c.pool.ask(body, caller, until)
 }
 
-// read tells the seconds that a call may take, and whether its body has the contract's form.
-func (s service) read(body []byte) (float64, bool) {
+// read tells the seconds that a call may take, whose it is, and whether its body has the contract's form.
+func (s service) read(body []byte) (deadline float64, caller string, fine bool) {
 	var call struct {
 		Inputs  map[string]any `json:"inputs"`
 		Context json.RawMessage
 	}
 	if !utf8.Valid(body) || json.Unmarshal(body, &call) != nil || call.Inputs == nil {
-		return 0, false
+		return 0, "", false
 	}
 	context := map[string]any{}
 	if call.Context != nil && (json.Unmarshal(call.Context, &context) != nil || context == nil) {
-		return 0, false
+		return 0, "", false
 	}
+	caller, _ = context["caller"].(string)
 	switch deadline := context["deadline"].(type) {
 	case nil:
-		return s.Timeout, true
+		return s.Timeout, caller, true
 	case float64:
-		return deadline, true
+		return deadline, caller, true
 	case string:
 		seconds, err := strconv.ParseFloat(deadline, 64)
-		return seconds, err == nil && seconds == seconds
+		return seconds, caller, err == nil && seconds == seconds
 	}
-	return 0, false
+	return 0, "", false
 }
 
 func (c *calls) health() (int, []byte) {

@@ -2,11 +2,10 @@
 //
 //	skill SOCKET             serves on a unix socket; SKILL_LISTEN=host:port or --tcp host:port serves on TCP
 //	skill -health [SOCKET]   asks the server for its health; exits with 0 or 1
-//	skill -worker            answers one call (the server starts these)
+//	skill -worker            answers calls (the server starts these)
 //
 // `service.json` lies beside the program. Every package of the skill imports this one, so that init below comes before all of theirs:
-// the process that serves never runs a line of the skill. Each call has a process of its own, which has loaded the skill before the
-// call comes (a few wait) and is killed after it, with all that it started.
+// the process that serves never runs a line of the skill; its workers do (pool.go says which of them answers which call).
 //
 // Every call that reaches the skill is answered with 200, also where it fails: the reply's `error.code` says how.
 package gate
@@ -30,6 +29,7 @@ type service struct {
 	Code       string  `json:"code"`
 	Timeout    float64 `json:"timeout"`
 	Memory     uint64  `json:"memory"`
+	Keep       bool    `json:"keep"`
 }
 
 var program, about = "", service{}
@@ -48,7 +48,7 @@ func init() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "-worker" {
 		prepare()
-		return // main answers the call
+		return // main answers calls
 	}
 	network, address, probe := place(os.Args[1:])
 	switch {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +19,7 @@ const (
 )
 
 var (
-	requestLine = regexp.MustCompile(`^([A-Za-z]+) (\S+) HTTP/(\d)\.(\d)$`)
+	requestLine = compiled(`^([A-Za-z]+) (\S+) HTTP/(\d)\.(\d)$`)
 	methods     = map[string]bool{"GET": true, "HEAD": true, "POST": true, "PUT": true, "PATCH": true, "DELETE": true, "OPTIONS": true}
 )
 
@@ -85,7 +84,7 @@ func (c *connection) read() (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := requestLine.FindStringSubmatch(line)
+	parts := requestLine().FindStringSubmatch(line)
 	if parts == nil {
 		return nil, wrong(400, "the request cannot be read")
 	}

@@ -1,13 +1,13 @@
 package gate
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -21,15 +21,18 @@ const (
 )
 
 type reply struct {
-	ok   bool
-	body []byte
+	ok         bool
+	stays      bool // the process waits for its caller's next call
+	unforeseen bool // a failure that may be the fault of what an earlier call left
+	body       []byte
 }
 
-// worker is the process of one call.
+// worker is a process that calls the skill.
 type worker struct {
 	command *exec.Cmd
-	stdin   io.WriteCloser
+	asks    *os.File
 	replies *os.File
+	calls   int // that it was given
 	said    *log
 	drained chan struct{}
 	loaded  chan struct{} // closed when it is known whether the skill could be loaded
@@ -37,20 +40,38 @@ type worker struct {
 }
 
 // log passes on what a process prints to stderr, and keeps the end of it.
-type log struct{ kept []byte }
+type log struct {
+	mutex sync.Mutex
+	kept  []byte
+}
 
 func (l *log) Write(data []byte) (int, error) {
+	l.mutex.Lock()
 	l.kept = append(l.kept, data...)
 	if len(l.kept) > 2*tail { // the cause of a crash stands before a long trace
 		l.kept = append(l.kept[:tail:tail], l.kept[len(l.kept)-tail:]...)
 	}
+	l.mutex.Unlock()
 	_, _ = os.Stderr.Write(data)
 	return len(data), nil
 }
 
+// forget is for the next call of a process: what an earlier one printed is no cause of its end.
+func (l *log) forget() {
+	l.mutex.Lock()
+	l.kept = l.kept[:0]
+	l.mutex.Unlock()
+}
+
+func (l *log) text() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return string(l.kept)
+}
+
 // last is the line that names the cause where Go itself ended the process.
 func (l *log) last() string {
-	for _, line := range strings.Split(string(l.kept), "\n") {
+	for _, line := range strings.Split(l.text(), "\n") {
 		for _, start := range []string{"panic: ", "fatal error: ", "runtime: out of memory", "SIG"} {
 			if strings.HasPrefix(line, start) {
 				return line
@@ -80,28 +101,31 @@ func newWorker() *worker {
 	return w
 }
 
-func (w *worker) start() error {
-	near, far, err := os.Pipe()
-	if err != nil {
+func (w *worker) start() (err error) {
+	var far [3]*os.File // the worker's ends: for replies, for calls, for what it prints
+	defer func() {
+		for _, end := range far {
+			_ = end.Close() // a nil one, too
+		}
+	}()
+	var errors *os.File
+	if w.replies, far[0], err = os.Pipe(); err != nil {
 		return err
 	}
-	defer far.Close()
-	errors, printed, err := os.Pipe()
-	if err != nil {
+	if far[1], w.asks, err = os.Pipe(); err != nil {
 		return err
 	}
-	defer printed.Close()
-	w.replies = near
-	w.command = exec.Command(program, "-worker")
-	w.command.Stdout, w.command.Stderr, w.command.ExtraFiles = os.Stdout, printed, []*os.File{far}
-	w.command.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a process group of its own, which is killed as a whole
-	if w.stdin, err = w.command.StdinPipe(); err != nil {
+	if errors, far[2], err = os.Pipe(); err != nil {
 		return err
 	}
-	if err = w.command.Start(); err != nil {
-		w.command = nil
+	command := exec.Command(program, "-worker")
+	command.Stdout, command.Stderr, command.ExtraFiles = os.Stdout, far[2], far[:2] // from replyDescriptor on
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}                        // a process group of its own, which is killed as a whole
+	if err = command.Start(); err != nil {
+		errors.Close()
 		return err
 	}
+	w.command = command
 	go func() {
 		_, _ = io.Copy(w.said, errors)
 		errors.Close()
@@ -115,30 +139,55 @@ func (w *worker) heard(data []byte) bool {
 	return err == nil
 }
 
-// call has the process answer one call before `until`.
-func (w *worker) call(body []byte, until time.Time) reply {
-	late := reply{false, failed("timeout", "the call took longer than it was allowed to")}
+// isQuiet tells whether the process lives and has said nothing, as it must where nobody called it.
+func (w *worker) isQuiet() bool {
+	_ = w.replies.SetReadDeadline(time.Time{})
+	line, err := w.replies.SyscallConn()
+	if err != nil {
+		return false
+	}
+	quiet := false
+	err = line.Read(func(descriptor uintptr) bool {
+		_, err := syscall.Read(int(descriptor), make([]byte, 1))
+		quiet = err == syscall.EAGAIN
+		return true
+	})
+	return quiet && err == nil
+}
+
+// call has the process answer a call before `until`; it may say that it stays for another where `more`.
+func (w *worker) call(body []byte, more bool, until time.Time) reply {
+	late := reply{body: failed("timeout", "the call took longer than it was allowed to")}
 	select {
 	case <-w.loaded:
 	case <-time.After(time.Until(until)):
 		return late
 	}
 	if w.problem != "" {
-		return reply{false, failed("crashed", w.problem)}
+		return reply{body: failed("crashed", w.problem)}
 	}
-	_ = w.replies.SetReadDeadline(until)
-	go func() { // it may not read; then it is killed, and this ends
-		_, _ = w.stdin.Write(body)
-		w.stdin.Close()
-	}()
-	head := make([]byte, 5)
+	if w.calls++; w.calls > 1 {
+		w.said.forget()
+	}
+	kind := byte(one)
+	if more {
+		kind = some
+	}
+	_, _ = w.replies.SetReadDeadline(until), w.asks.SetWriteDeadline(until)
+	_, _ = w.asks.Write(framed(kind, body)) // where it is gone, that is heard next
+	head := make([]byte, headSize)
 	if w.heard(head) {
 		size := binary.BigEndian.Uint32(head[1:])
 		if size > maxBody+4096 {
-			return reply{false, failed("bad-outputs", tooLarge)}
+			return reply{body: failed("bad-outputs", tooLarge)}
 		}
-		if body := make([]byte, size); w.heard(body) && (head[0] == outputs || head[0] == failure) {
-			return reply{head[0] == outputs, body}
+		if body := make([]byte, size); w.heard(body) {
+			switch head[0] {
+			case outputs, staying:
+				return reply{ok: true, stays: more && head[0] == staying, body: body}
+			case failure, unforeseen:
+				return reply{unforeseen: head[0] == unforeseen, body: body}
+			}
 		}
 	}
 	if !time.Now().Before(until) {
@@ -148,7 +197,7 @@ func (w *worker) call(body []byte, until time.Time) reply {
 	if !time.Now().Before(until) {
 		return late
 	}
-	return reply{false, w.death(status)}
+	return reply{unforeseen: true, body: w.death(status)}
 }
 
 // settle waits until the process has ended and everything that it printed is here, and leaves it unreaped, so that its number stays its own.
@@ -191,7 +240,7 @@ func signalName(number syscall.Signal) string {
 func (w *worker) death(status string) []byte {
 	cause := w.said.last()
 	switch {
-	case status == "signal SIGKILL" || bytes.Contains(w.said.kept, []byte("out of memory")) || strings.Contains(cause, "cannot allocate memory"):
+	case status == "signal SIGKILL" || strings.Contains(w.said.text(), "out of memory") || strings.Contains(cause, "cannot allocate memory"):
 		return failed("out-of-memory", tooMuch)
 	case strings.HasPrefix(cause, "panic: ") && status == "exit code 2":
 		return failed("skill-error", cause)
@@ -203,12 +252,11 @@ func (w *worker) death(status string) []byte {
 
 // kill ends the process and all that it started.
 func (w *worker) kill() {
-	if w.command == nil {
-		return
+	if w.command != nil {
+		_ = syscall.Kill(-w.command.Process.Pid, syscall.SIGKILL)
+		_ = w.command.Process.Kill() // where it has no group yet
+		_ = w.command.Wait()
 	}
-	_ = syscall.Kill(-w.command.Process.Pid, syscall.SIGKILL)
-	_ = w.command.Process.Kill() // where it has no group yet
-	w.stdin.Close()
-	_ = w.command.Wait()
-	w.replies.Close()
+	_ = w.asks.Close() // a nil one, too
+	_ = w.replies.Close()
 }

@@ -12,26 +12,41 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
 // Execute is what a skill has.
 type Execute = func(inputs, context map[string]any) (map[string]any, error)
 
-// What a worker says on descriptor 3: one of these, and for the last two the length in four bytes and the reply's body.
+// A call comes on descriptor 4: one of the first two, the length in four bytes, and the body. What the worker says on descriptor 3 is one
+// of the others, and for all but `ready` the length in four bytes and the reply's body.
 const (
-	ready   = 'R'
-	outputs = 'O'
-	failure = 'E'
+	one        = '1' // the last of its process
+	some       = 'S' // maybe not the last
+	ready      = 'R'
+	outputs    = 'O'
+	staying    = 'K' // outputs, and the worker waits for the next call
+	failure    = 'E'
+	unforeseen = 'F' // a failure that the skill does not name by a code
 )
 
 const (
 	arena    = 64 << 20 // bytes: how Go's heap grows
 	maxStack = 64 << 20
 	dumpable = 4 // PR_SET_DUMPABLE in prctl(2)
+
+	replyDescriptor = 3
+	callDescriptor  = 4
+	headSize        = 5 // bytes: a kind and a length
 )
 
-var codeForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+var codeForm = compiled(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+// compiled makes the pattern when it is first needed: each worker starts, and few need one.
+func compiled(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // undumpable keeps calls from looking into the memory of this process.
 func undumpable() {
@@ -40,7 +55,8 @@ func undumpable() {
 
 // prepare sets a worker's limits before a line of the skill runs. RLIMIT_DATA: Go reserves far more address space than it uses.
 func prepare() {
-	syscall.CloseOnExec(3)
+	syscall.CloseOnExec(replyDescriptor)
+	syscall.CloseOnExec(callDescriptor)
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
 		if fields := strings.Fields(string(text)); len(fields) > 5 {
@@ -57,39 +73,53 @@ func prepare() {
 	}
 }
 
-// Run is the program's main, in a worker: it waits for the call on stdin and answers it.
+// Run is the program's main, in a worker: it waits for a call and answers it, and goes on where another may come and nothing is left of it.
 func Run(execute Execute) {
-	tell := os.NewFile(3, "reply")
-	_, _ = tell.Write([]byte{ready})
-	body, err := io.ReadAll(os.Stdin)
-	if err != nil {
-		leave("the call cannot be read", err)
+	calls, replies := os.NewFile(callDescriptor, "calls"), os.NewFile(replyDescriptor, "replies")
+	loaded := asLoaded()
+	_, _ = replies.Write([]byte{ready})
+	for kind := byte(staying); kind == staying; {
+		head := make([]byte, headSize)
+		if _, err := io.ReadFull(calls, head); err != nil {
+			return // the server went away
+		}
+		body := make([]byte, binary.BigEndian.Uint32(head[1:]))
+		if _, err := io.ReadFull(calls, body); err != nil {
+			return
+		}
+		var call struct{ Inputs, Context map[string]any }
+		if err := json.Unmarshal(body, &call); err != nil {
+			leave("the call cannot be read", err)
+		}
+		if call.Context == nil {
+			call.Context = map[string]any{}
+		}
+		var reply []byte
+		if kind, reply = answered(execute, call.Inputs, call.Context); kind == outputs && head[0] == some && loaded.nothingIsLeft() {
+			kind = staying
+		}
+		_, _ = replies.Write(framed(kind, reply))
 	}
-	if len(body) == 0 {
-		return // the server went away
-	}
-	var call struct{ Inputs, Context map[string]any }
-	if err := json.Unmarshal(body, &call); err != nil {
-		leave("the call cannot be read", err)
-	}
-	if call.Context == nil {
-		call.Context = map[string]any{}
-	}
-	kind, reply := answered(execute, call.Inputs, call.Context)
-	head := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(reply)))
-	_, _ = tell.Write(append(head, reply...))
+}
+
+// framed is what either side says: a kind, the length in four bytes, and the body.
+func framed(kind byte, body []byte) []byte {
+	frame := make([]byte, headSize, headSize+len(body))
+	frame[0] = kind
+	binary.BigEndian.PutUint32(frame[1:], uint32(len(body)))
+	return append(frame, body...)
 }
 
 func answered(execute Execute, inputs, context map[string]any) (kind byte, reply []byte) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
 			fmt.Fprintf(os.Stderr, "panic: %v\n\n%s", panicked, debug.Stack())
-			kind, reply = failure, failed("skill-error", fmt.Sprintf("panic: %v", panicked))
+			kind, reply = unforeseen, failed("skill-error", fmt.Sprintf("panic: %v", panicked))
 		}
 	}()
 	made, err := execute(inputs, context)
 	if err != nil {
-		return failure, failed(codeOf(err), err.Error())
+		return named(err)
 	}
 	if made == nil {
 		return failure, failed("bad-outputs", "Execute returned nil, not an object")
@@ -106,14 +136,14 @@ func answered(execute Execute, inputs, context map[string]any) (kind byte, reply
 	return outputs, bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
-// codeOf gives the code that an error names by a method Code() string.
-func codeOf(err error) string {
+// named is the failure that an error is: with the code that it names by a method Code() string, or unforeseen.
+func named(err error) (kind byte, reply []byte) {
 	var coded interface{ Code() string }
-	if errors.As(err, &coded) && codeForm.MatchString(coded.Code()) {
-		return coded.Code()
+	if errors.As(err, &coded) && codeForm().MatchString(coded.Code()) {
+		return failure, failed(coded.Code(), err.Error())
 	}
 	fmt.Fprintln(os.Stderr, err)
-	return "skill-error"
+	return unforeseen, failed("skill-error", err.Error())
 }
 
 // failed is the body of a reply that is an error.
