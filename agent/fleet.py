@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from agent.adoption import all_at_once
+from agent.domain.stand_in import StandIns
 from agent.errors import CouldNotTell
 from agent.instance import Instance, not_healthy
 from agent.ports import Deployment, Launcher
@@ -26,7 +27,7 @@ class Fleet:
         self.living: dict[str, Instance] = {}
         self.ending = threading.Event()
 
-    def start(self, deployment: Deployment, *, trial: bool = False) -> Instance:
+    def start(self, deployment: Deployment, *, trial: StandIns | None = None) -> Instance:
         """A new instance, beside whatever runs, and healthy. Raises Refused where it does not become so, OSError."""
         name = secrets.token_hex(4)
         instance = Instance(deployment.manifest, self._launcher.launch(deployment, name, trial=trial), deployment.digest)

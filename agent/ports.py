@@ -384,8 +384,9 @@ class Launcher(Protocol):
     name: str
 
     def available(self) -> Availability: ...
-    def launch(self, deployment: Deployment, name: str, *, trial: bool = False) -> Running:
-        """Starts a server, which outlives its starter and need not be healthy yet; for a `trial`, with storage that is thrown away.
+    def launch(self, deployment: Deployment, name: str, *, trial: StandIns | None = None) -> Running:
+        """Starts a server, which outlives its starter and need not be healthy yet; for a `trial`, with storage that is thrown away, and
+        with the stand-ins that answer in it.
         Raises Refused where it cannot be served here."""
         ...
 

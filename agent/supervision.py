@@ -18,6 +18,7 @@ from pathlib import Path
 from agent.adoption import take_over
 from agent.crowd import Crowd
 from agent.domain.release import Endpoint, Load, Service
+from agent.domain.stand_in import StandIns
 from agent.errors import MissingSecret, SkillOpsError
 from agent.fleet import Fleet
 from agent.instance import Instance, seconds
@@ -84,9 +85,9 @@ class Supervisor:
         return [load for name, served in sorted(self._served.items()) if skill in (None, name) for load in served.loads()]
 
     @contextlib.contextmanager
-    def trial(self, deployment: Deployment) -> Iterator[Endpoint]:
+    def trial(self, deployment: Deployment, stand_ins: StandIns) -> Iterator[Endpoint]:
         """A throw-away instance, healthy when handed out. Raises Refused where it does not become so."""
-        instance = self._fleet.start(deployment, trial=True)
+        instance = self._fleet.start(deployment, trial=stand_ins)
         try:
             yield instance.endpoint
         finally:

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from agent.domain.stand_in import StandIns
 from agent.errors import SkillOpsError, UsageError
 from agent.ports import Deployment, Launcher, Secrets
 from agent.supervision import Supervisor
@@ -83,8 +84,9 @@ def answer(supervisor: Supervisor, request: dict[str, Any], meanwhile: contextli
             return [service.model_dump(mode="json") for service in supervisor.services()]
         case {"verb": "endpoint", "skill": str(skill)}:
             return supervisor.endpoint(skill).model_dump(mode="json")
-        case {"verb": "trial", "deployment": dict(told)}:
-            return meanwhile.enter_context(supervisor.trial(Deployment.model_validate(told))).model_dump(mode="json")
+        case {"verb": "trial", "deployment": dict(told), "stand_ins": dict(script)}:
+            trial = supervisor.trial(Deployment.model_validate(told), StandIns.model_validate(script))
+            return meanwhile.enter_context(trial).model_dump(mode="json")
         case {"verb": "logs", "skill": str(skill), "lines": int(lines)}:
             return supervisor.logs(skill, lines)
         case {"verb": "stats", "skill": str() | None as skill}:

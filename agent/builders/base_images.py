@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ VERSION = "base/1"
 UID = 65532  # who a skill runs as; the number that distroless images use for `nonroot`
 MIRROR = "http://deb.debian.org/debian"
 PACKAGES = ("ca-certificates", "python3", "jq", "libstdc++6")
+FURTHER = {"bash": ("curl",)}  # what scripts ask other hosts with
 FREE = 2 * 2**30  # bytes: the root with its downloads, a copy as a tar, and the image
 DEBOOTSTRAP_SECONDS = 1800.0
 NODE = 20  # Debian 12 has 18, so the machine's own is taken, which the sandbox's tests ran on, too
 
 _TRY = {
-    "bash": ("bash", "-c", "jq --version && python3 -c 'import ssl, json, ctypes'"),
+    "bash": ("bash", "-c", "jq --version && curl --version && python3 -c 'import ssl, json, ctypes'"),
     "python": ("python3", "-c", "import ssl, sqlite3, zoneinfo, ctypes; zoneinfo.ZoneInfo('Europe/Berlin')"),
     "node": ("node", "-e", "require('http'); new Intl.DateTimeFormat('de')"),
 }
@@ -84,7 +86,8 @@ def make(engine: DockerEngine, suite: str, mirror: str = MIRROR, *, force: bool 
 def recipe(runtime: str, suite: str) -> str:
     """What an image is made by, so that one made by another recipe is made anew."""
     node = _node_version() if runtime == "node" else ""
-    return hashlib.sha256("\n".join((VERSION, runtime, suite, platform.machine(), node, *PACKAGES)).encode()).hexdigest()[:16]
+    packages = (*PACKAGES, *FURTHER.get(runtime, ()))
+    return hashlib.sha256("\n".join((VERSION, runtime, suite, platform.machine(), node, *packages)).encode()).hexdigest()[:16]
 
 
 def machine_suite() -> str:
@@ -100,8 +103,10 @@ def _as_it_is(root: Path) -> None:
     """Bash: the server shim is Python, so it needs all."""
 
 
-def _without_jq(root: Path) -> None:
+def _without_tools(root: Path) -> None:
+    """Python: the libraries go that nothing but the tools needs."""
     _purge(root, "jq", "libjq1", "libonig5")
+    _purge(root, "curl", "libcurl4*", "libbrotli1", "libldap*", "libnghttp2-14", "libpsl5*", "librtmp1", "libsasl2*", "libssh2-1*")
 
 
 def _with_node(root: Path) -> None:
@@ -131,13 +136,13 @@ def _certificates_alone(root: Path) -> None:
     bare.rename(root)
 
 
-STEPS: dict[str, Callable[[Path], None]] = {"bash": _as_it_is, "python": _without_jq, "node": _with_node, "go": _certificates_alone}
+STEPS: dict[str, Callable[[Path], None]] = {"bash": _as_it_is, "python": _without_tools, "node": _with_node, "go": _certificates_alone}
 
 
 def _debootstrap(root: Path, suite: str, mirror: str) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "debian"
     cache.mkdir(parents=True, exist_ok=True)
-    include = f"--include={','.join(PACKAGES)}"
+    include = f"--include={','.join((*PACKAGES, *(name for names in FURTHER.values() for name in names)))}"
     command = ["debootstrap", "--variant=minbase", include, f"--cache-dir={cache}", suite, str(root), mirror]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEBOOTSTRAP_SECONDS, check=False)
@@ -176,7 +181,7 @@ def _imported(engine: DockerEngine, runtime: str, made_by: str, root: Path, bega
     client = engine.client()
     with faults("import a base image"):
         with tar.open("rb") as file:
-            import_tar(client.api, file, f"{repository}:{content}", changes)
+            import_tar(client.api, iter(partial(file.read, 2**20), b""), f"{repository}:{content}", changes)
         _try(client, f"{repository}:{content}", runtime)
         client.api.tag(f"{repository}:{content}", repository, stable)
     size = tar.stat().st_size

@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
 from agent.docker_engine import DockerEngine, faults
@@ -80,11 +80,14 @@ def clear_leftovers(engine: DockerEngine, seconds: float) -> None:
                     api.remove_container(found["Id"], force=True)
 
 
-def import_tar(api: Any, source: IO[bytes] | Iterable[bytes], tag: str, changes: list[str]) -> None:
-    """`docker import`. Raises CouldNotTell where the engine says in its answer that it failed."""
+def import_tar(api: Any, pieces: Iterator[bytes], tag: str, changes: list[str]) -> None:
+    """`docker import` of a tar, which comes in pieces: docker-py says so to the engine, and of a file requests would know better.
+
+    Raises CouldNotTell where the engine says in its answer that it failed.
+    """
     repository, _, name = tag.rpartition(":")
     with faults("import an image"):
-        said = str(api.import_image_from_stream(source, repository=repository, tag=name, changes=changes))
+        said = str(api.import_image_from_stream(pieces, repository=repository, tag=name, changes=changes))
     if '"error"' in said:
         full = bool(_FULL.search(said))
         fix = "Make room where Docker Engine keeps its data." if full else "See the engine's log."

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,12 +61,16 @@ class Egress:
 
     def do(self, order: Coroutine[Any, Any, T]) -> T:
         """Carries out an order on the proxy's loop, from any other thread."""
+        return self.begin(order).result(SECONDS)
+
+    def begin(self, order: Coroutine[Any, Any, T]) -> Future[T]:
+        """As `do`, without waiting; what is not done by then is cancelled by `stop`."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._run, args=(self._loop,), name="egress", daemon=True)
                 self._thread.start()
-        return asyncio.run_coroutine_threadsafe(order, self._loop).result(SECONDS)
+        return asyncio.run_coroutine_threadsafe(order, self._loop)
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:

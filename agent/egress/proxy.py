@@ -28,6 +28,7 @@ LONGEST_LINE = 300  # bytes: a host name has at most 253
 Target = tuple[str, int] | str
 """An address with its port, or the path of a unix socket."""
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+Connector = Callable[[Target], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Proxy:
     sealed: bool = False
     limits: Limits = Limits()
     resolver: Resolver | None = None
+    connector: Connector | None = None
 
     async def open(self, skill: str, rules: Sequence[Rule], path: Path, pinned: Mapping[tuple[str, int], Target] | None = None) -> Door:
         """Listens at `path` (a socket that lies there is replaced) for what `rules` allow `skill`. Raises OSError."""
@@ -192,7 +194,7 @@ class Door:
             shown = target if isinstance(target, str) else target[0]
             try:
                 async with asyncio.timeout(self.proxy.limits.connect):
-                    reader, writer = await _connected(target)
+                    reader, writer = await (self.proxy.connector or connected)(target)
             except TimeoutError:
                 failed = f"no connection within {self.proxy.limits.connect:g} s"
             except OSError as error:
@@ -242,7 +244,8 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return await found
 
 
-async def _connected(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connected(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Raises OSError."""
     if isinstance(target, str):
         return await asyncio.open_unix_connection(target, limit=PIECE)
     return await asyncio.open_connection(*target, limit=PIECE)

@@ -12,6 +12,7 @@ import socket
 
 from agent.egress.proxy import Verdict
 from agent.relay.inward import Caller
+from agent.relay.lending import Lent
 from agent.relay.naming import Names
 from agent.relay.outward import Outward
 from agent.relay.table import Table
@@ -21,9 +22,9 @@ PORT, NAMES = 8080, 53
 
 async def main(address: str, token: str, worldly: str) -> None:
     """Serves until SIGTERM. The way in is open at `worldly` alone: from the closed network nobody reaches it."""
-    loop, ended, table = asyncio.get_running_loop(), asyncio.Event(), Table()
+    loop, ended, table, lent = asyncio.get_running_loop(), asyncio.Event(), Table(), Lent()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    outward, tasks = Outward(table, address, record), set[asyncio.Task[None]]()
+    outward, tasks = Outward(table, address, record, lent), set[asyncio.Task[None]]()
 
     def told() -> None:
         task = loop.create_task(outward.follow())
@@ -31,7 +32,7 @@ async def main(address: str, token: str, worldly: str) -> None:
         task.add_done_callback(tasks.discard)
 
     await loop.create_datagram_endpoint(lambda: Names(table, address, record), local_addr=(address, NAMES))
-    server = await loop.create_server(lambda: Caller(table, token, told), worldly, PORT, backlog=1024)
+    server = await loop.create_server(lambda: Caller(table, token, told, lent), worldly, PORT, backlog=1024)
     async with server:
         await ended.wait()
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from typing import cast
 
+from agent.relay.lending import Lent
 from agent.relay.table import Place, Table
 
 LONGEST_HEAD = 65536  # bytes of a request's head
@@ -23,6 +24,7 @@ LONGEST_TABLE = 16 * 2**20  # bytes
 ITSELF = "relay"
 UNREACHABLE = "x-skillops-unreachable"  # the header by which a caller sees that nobody was there: agent.domain.release.UNREACHABLE
 _HOST = re.compile(rb"\r\nhost:[ \t]*([a-z0-9.-]+)\.([0-9a-f]+)(?::\d+)?[ \t]*\r\n", re.IGNORECASE)
+_LOAN = re.compile(rb"POST /lend/(\S{1,300}) ")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -62,12 +64,13 @@ class End(asyncio.Protocol):
 class Caller(End):
     """A caller's end: reads the head of the first request, then is connected through."""
 
-    def __init__(self, table: Table, token: str, told: Callable[[], None]) -> None:
+    def __init__(self, table: Table, token: str, told: Callable[[], None], lent: Lent) -> None:
         super().__init__()
-        self._table, self._token, self._told = table, token.encode(), told
+        self._table, self._token, self._told, self._lent = table, token.encode(), told, lent
         self._read, self._route = bytearray(), None  # type: bytearray, tuple[str, int] | None
         self._task: asyncio.Task[None] | None = None
         self._place: Place | None = None
+        self._loan: str | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -95,6 +98,8 @@ class Caller(End):
             self._task.cancel()
         if self._place:
             self._table.busy[self._place] -= 1
+        if self._loan and self.transport:
+            self._lent.withdraw(self._loan, self.transport)
 
     def _look_at_head(self) -> None:
         end = self._read.find(b"\r\n\r\n")
@@ -146,8 +151,11 @@ class Caller(End):
         self._answer("503 Service Unavailable", f"{UNREACHABLE}: {name}\r\n")
 
     def _ask_relay(self) -> None:
-        """`PUT /table` says what there is; any other request asks how it is."""
+        """`PUT /table` says what there is, `POST /lend/KEY` lends its connection; any other request asks how it is."""
         assert self._route is not None
+        if loan := _LOAN.match(self._read):
+            self._lend(loan[1].decode("latin-1"))
+            return
         body = bytes(self._read[self._read.find(b"\r\n\r\n") + 4 : self._route[1]])
         if self._read.startswith(b"PUT /table "):
             try:
@@ -157,6 +165,14 @@ class Caller(End):
                 return
             self._told()
         self._answer("200 OK", body=json.dumps({"names": sorted(self._table.routes)}).encode())
+
+    def _lend(self, key: str) -> None:
+        """It waits, for as long as it takes, until a skill needs it."""
+        self._route, self._loan = ("", 0), key
+        if self._timer:
+            self._timer.cancel()
+        if self.transport:
+            self._lent.offer(key, self.transport)
 
     def _answer(self, status: str, headers: str = "", body: bytes = b"") -> None:
         self._route = ("", 0)

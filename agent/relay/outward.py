@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from agent.egress.proxy import Door, Proxy, Verdict
+from agent.egress.proxy import Door, Proxy, Target, Verdict, connected
 from agent.egress.rules import Rule, canonical
+from agent.relay.lending import Lent, key_of
 from agent.relay.sniffing import host_in
 from agent.relay.table import Skill, Table
 
@@ -47,10 +48,10 @@ class WayOut(Door):
 
 
 class Outward:
-    """All doors, and the ports at which they are. `record` gets each verdict."""
+    """All doors, and the ports at which they are. `record` gets each verdict; what is `lent` leads to stand-ins."""
 
-    def __init__(self, table: Table, address: str, record: Callable[[Verdict], None]) -> None:
-        self._table, self._address, self._record = table, address, record
+    def __init__(self, table: Table, address: str, record: Callable[[Verdict], None], lent: Lent) -> None:
+        self._table, self._address, self._record, self._lent = table, address, record, lent
         self._servers: dict[int, asyncio.Server] = {}
         self._doors: dict[str, tuple[Skill, WayOut]] = {}
         self._turn = asyncio.Lock()
@@ -77,10 +78,18 @@ class Outward:
     def _door(self, address: str) -> WayOut:
         skill = self._table.ways.get(address, NOBODY)
         if address not in self._doors or self._doors[address][0] != skill:
-            pinned = {(host, int(port)): place for key, place in self._table.pinned.items() for host, _, port in (key.rpartition(":"),)}
-            proxy = Proxy(self._record, pinned, skill.sealed)
+            pinned = self._pinned(address, skill)
+            proxy = Proxy(self._record, pinned, skill.sealed, connector=self._connected)
             self._doors[address] = skill, WayOut(proxy, skill.name, skill.rules, pinned)
         return self._doors[address][1]
+
+    def _pinned(self, address: str, skill: Skill) -> Mapping[tuple[str, int], Target]:
+        """A stand-in is a text here: the key that connections are lent for. In a trial it is all that there is."""
+        places: dict[str, Target] = {place: key_of(address, place) for place in skill.stand_ins} if skill.sealed else {**self._table.pinned}
+        return {(host, int(port)): target for place, target in places.items() for host, _, port in (place.rpartition(":"),)}
+
+    async def _connected(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await (self._lent.take(target) if isinstance(target, str) else connected(target))
 
 
 def only_host(rules: tuple[Rule, ...], port: int) -> str | None:

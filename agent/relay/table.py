@@ -14,11 +14,12 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Skill:
-    """`sealed`: in a trial, where nothing but what is pinned is reached."""
+    """`sealed`: in a trial, where nothing is reached but its `stand_ins` (`host:port`), for which connections are lent."""
 
     name: str
     rules: tuple[Rule, ...]
     sealed: bool = False
+    stand_ins: tuple[str, ...] = ()
 
 
 @dataclass
@@ -37,7 +38,8 @@ class Table:
         """Takes over what the supervisor says there is now. ValueError, KeyError or TypeError for what is not of the form; then nothing changes."""
         routes = {str(name): tuple(_place(place) for place in places) for name, places in told["routes"].items()}
         ways = {
-            str(address): Skill(str(name), tuple(map(Rule.parse, rules)), bool(sealed)) for address, (name, rules, sealed) in told["ways"].items()
+            str(address): Skill(str(name), tuple(map(Rule.parse, rules)), bool(sealed), tuple(map(str, stand_ins)))
+            for address, (name, rules, sealed, stand_ins) in told["ways"].items()
         }
         pinned = {str(host): _place(place) for host, place in told["pinned"].items()}
         self.routes, self.ways, self.pinned = routes, ways, pinned

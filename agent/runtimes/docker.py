@@ -19,6 +19,7 @@ from typing import Any
 from agent.docker_engine import DockerEngine, faults
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
+from agent.domain.stand_in import StandIns
 from agent.egress.hosting import VerdictLog
 from agent.egress.rules import pinned_by
 from agent.errors import CouldNotTell, Refused
@@ -29,6 +30,7 @@ from agent.runtimes.docker_network import Networks
 from agent.runtimes.docker_options import INSTANCE, REPOSITORY, ROLE, port_of
 from agent.runtimes.docker_relay import Relay
 from agent.runtimes.docker_server import GONE, DockerServer
+from agent.runtimes.docker_stand_ins import LentStage
 from agent.runtimes.docker_watch import Watch
 from agent.runtimes.docker_way import Way, docker_host
 from agent.supervisor_client import home
@@ -64,27 +66,34 @@ class DockerLauncher:
     def available(self) -> Availability:
         return self._engine.available()
 
-    def launch(self, deployment: Deployment, name: str, *, trial: bool = False) -> Running:
+    def launch(self, deployment: Deployment, name: str, *, trial: StandIns | None = None) -> Running:
         manifest = deployment.manifest
         if "/" in deployment.location and Path(deployment.location).is_dir():
             raise Refused(
                 f"{deployment.skill} was built as a folder, and containers are started from images.",
                 next_step="Set `builder = 'docker'` in skillops.toml, and `skillops deploy`.",
             )
-        secrets = made_up(manifest) if trial else handed(deployment, self._secrets)
+        secrets = made_up(manifest) if trial is not None else handed(deployment, self._secrets)
         self._watch.start()
         network = self._relay.ready()
         with contextlib.ExitStack() as undo:
             self._names.add(name)
             undo.callback(self._names.discard, name)
             with faults(f"start {deployment.skill}"):
-                container = self._containers.create(deployment, name, network, trial=trial)
-                server = self._server(name, manifest, container, trial=trial)
+                stage = LentStage(trial) if trial and trial.hosts else None
+                if stage:
+                    undo.callback(stage.close)
+                trusted = stage.certificates if stage else b""
+                container = self._containers.create(deployment, name, network, trial=trial is not None, trusted=bool(trusted))
+                server = self._server(name, manifest, container, trial=trial is not None)
+                server.stage = stage
                 undo.callback(server.stop)
                 with self._lock:
                     self._servers[name] = server  # before it is started, so that its end is heard
-                self._containers.start(container, {key: value.encode() for key, value in secrets.items()})
+                self._containers.start(container, {key: value.encode() for key, value in secrets.items()}, trusted)
                 self._addressed(server)
+                if stage:
+                    stage.lend(self._relay.endpoint("relay"), server.address)
             self._relay.tell()
             server.endpoint = self._relay.endpoint(f"{name}.instance")
             undo.pop_all()
@@ -193,7 +202,7 @@ class DockerLauncher:
             routes = {f"{server.name}.instance": [[server.address, server.port]] for server in servers}
             for skill, serving in self._serving.items():
                 routes[skill] = [[server.address, server.port] for server in serving if server.running()]
-            ways = {server.address: [server.skill, list(server.manifest.permissions.network), server.trial] for server in servers}
+            ways = {server.address: [server.skill, list(server.manifest.permissions.network), server.trial, server.stands_in] for server in servers}
         return {"routes": routes, "ways": ways, "pinned": self._pinned}
 
     def _forget(self, server: DockerServer) -> None:

@@ -14,7 +14,8 @@ from agent.docker_engine import DockerEngine, faults
 from agent.errors import CouldNotTell
 from agent.ports import Deployment
 from agent.runtimes.docker_network import Network
-from agent.runtimes.docker_options import INSTANCE, REPOSITORY, ROLE, SECRETS, SKILL, STORAGE, USER, container_options
+from agent.runtimes.docker_options import AUTHORITIES, INSTANCE, REPOSITORY, ROLE, SECRETS, SKILL, STORAGE, USER, container_options
+from agent.runtimes.way_out import CERTIFICATES, TRUST
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -34,20 +35,26 @@ class Containers:
     def __init__(self, engine: DockerEngine, clone: str, labels: Mapping[str, str], own_image: Callable[[], str]) -> None:
         self._engine, self._clone, self._labels, self._own_image = engine, clone, {**labels, REPOSITORY: clone}, own_image
 
-    def create(self, deployment: Deployment, name: str, network: Network, *, trial: bool) -> Container:
-        """Not started yet. Raises CouldNotTell where its image is not there."""
+    def create(self, deployment: Deployment, name: str, network: Network, *, trial: bool, trusted: bool = False) -> Container:
+        """Not started yet. `trusted`: it trusts the certificates that `start` brings, instead of its image's.
+
+        Raises CouldNotTell where its image is not there.
+        """
         import docker.errors
 
-        manifest, volumes = deployment.manifest, {}
+        manifest, volumes, trust = deployment.manifest, {}, {}
         labels = {**self._labels, ROLE: "skill", SKILL: deployment.skill, INSTANCE: name,
                   "skillops.version": deployment.version, "skillops.digest": deployment.digest}  # fmt: skip
         if manifest.permissions.storage == "persistent":
             volumes[STORAGE] = self._storage(deployment.skill, name, labels, trial=trial)
-        if manifest.permissions.secrets:
-            volumes[SECRETS] = f"skillops-secrets-{self._clone}-{name}"
-            self._engine.client().volumes.create(volumes[SECRETS], driver="local", driver_opts=IN_MEMORY, labels=labels)
+        for place, wanted in ((SECRETS, manifest.permissions.secrets), (AUTHORITIES, trusted)):
+            if wanted:
+                volumes[place] = self._in_memory(place, name)
+                self._engine.client().volumes.create(volumes[place], driver="local", driver_opts=IN_MEMORY, labels=labels)
+        if trusted:
+            trust = dict.fromkeys(TRUST, f"{AUTHORITIES}/{CERTIFICATES}")
         hosts = {rule.rpartition(":")[0]: network.relay for rule in manifest.permissions.network if not rule.startswith("*")}
-        options = container_options(deployment.location, manifest, labels, volumes, hosts)
+        options = container_options(deployment.location, manifest, labels, volumes, hosts, trust)
         try:
             return self._engine.client().containers.create(
                 name=f"{deployment.skill}.{name}", network=network.name, dns=[network.relay], **options
@@ -59,8 +66,9 @@ class Containers:
                 next_step="`skillops deploy` builds it anew.",
             ) from None
 
-    def start(self, container: Container, secrets: Mapping[str, bytes]) -> None:
-        with self._filled(container, secrets):
+    def start(self, container: Container, secrets: Mapping[str, bytes], certificates: bytes = b"") -> None:
+        files = {SECRETS: secrets, AUTHORITIES: {CERTIFICATES: certificates} if certificates else {}}
+        with self._filled(container, {place: content for place, content in files.items() if content}):
             container.start()
 
     def sweep(self, living: Names[str]) -> None:
@@ -80,23 +88,27 @@ class Containers:
                         volume.remove()
 
     @contextlib.contextmanager
-    def _filled(self, container: Container, secrets: Mapping[str, bytes]) -> Iterator[None]:
-        """Its secrets lie in the volume as long as some container holds that: one that only waits, until the skill's own does."""
-        if not secrets:
+    def _filled(self, container: Container, files: Mapping[str, Mapping[str, bytes]]) -> Iterator[None]:
+        """Its files, by their folders, lie in volumes as long as some container holds these: one that only waits, until the skill's own does."""
+        if not files:
             yield
             return
         labels = {**container.labels, ROLE: "holder"}
-        volume = f"skillops-secrets-{self._clone}-{labels[INSTANCE]}"
+        volumes = [f"{self._in_memory(place, labels[INSTANCE])}:{place}" for place in files]
         holder = self._engine.client().containers.create(
-            self._own_image(), ["sleep", "300"], labels=labels, volumes=[f"{volume}:{SECRETS}"], network_mode="none", read_only=True,
+            self._own_image(), ["sleep", "300"], labels=labels, volumes=volumes, network_mode="none", read_only=True,
             cap_drop=["ALL"], security_opt=["no-new-privileges:true"], pids_limit=8, mem_limit=32 * 2**20,
         )  # fmt: skip
         try:
             holder.start()
-            _put(holder, SECRETS, secrets)
+            for place, content in files.items():
+                _put(holder, place, content)
             yield
         finally:
             holder.remove(force=True)
+
+    def _in_memory(self, place: str, name: str) -> str:
+        return f"skillops-{place.rpartition('/')[2]}-{self._clone}-{name}"
 
     def _storage(self, skill: str, name: str, labels: Mapping[str, str], *, trial: bool) -> str:
         """The volume of what a skill keeps, over its versions. A new one takes its owner from the folder of the first container that has it."""

@@ -9,7 +9,7 @@ from agent.domain.skill import Manifest
 
 PORT = 8080  # where the images' servers listen; a `container` skill may name another
 USER = "65532:65532"
-STORAGE, SECRETS = "/storage", "/run/secrets"
+STORAGE, SECRETS, AUTHORITIES = "/storage", "/run/secrets", "/run/authorities"
 SERVER_MEMORY = 256 * 2**20  # bytes for the server before the skill's own code, beside what the manifest allows a call
 PROCESSES = 256
 TMP = 64 * 2**20  # bytes of /tmp
@@ -27,10 +27,11 @@ def memory_of(manifest: Manifest) -> int:
 
 
 def container_options(
-    image: str, manifest: Manifest, labels: Mapping[str, str], volumes: Mapping[str, str], hosts: Mapping[str, str]
+    image: str, manifest: Manifest, labels: Mapping[str, str], volumes: Mapping[str, str], hosts: Mapping[str, str], trust: Mapping[str, str]
 ) -> dict[str, Any]:
-    """For `ContainerCollection.create` of docker-py. `volumes`: where inside to the volume's name; `hosts`: names that lead to addresses."""
-    environment = {**manifest.environment, "TZ": "UTC"}
+    """For `ContainerCollection.create` of docker-py. `volumes`: where inside to the volume's name; `hosts`: names that lead to addresses.
+    `trust`: variables that name whom to trust."""
+    environment = {**manifest.environment, **trust, "TZ": "UTC"}
     if manifest.runtime != "container":
         environment["SKILL_LISTEN"] = f"0.0.0.0:{PORT}"
     if STORAGE in volumes:

@@ -15,6 +15,7 @@ from agent.errors import CouldNotTell
 from agent.instance import last
 from agent.ports import Usage
 from agent.runtimes.docker_containers import remove_volumes
+from agent.runtimes.docker_stand_ins import LentStage
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -40,6 +41,12 @@ class DockerServer:
         self.endpoint = Endpoint()
         self.skill, self.trial = manifest.name, log_file is None
         self.over, self.short_of_memory = "", False
+        self.stage: LentStage | None = None  # the stand-ins of a trial
+
+    @property
+    def stands_in(self) -> list[str]:
+        """The `host:port` for which stand-ins answer."""
+        return list(self.stage.places) if self.stage else []
 
     def running(self) -> bool:
         return not self.over
@@ -71,6 +78,9 @@ class DockerServer:
                 remove_volumes(self._engine, self.name)
         except CouldNotTell as error:  # the sweep that follows the engine's return does it
             log.warning("%s %s is not cleared away yet: %s", self.skill, self.name, error.why)
+        finally:
+            if self.stage:
+                self.stage.close()
 
     def _politely(self, do: Callable[[], object]) -> None:
         """Does it; where the container is gone, or somebody else removes it, that is as good."""

@@ -129,10 +129,10 @@ class ProcessLauncher:
     def available(self) -> Availability:
         return self._sandbox.available()
 
-    def launch(self, deployment: Deployment, name: str, *, trial: bool = False) -> Running:
+    def launch(self, deployment: Deployment, name: str, *, trial: StandIns | None = None) -> Running:
         folder, log, location = self._sockets / name, self._log(deployment.skill), Path(deployment.location)
         log.parent.mkdir(mode=0o700, exist_ok=True)
-        storage = folder / "storage" if trial else self._state / "storage" / deployment.skill
+        storage = folder / "storage" if trial is not None else self._state / "storage" / deployment.skill
         secrets = handed(deployment, self._secrets)
         way = self._way(deployment.manifest, folder)
         server = self.start(location, deployment.manifest, folder, log=log, storage=storage, secrets=secrets, outlive=True, way=way)

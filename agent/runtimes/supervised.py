@@ -60,23 +60,16 @@ class SupervisedRuntime:
 
     @contextlib.contextmanager
     def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> Iterator[Endpoint]:
-        """The supervisor's, which ends it with the connection that asked for it: so it dies with its starter.
-
-        Raises CouldNotTell where stand-ins would have to answer: they are on this machine, and the closed network has no way here.
-        """
-        if stand_ins.hosts:
-            raise CouldNotTell(
-                f"{manifest.name} cannot be tried with the runtime {self.name}: its stand-ins answer sandboxed processes alone.",
-                why="A container's only way out is the relay, which in a trial leads nowhere.",
-                next_step="Check it where `runtime` is process; a skill that passed there is deployed to containers as it is.",
-            )
+        """The supervisor's, which ends it with the connection that asked for it: so it dies with its starter."""
         deployment = Deployment(
             skill=manifest.name, version=manifest.version, digest=artifact.digest, runtime=manifest.runtime, location=artifact.location,
             resources=manifest.resources, health=manifest.health, manifest=manifest,
         )  # fmt: skip
         self._ask("ping")
         try:
-            with held(self._state, "trial", deployment=deployment.model_dump(mode="json")) as endpoint:
+            # What was not said stays unsaid: a reply with `json: null` and one without a body are two.
+            script = stand_ins.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            with held(self._state, "trial", deployment=deployment.model_dump(mode="json"), stand_ins=script) as endpoint:
                 yield Endpoint.model_validate(endpoint)
         except NotRunning:
             raise self._ended("trial") from None

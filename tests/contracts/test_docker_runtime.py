@@ -18,8 +18,6 @@ import pytest
 
 from agent.caller import execute
 from agent.domain.invocation import Reply
-from agent.domain.release import Artifact
-from agent.domain.stand_in import HttpReply, Route, StandIn, StandIns
 from agent.errors import CouldNotTell, Refused
 from agent.stages.invoking import prepare
 from tests.builders import a_manifest
@@ -243,14 +241,6 @@ def test_an_orderly_end_leaves_nothing_at_the_engine_but_what_skills_keep(tmp_pa
         assert [volume.name for volume in bench.engine.volumes.list(filters=ours)] == [f"skillops-{clone}-orderly"]
     finally:
         bench.close()
-
-
-def test_a_trial_whose_stand_ins_cannot_answer_could_not_tell(bench: DockerBench) -> None:
-    manifest = a_manifest(permissions={"network": ["api.example.com:443"]})
-    stand_ins = StandIns(hosts=(StandIn(host="api.example.com:443", routes=(Route(path="/", reply=HttpReply()),)),))
-    artifact = Artifact(digest="sha256:1", kind="image", location="nothing:1")
-    with pytest.raises(CouldNotTell, match="stand-ins answer sandboxed processes alone"), bench.runtime.trial(artifact, manifest, stand_ins):
-        pass
 
 
 class Pipe(socketserver.BaseRequestHandler):

@@ -71,7 +71,7 @@ def test_an_import_that_failed_is_told():
     for said, fix in (('{"error":"no space left on device"}', "Make room"), ('{"error":"odd"}', "log")):
         api = SimpleNamespace(import_image_from_stream=lambda *_, said=said, **__: said)
         with pytest.raises(CouldNotTell) as caught:
-            import_tar(api, io.BytesIO(), "a:b", [])
+            import_tar(api, iter([b""]), "a:b", [])
         assert fix in caught.value.next_step
 
 

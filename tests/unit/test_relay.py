@@ -19,6 +19,7 @@ from agent.domain.release import Endpoint
 from agent.egress.proxy import Verdict
 from agent.egress.rules import Rule
 from agent.relay.inward import LONGEST_HEAD, UNREACHABLE, Caller
+from agent.relay.lending import GIVEN, Lent
 from agent.relay.naming import Names, question
 from agent.relay.outward import Outward, only_host
 from agent.relay.sniffing import host_in
@@ -126,8 +127,8 @@ async def answering(text: bytes) -> tuple[asyncio.Server, int]:
 
 
 @asynccontextmanager
-async def a_relay(table: Table, told: Callable[[], None] = lambda: None) -> AsyncIterator[str]:
-    server = await asyncio.get_running_loop().create_server(lambda: Caller(table, TOKEN, told), "127.0.0.1", 0)
+async def a_relay(table: Table, told: Callable[[], None] = lambda: None, lent: Lent | None = None) -> AsyncIterator[str]:
+    server = await asyncio.get_running_loop().create_server(lambda: Caller(table, TOKEN, told, lent or Lent()), "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
@@ -203,13 +204,13 @@ def test_what_is_no_request_for_anybody_is_answered_and_ended(sent: bytes) -> No
 
 @asynccontextmanager
 async def a_way_out(
-    rules: tuple[str, ...], pinned: dict[str, int], *, sealed: bool = False, port: int = 0
+    rules: tuple[str, ...], pinned: dict[str, int], *, sealed: bool = False, stand_ins: tuple[str, ...] = (), lent: Lent | None = None
 ) -> AsyncIterator[tuple[int, list[Verdict]]]:
     """The port at which a skill on loopback is let out; whom it may reach is pinned to loopback too."""
     verdicts: list[Verdict] = []
     places = {host: ["127.0.0.1", there] for host, there in pinned.items()}
-    table = a_table(ways={"127.0.0.1": ["word-count", list(rules), sealed]}, pinned=places)
-    outward = Outward(table, "127.0.0.1", verdicts.append)
+    table = a_table(ways={"127.0.0.1": ["word-count", list(rules), sealed, list(stand_ins)]}, pinned=places)
+    outward = Outward(table, "127.0.0.1", verdicts.append, lent or Lent())
     await outward.follow()
     try:
         yield verdicts
@@ -271,15 +272,59 @@ def test_two_hosts_at_one_port_are_told_apart_and_a_third_is_refused() -> None:
     asyncio.run(story())
 
 
-def test_in_a_trial_only_what_is_pinned_is_reached() -> None:
+def test_in_a_trial_not_even_what_is_pinned_is_reached() -> None:
     async def story() -> None:
-        out = free_port()
-        async with a_way_out((f"a.example.com:{out}",), {}, sealed=True) as verdicts:
+        (one, first), out = await answering(b"one"), free_port()
+        async with one, a_way_out((f"a.example.com:{out}",), {f"a.example.com:{out}": first}, sealed=True) as verdicts:
             assert await exchanged(out, b"") == b""
             await until(lambda: verdicts)
         assert (verdicts[0].verdict, "trial" in verdicts[0].why) == ("refused", True)
 
     asyncio.run(story())
+
+
+def test_in_a_trial_a_stand_in_answers_on_a_connection_that_was_lent() -> None:
+    async def story() -> None:
+        out, lent = free_port(), Lent()
+        place = f"mail.example.com:{out}"
+        async with a_relay(a_table(), lent=lent) as relay, a_way_out((place,), {}, sealed=True, stand_ins=(place,), lent=lent) as verdicts:
+            client = asyncio.create_task(exchanged(out, b"a1 LOGIN ada\r\n"))
+            await asyncio.sleep(0.05)  # it asks before anything is lent, and waits
+            reader, writer = await lend(relay, f"127.0.0.1/{place}")
+            assert await reader.readuntil(b"\r\n\r\n") == GIVEN
+            assert await reader.readline() == b"a1 LOGIN ada\r\n"
+            writer.write(b"a1 OK\r\n")
+            writer.close()
+            assert await client == b"a1 OK\r\n"
+            await until(lambda: verdicts)
+        assert (verdicts[0].host, verdicts[0].verdict) == ("mail.example.com", "allowed")
+
+    asyncio.run(story())
+
+
+def test_a_lent_connection_that_ended_is_given_to_nobody() -> None:
+    async def story() -> None:
+        lent = Lent()
+        async with a_relay(a_table(), lent=lent) as relay:
+            _, gone = await lend(relay, "10.0.0.2/mail.example.com:993")
+            await until(lambda: lent.idle("10.0.0.2/mail.example.com:993"))
+            gone.close()
+            await until(lambda: not lent.idle("10.0.0.2/mail.example.com:993"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(lent.take("10.0.0.2/mail.example.com:993"), 0.05)
+            reader, writer = await lend(relay, "10.0.0.2/mail.example.com:993")
+            _, given = await asyncio.wait_for(lent.take("10.0.0.2/mail.example.com:993"), 5)
+            assert await reader.readuntil(b"\r\n\r\n") == GIVEN
+            given.close()
+            writer.close()
+
+    asyncio.run(story())
+
+
+async def lend(relay: str, key: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(relay.rpartition(":")[2]))
+    writer.write(f"POST /lend/{key} HTTP/1.1\r\nhost: relay.{TOKEN}\r\n\r\n".encode())
+    return reader, writer
 
 
 def test_a_name_that_leads_to_a_private_address_is_refused() -> None:
@@ -330,7 +375,7 @@ def a_query(name: str, kind: int = 1) -> bytes:
 
 def test_what_a_skill_may_reach_is_here_and_nothing_else_exists() -> None:
     verdicts: list[Verdict] = []
-    names = Names(a_table(ways={"10.0.0.9": ["word-count", ["*.example.org:443"], False]}), "10.0.0.2", verdicts.append)
+    names = Names(a_table(ways={"10.0.0.9": ["word-count", ["*.example.org:443"], False, []]}), "10.0.0.2", verdicts.append)
     known, unknown = names._reply(a_query("api.Example.org"), "10.0.0.9"), names._reply(a_query("example.net"), "10.0.0.9")
     assert known is not None and unknown is not None
     assert (known[:2], known[3] & 15, known[-4:]) == (b"\0M", 0, socket.inet_aton("10.0.0.2"))
