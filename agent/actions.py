@@ -184,7 +184,7 @@ def _from_event(told: dict[str, Any], settings: Settings, mirror: Mirror) -> Pro
         raise UsageError("The event is of no pull request.", next_step="This command is for `on: pull_request`.")
     head, number = pull["head"]["sha"], int(pull["number"])
     mirror.fetch(head, f"pull/{number}")
-    draft = draft_of(pull, settings.github_login, lambda: mirror.forge.changes(mirror.forge.main, head))
+    draft = draft_of(pull, settings.github_login, lambda: _touched(mirror, head))
     if draft is None:
         raise UsageError(f"#{number} is a pull request, and no proposal.", next_step="A proposal changes one folder below skills/.")
     if mirror.holds(f"refs/remotes/origin/{BRANCH}"):
@@ -192,3 +192,9 @@ def _from_event(told: dict[str, Any], settings: Settings, mirror: Mirror) -> Pro
         mirror.trail(BranchLedger(mirror.forge).entries())
     mirror.forge.count_from(number)
     return mirror.forge.open_proposal(draft.model_copy(update={"branch": f"pull/{number}"}))
+
+
+def _touched(mirror: Mirror, head: str) -> set[str]:
+    """The folders below skills/ in which something changes."""
+    paths = (change.path.split("/") for change in mirror.forge.changes(mirror.forge.main, head))
+    return {parts[1] for parts in paths if parts[0] == "skills" and len(parts) > 2}

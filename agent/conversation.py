@@ -27,8 +27,9 @@ from agent.domain.task import Task
 from agent.errors import ModelUnavailable, SkillOpsError
 from agent.memory import Memory
 from agent.plan_run import PlanRun
-from agent.ports import LanguageModel, Requests, Runtime
+from agent.ports import Forge, LanguageModel, Runtime
 from agent.prompts import Asked
+from agent.situation import in_work
 from agent.stages.assessing import LIMIT, unreadable
 from agent.stages.invoking import Strike, unstruck
 from agent.stages.planning import answer, plan
@@ -101,7 +102,7 @@ class Conversations:
     """The agent as people talk to it. Of `runtime` only the endpoints are used."""
 
     def __init__(
-        self, forge: Requests, catalog: Catalog, runtime: Runtime, model: LanguageModel, memory: Memory, record: Callable[[Event], Any],
+        self, forge: Forge, catalog: Catalog, runtime: Runtime, model: LanguageModel, memory: Memory, record: Callable[[Event], Any],
         workers: int, strike: Strike = unstruck,
     ) -> None:  # fmt: skip
         self.memory = memory
@@ -136,7 +137,7 @@ class Conversations:
         where somebody else is at it, or was. What cannot be told is raised, and the task goes on waiting."""
         with self.memory.taken(turn) as kept:
             task = Pending.model_validate({**kept, "turn": turn}) if kept else None
-            if task is None or any(request.state == "open" for request in self._requests(task)):
+            if task is None or any(in_work(request, self._forge) for request in self._requests(task)):
                 return None
             return self._go_on(task)
 

@@ -119,6 +119,12 @@ class HeadMoved(CouldNotTell):
     code = "head-moved"
 
 
+class InQueue(CouldNotTell):
+    """A merge is in the forge's merge queue: a machine is waited for, and nobody need do anything."""
+
+    code = "in-queue"
+
+
 class InvocationFailed(SkillOpsError):
     """A skill was called and did not answer with outputs; `code_` is the skill's or the caller's error code."""
 

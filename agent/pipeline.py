@@ -17,7 +17,7 @@ from agent.domain.decision import Decision
 from agent.domain.event import Event
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, Proposal
-from agent.errors import CouldNotTell, HeadMoved, MissingSecret, ModelUnavailable, SkillOpsError, WaitsForPerson
+from agent.errors import CouldNotTell, HeadMoved, InQueue, MissingSecret, ModelUnavailable, SkillOpsError, WaitsForPerson
 from agent.parts import Parts, Stopwatch
 from agent.situation import Work, look, open_work
 from agent.stages import deploying
@@ -140,6 +140,8 @@ class Pipeline:
         except MissingSecret as missing:
             waits = NextStep(state=State.RELEASED, stage=Stage.WAIT, why=f"{missing.fault} {missing.next_step}", waiting_for="person")
             outcome.waiting.append((work, waits))
+        except InQueue as queued:
+            outcome.waiting.append((work, NextStep(state=State.APPROVED, stage=Stage.WAIT, why=queued.fault, waiting_for="machine")))
         except SkillOpsError as error:
             self._stumbled(work, error, outcome)
         except Exception as error:

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     github_app_key: SecretStr = Field(default=SecretStr(""), description="The App's private key, in PEM.")
     github_installation: int | None = Field(default=None, description="The App's installation, where it has several.")
     github_login: str = Field(default="", description="Who SkillOps is on GitHub, like my-app[bot]; empty: asked of GitHub.")
+    github_merge: Literal["squash", "merge", "rebase"] = Field(default="squash", description="How a pull request is merged on GitHub.")
     github_webhook_secret: SecretStr = Field(default=SecretStr(""), description="The secret of the webhook that points at /webhooks/github.")
 
     sandbox: Literal["bubblewrap", "docker"] = Field(

@@ -10,12 +10,13 @@ from agent.domain.decision import Decision, Policy
 from agent.domain.gap import Gap
 from agent.domain.progress import Situation, verdicts_needed
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOY_FAILED, DEPLOYER, DONE, HOLD, OVERTAKEN, WITNESS, Proposal
-from agent.domain.request import Comment
+from agent.domain.request import Comment, Request
 from agent.domain.risk import excess_of, risk_of
 from agent.domain.skill import Manifest
 from agent.errors import InvalidFile
 from agent.manifest_file import read_manifest
 from agent.parts import Parts
+from agent.ports import Forge
 from agent.stages.deciding import decide
 from agent.stages.deploying import serves
 
@@ -35,11 +36,22 @@ class Work:
 
 
 def open_work(parts: Parts) -> tuple[Work, ...]:
-    """Everything that may still move: open requests, and proposals without one that are open, or merged and not done; the oldest first."""
-    proposals = [*parts.forge.proposals("open"), *(each for each in parts.forge.proposals("merged") if DONE not in each.labels)]
-    lone = [Work(proposal=proposal.number) for proposal in proposals if proposal.request is None]
-    works = [Work(request=request.number) for request in parts.forge.requests("open")] + lone
+    """Everything that may still move, the oldest first: open requests, those that the forge closed at the merge, and proposals without
+    one that are open, or merged and not done."""
+    forge = parts.forge
+    merged = forge.proposals("merged")
+    lone = [each.number for each in (*forge.proposals("open"), *merged) if each.request is None and DONE not in each.labels]
+    asked = {each.request for each in merged}
+    ended = [request for request in forge.requests("closed") if request.number in asked and not request.closed_as] if asked - {None} else []
+    works = [Work(request=request.number) for request in (*forge.requests("open"), *ended)] + [Work(proposal=number) for number in lone]
     return tuple(sorted(works, key=lambda work: work.request or work.proposal or 0))
+
+
+def in_work(request: Request, forge: Forge) -> bool:
+    """Whether there is more to come of a request: it is open, or the forge closed it at the merge and it is not deployed and answered yet."""
+    if request.state == "open" or request.closed_as:
+        return request.state == "open"
+    return any(proposal.request == request.number for proposal in forge.proposals("merged"))
 
 
 def look(parts: Parts, work: Work) -> Situation:

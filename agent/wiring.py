@@ -172,7 +172,9 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
         token=settings.github_token.get_secret_value(), app_id=settings.github_app_id,
         private_key=settings.github_app_key.get_secret_value(), installation=settings.github_installation,
     )  # fmt: skip
-    forge = forge_of_repository(settings.github_repository, key, settings.github_api)
+    forge = forge_of_repository(
+        settings.github_repository, key, settings.github_api, login=settings.github_login, method=settings.github_merge
+    )  # fmt: skip
     return forge, BranchLedger(forge)
 
 

@@ -20,10 +20,12 @@ from typing import Any
 
 from agent.forges.github import GitHubForge, Key, forge_of_repository
 from tests.engines import missing
-from tests.hub_proxy import Proxy
+from tests.hub_proxy import APPS, Proxy
 
 VERSION = "0.11.2"  # the package's newest of this kind: its `latest` is another program
 BOT, ADA, MALLORY = "skillops-bot", "ada", "mallory"  # Ada may push; Mallory is just anybody
+APP_IDS = {1: 1001, 2: 1002}  # by the number of the installation
+PERMISSIONS = ("contents", "issues", "pull_requests", "checks", "statuses", "metadata")
 _USERS = (BOT, ADA, MALLORY)
 
 
@@ -47,8 +49,8 @@ def program() -> Path:
 class Hub:
     """A running server. `url` is the API's base; `proxy` is what stands before it, in the process that started it."""
 
-    def __init__(self, url: str, proxy: Proxy | None = None) -> None:
-        self.url, self.proxy = url, proxy
+    def __init__(self, url: str, proxy: Proxy | None = None, app_key: str = "") -> None:
+        self.url, self.proxy, self.app_key = url, proxy, app_key
 
     def repository(self, key: str) -> str:
         """`owner/name` of a repository of its own for `key`, made where there is none."""
@@ -60,6 +62,12 @@ class Hub:
 
     def forge(self, key: str) -> GitHubForge:
         return forge_of_repository(self.repository(key), Key(token=token_of(BOT)), self.url)
+
+    def app(self, number: int = 1) -> Key:
+        """The key of an App that is installed on everything of BOT's: 1 is ours, 2 is somebody else's."""
+        if number == 1:  # whose installation is looked for
+            return Key(app_id=str(APP_IDS[number]), private_key=self.app_key)
+        return Key(app_id=str(APP_IDS[number]), private_key=self.app_key, installation=number)
 
     def ask(self, verb: str, path: str, body: Any = None, user: str = BOT) -> tuple[int, Any]:
         """One plain request as somebody, past our own client."""
@@ -138,17 +146,32 @@ def running() -> Iterator[Hub]:
     with tempfile.TemporaryDirectory(prefix="skillops-hub-") as folder:
         seed = Path(folder) / "seed.json"
         tokens = {token_of(user): {"login": user, "scopes": ["repo", "user", "workflow"]} for user in _USERS}
-        seed.write_text(json.dumps({"tokens": tokens, "github": {"users": [{"login": user} for user in _USERS]}}))
+        app_key = _private_key()
+        apps = [
+            {"app_id": APP_IDS[number], "slug": slug, "name": slug, "private_key": app_key, "permissions": dict.fromkeys(PERMISSIONS, "write"),
+             "installations": [{"installation_id": number, "account": BOT, "repository_selection": "all"}]}
+            for number, slug in APPS.items()
+        ]  # fmt: skip
+        seed.write_text(json.dumps({"tokens": tokens, "github": {"users": [{"login": user} for user in _USERS], "apps": apps}}))
         port = _free_port()
         command = ["node", str(program()), "start", "--service", "github", "--port", str(port), "--seed", str(seed)]
         with open(Path(folder) / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
             try:
                 _wait(port, process)
                 proxy = Proxy(port)
-                yield Hub(proxy.url, proxy)
+                yield Hub(proxy.url, proxy, app_key)
                 proxy.close()
             finally:
                 process.kill()
+
+
+def _private_key() -> str:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    kind = serialization.PrivateFormat.TraditionalOpenSSL  # PKCS#1, as GitHub hands it out
+    return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
 
 
 def _free_port() -> int:

@@ -15,13 +15,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
+from tests.hub_lacks import Lacks, Reply
+from tests.hub_lacks import as_json as _json
+
 DIFFERENCES = {
     "head": "a pull request follows its branch (docs: About pull requests); emulate keeps the commit that it was opened at",
     "merge": "merging joins both sides at the file level, and a moved head is a 409 (docs: Merge a pull request); emulate takes the head's tree",
     "issue": "a pull request is an issue too (docs: REST API endpoints for issues): it can be read, labelled and said something on as one",
+    "app": "a check run names the App that made it (docs: Get a check run); emulate names none, so whoever's token made it stands there",
+    "annotations": "an update of a check run adds annotations (docs: Update a check run); emulate keeps the last ones",
+    "statuses": "commits have statuses (docs: Create a commit status)",
+    "closes": "merging closes the issue that the body says it closes (docs: Linking a pull request to an issue)",
+    "graphql": "drafts and the merge queue are GraphQL's (docs: markPullRequestReadyForReview, convertPullRequestToDraft, enqueuePullRequest)",
+    "rules": "the rules of a branch can be read (docs: Get rules for a branch)",
+    "renamed": "the old name of a repository leads to the new one: 301, and 307 for what writes (docs: Best practices for using the REST API)",
+    "expired": "a token that is no longer good is a 401 (docs: Authenticating as a GitHub App installation); `revoked` are those",
+    "permissions": "an App's token for which no permission is named has all of the installation's; emulate gives it none",
     "review": "the body of a submitted review can be updated (docs: Update a review for a pull request); emulate allows it of pending ones",
 }
-Reply = tuple[int, dict[str, str], bytes]
+APPS = {1: "skillops-app", 2: "rival-app"}  # by the number of their installation
 
 
 @dataclass
@@ -35,16 +47,22 @@ class Faults:
 
 
 class Proxy:
-    """Serves on loopback before the server at `port`; `faults` may be changed at any time. `seen` is every request, as (verb, path)."""
+    """Serves on loopback before the server at `port`, below the path `prefix`; `faults` may be changed at any time.
 
-    def __init__(self, port: int) -> None:
-        self.port, self.faults, self.seen = port, Faults(), list[tuple[str, str]]()
+    `seen` is every request, as (verb, path), and `tokens` what signed them.
+    """
+
+    def __init__(self, port: int, prefix: str = "") -> None:
+        self.port, self.prefix, self.faults, self.seen = port, prefix, Faults(), list[tuple[str, str]]()
+        self.tokens, self.revoked = set[str](), set[str]()
+        self.lacks = Lacks(self.ask)
+        self.forked: dict[tuple[str, int], dict[str, Any]] = {}  # pull requests whose head lies elsewhere, with where
         self._labels: dict[tuple[str, int], list[str]] = {}
         self._bodies: dict[tuple[str, int], str] = {}
         self._merged: dict[tuple[str, int], dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}{prefix}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def close(self) -> None:
@@ -58,7 +76,7 @@ class Proxy:
         try:
             connection.request(verb, path, body, headers)
             answer = connection.getresponse()
-            told = {name: value.replace(f":{self.port}/", f":{self.url.rpartition(':')[2]}/") for name, value in answer.getheaders()}
+            told = {name: re.sub(rf"http://[\w.]+:{self.port}/", f"{self.url}/", value) for name, value in answer.getheaders()}
             return answer.status, told, answer.read()
         finally:
             connection.close()
@@ -71,7 +89,28 @@ class Proxy:
         return status, json.loads(text) if text else None
 
     def answer(self, verb: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+        if self.prefix and path == "/api/graphql":
+            path = "/graphql"
+        elif not path.startswith(self.prefix):
+            return _json(404, {"message": "Not Found"})
+        path = path.removeprefix(self.prefix)
         plain = path.partition("?")[0]
+        token = headers.get("Authorization", "").split(" ")[-1]
+        self.tokens.add(token)
+        if token in self.revoked:
+            return _json(401, {"message": "Bad credentials"})
+        if own := self.lacks.led_on(verb, path, self.url) or self.lacks.reply(verb, plain, body, headers, self.url):
+            return own
+        if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/(check-runs(?:/\d+)?|commits/[^/]+/check-runs)", plain):
+            status, told, text = self.forward(verb, path, body, headers)
+            return _json(status, self.lacks.run_told(found[1], verb, json.loads(text), body, headers), told) if status < 300 else (status, told, text)
+        if found := re.fullmatch(r"/app/installations/(\d+)/access_tokens", plain):
+            if body and json.loads(body).get("permissions") == {}:
+                body = b"{}".ljust(len(body))
+            status, told, text = self.forward(verb, path, body, headers)
+            if status < 300:
+                self.lacks.note_token(json.loads(text)["token"], APPS[int(found[1])])
+            return status, told, text
         found = re.fullmatch(r"(/repos/[^/]+/[^/]+)/(pulls|issues)(?:/(\d+))?(/.*)?", plain)
         if found is None:
             return self.forward(verb, path, body, headers)
@@ -102,8 +141,10 @@ class Proxy:
             return [self._mended(repo, each, headers) for each in document]
         if "head" in document and "merge_commit_sha" in document:
             number = document["number"]
+            self.lacks.note_node(repo, document)
             document["labels"] = [{"name": name} for name in self._labels.get((repo, number), ())]
             document.update(self._merged.get((repo, number), {}))
+            document["head"].update(self.forked.get((repo, number), {}))
             status, branch = self.ask("GET", f"{repo}/git/ref/heads/{document['head']['ref']}", headers)
             if document["state"] == "open" and status == 200:
                 document["head"]["sha"] = branch["object"]["sha"]
@@ -142,6 +183,8 @@ class Proxy:
                 return _json(status, told)
             self.ask("PATCH", f"{repo}/git/refs/heads/{base}", headers, {"sha": made, "force": True})
             self._merged[repo, number] = {"merge_commit_sha": made, "merged": True, "head": pull["head"]}
+            for issue in re.findall(r"(?i)\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):? #(\d+)", pull["body"] or ""):
+                self.ask("PATCH", f"{repo}/issues/{issue}", headers, {"state": "closed", "state_reason": "completed"})
             return _json(200, {"sha": made, "merged": True, "message": "Pull Request successfully merged"})
 
     def _joined(self, repo: str, ours: str, theirs: str, base: str, headers: dict[str, str]) -> str | None:
@@ -193,7 +236,3 @@ class Proxy:
 
         return Handler
 
-
-def _json(status: int, document: Any, headers: dict[str, str] | None = None) -> Reply:
-    kept = {name: value for name, value in (headers or {}).items() if name.lower() in ("link", "etag", "x-ratelimit-remaining")}
-    return status, {"Content-Type": "application/json", **kept}, json.dumps(document).encode()

@@ -126,10 +126,11 @@ def state_of(seen: Situation) -> State:
         return _without_proposal(seen)
     if seen.proposal.state == "open":
         return _open_proposal(seen, seen.proposal)
-    if seen.request.state == "closed" if seen.request else DONE in seen.proposal.labels:
-        return State.CLOSED
     if seen.proposal.state == "closed":
-        return State.DECLINED if seen.request is not None else State.CLOSED
+        return State.DECLINED if seen.request is not None and seen.request.state == "open" else State.CLOSED
+    # A forge closes a request at the merge of what says so; it has ended once we say how, which is when it was deployed and answered.
+    if seen.request.closed_as if seen.request else DONE in seen.proposal.labels:
+        return State.CLOSED
     return _merged(seen)
 
 

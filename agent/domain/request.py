@@ -21,7 +21,10 @@ class RequestDraft(Frozen):
 
 
 class Request(Frozen):
-    """An open or closed request. `closed_as` says how it ended; `number` is shared with proposals, as on GitHub."""
+    """An open or closed request. `number` is shared with proposals, as on GitHub.
+
+    `closed_as` says how it ended; empty while it is open, and where somebody else closed it, as GitHub does at the merge of what says so.
+    """
 
     number: int
     title: str

@@ -5,43 +5,49 @@ PyGithub knows how to sign in (a token, or an App whose installation tokens rene
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from agent.errors import ConfigurationError
-from agent.forges.github_api import Answer, BrokenOff, GitHubApi, Send
+from agent.forges.github_api import Answer, BrokenOff, GitHubApi, NotAllowed, Send
 from agent.forges.github_objects import GitHubObjects
-from agent.forges.github_proposals import GitHubProposals
+from agent.forges.github_proposals import GitHubProposals, Method
 from agent.forges.github_requests import GitHubRequests
+from agent.forges.github_verdicts import GitHubVerdicts
 
 API = "https://api.github.com"
 TIMEOUT = 30  # seconds of one answer
 ACTIONS = "github-actions[bot]"
 
 
-class GitHubForge(GitHubObjects, GitHubRequests, GitHubProposals):
+class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals):
     """The Forge port over a repository on GitHub. `login` is who we are there: only what it wrote is believed to be ours."""
 
-    def __init__(self, api: GitHubApi, login: str, main: str = "main") -> None:
+    def __init__(self, api: GitHubApi, login: str, main: str = "main", method: Method = "squash") -> None:
         GitHubObjects.__init__(self, api, main)
-        self.login, self.raising = login, threading.Lock()
+        self.login, self.method, self.raising = login, method, threading.Lock()
 
 
-def forge_of_repository(repository: str, key: Key, base_url: str = API, main: str = "main") -> GitHubForge:
-    """The forge of `owner/name`. ConfigurationError where the key is none, or the repository cannot be reached with it."""
-    api = GitHubApi(repository, key.sender(base_url))
+def forge_of_repository(
+    repository: str, key: Key, base_url: str = API, main: str = "main", *, login: str = "", method: Method = "squash"
+) -> GitHubForge:  # fmt: skip
+    """The forge of `owner/name`. ConfigurationError where the key is none, or the repository cannot be reached with it.
+
+    `login` is who we are, where GitHub need not be asked; `method` is how proposals are merged.
+    """
+    api = GitHubApi(repository, key.sender(base_url, repository))
     found = api.get("")
     if found is None:
         raise ConfigurationError(
             f"There is no repository {repository} on GitHub, or the key may not see it.",
             next_step="Look at SKILLOPS_GITHUB_REPOSITORY (owner/name), and where the App is installed.",
         )
-    if found["full_name"].lower() != repository.lower():  # it was renamed, and GitHub leads on from the old name
-        api.repository = found["full_name"]
     if not found.get("has_issues", True):
         raise ConfigurationError(f"{repository} has no issues.", next_step="Turn Issues on in the repository's settings.")
-    return GitHubForge(api, key.login(base_url), main)
+    return GitHubForge(api, login or key.login(base_url), main, method)
 
 
 class Key:
@@ -54,30 +60,34 @@ class Key:
             )
         self._token, self._app_id, self._private_key, self._installation = token, app_id, private_key, installation
 
-    def sender(self, base_url: str) -> Send:
-        """What sends as a token, or as an App's installation (whose tokens renew by themselves)."""
-        from github import Auth, GithubException, GithubIntegration
+    def sender(self, base_url: str, repository: str) -> Send:
+        """What sends as a token, or as the App's installation on the repository, whose tokens are renewed."""
+        from github import Auth
 
         if self._token:
-            return _sender(base_url, Auth.Token(self._token))
-        app = self._app()
-        try:
-            integration = GithubIntegration(auth=app, base_url=base_url, seconds_between_requests=None, seconds_between_writes=None, retry=None)
-            number = self._installation or next(iter(integration.get_installations())).id
-        except (GithubException, StopIteration) as error:
-            raise ConfigurationError(
-                "The GitHub App cannot be used.", why=str(error)[:300], next_step="Look at its id, its key, and where it is installed."
-            ) from None
-        return _sender(base_url, app.get_installation_auth(number, requester=integration.requester))
+            return _Line(base_url, lambda: Auth.Token(self._token)).send
+        app, number = self._app(), self._installation or self._installed(base_url, repository)
+        return _Line(base_url, lambda: app.get_installation_auth(number, requester=_integration(app, base_url).requester), renews=True).send
 
     def login(self, base_url: str) -> str:
         """Our login. A workflow's own token may not ask: it is github-actions[bot]."""
-        if self._app_id:
-            return f"{GitHubApi('', _sender(base_url, self._app())).get('/app')['slug']}[bot]"
+        from github import Auth
+
+        if not self._token:
+            return f"{GitHubApi('', _Line(base_url, self._app).send).get('/app')['slug']}[bot]"
         try:
-            return str(GitHubApi("", self.sender(base_url)).get("/user")["login"])
-        except ConfigurationError:
+            return str(GitHubApi("", _Line(base_url, lambda: Auth.Token(self._token)).send).get("/user")["login"])
+        except NotAllowed:
             return ACTIONS
+
+    def _installed(self, base_url: str, repository: str) -> int:
+        """The number of the App's installation that covers the repository."""
+        found = GitHubApi(repository, _Line(base_url, self._app).send).get("installation")
+        if found is None:
+            raise ConfigurationError(
+                f"The GitHub App is not installed on {repository}.", next_step="Install it there (the App's settings, Install App), or name another."
+            )
+        return int(found["id"])
 
     def _app(self) -> Any:
         from github import Auth
@@ -88,25 +98,84 @@ class Key:
             raise ConfigurationError(f"{self._app_id!r} is no App's id.", next_step="It is the number on the App's settings page.") from None
 
 
-def _sender(base_url: str, auth: Any) -> Send:
-    """One exchange through PyGithub."""
-    import requests
-    from github import Github, GithubException
+def _integration(app: Any, base_url: str) -> Any:
+    from github import GithubIntegration
 
-    client = Github(
-        auth=auth, base_url=base_url, timeout=TIMEOUT, retry=None, seconds_between_requests=None, seconds_between_writes=None, user_agent="SkillOps"
-    )
+    return GithubIntegration(auth=app, base_url=base_url, timeout=TIMEOUT, seconds_between_requests=None, seconds_between_writes=None, retry=None)
 
-    def send(verb: str, path: str, headers: dict[str, str], body: Any) -> Answer:
+
+class _Line:
+    """Exchanges through PyGithub. A key that `renews` and is not accepted any more is made anew once, and the request is sent again."""
+
+    def __init__(self, base_url: str, sign_in: Callable[[], Any], *, renews: bool = False) -> None:
+        self._base_url, self._sign_in, self._renews = base_url, sign_in, renews
+        self._lock = threading.Lock()
+        self._client = self._new()
+
+    def send(self, verb: str, path: str, headers: dict[str, str], body: Any) -> Answer:
+        client = self._client
+        answer = self._exchange(client, verb, path, headers, body)
+        if answer.status != 401 or not self._renews:
+            return answer
+        with self._lock:
+            if self._client is client:  # no other thread has renewed it
+                self._client = self._new()
+        return self._exchange(self._client, verb, path, headers, body)
+
+    def _new(self) -> Any:
+        from github import Github
+
+        client = Github(
+            auth=self._sign_in(), base_url=self._base_url, timeout=TIMEOUT, retry=None, seconds_between_requests=None,
+            seconds_between_writes=None, user_agent="SkillOps",
+        )  # fmt: skip
+        requester: Any = client.requester
+        requester._Requester__connectionClass = _careful(requester._Requester__connectionClass)
+        return client
+
+    def _exchange(self, client: Any, verb: str, path: str, headers: dict[str, str], body: Any) -> Answer:
+        import requests
+        from github import GithubException
+        from jwt.exceptions import PyJWTError
+
+        address = client.requester.graphql_url if path == "/graphql" else path.removeprefix(self._base_url)
         try:
-            status, told, text = client.requester.requestJson(verb, path.removeprefix(base_url), headers=dict(headers), input=body)
-        except GithubException as error:  # renewing an App's token failed
-            return Answer(error.status or 401, {}, error.data)
+            status, told, text = client.requester.requestJson(verb, address, headers=dict(headers), input=body)
+        except GithubException as error:  # renewing the App's token failed; a 404 there is of the installation, and not of what is asked
+            return Answer(error.status if error.status >= 500 else 401, {}, error.data)
         except (requests.RequestException, RuntimeError, OSError) as error:
             raise BrokenOff(f"the connection failed: {error}") from error
+        except (PyJWTError, ValueError) as error:  # in signing for the App
+            raise ConfigurationError(
+                "The GitHub App's private key cannot be used.", why=str(error)[:200],
+                next_step="Set SKILLOPS_GITHUB_APP_KEY to the PEM file's text, from BEGIN to END.",
+            ) from None  # fmt: skip
         return Answer(status, {name.lower(): str(value) for name, value in told.items()}, _json(text))
 
-    return send
+
+def _careful(plain: Any) -> Any:
+    """PyGithub's kind of connection, made fit for several threads, and without its own way of following a repository that was renamed.
+
+    PyGithub notes what to ask on the connection that all threads share, and follows to the new place without the query.
+    """
+
+    class Careful(plain):  # type: ignore[misc]
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self.asked = threading.local()
+
+        def request(self, *asked: Any) -> None:
+            self.asked.now = asked
+
+        def getresponse(self) -> Any:
+            mine = copy.copy(self)
+            plain.request(mine, *self.asked.now)
+            response = plain.getresponse(mine)
+            if response.status == 301:
+                response.status = 308  # which PyGithub hands on
+            return response
+
+    return Careful
 
 
 def _json(text: str) -> Any:

@@ -22,7 +22,12 @@ PAGE = 100  # the most that one page of GitHub's lists holds
 TRIES = 5  # of one request that broke off or met a fault of the server's
 PATIENCE = 90.0  # seconds that one request waits for a limit to pass
 KEPT = 1000  # answers with an ETag
+MOVED = (301, 302, 307, 308)  # what GitHub answers to the old name of a repository
 log = logging.getLogger("agent.forges.github")
+
+
+class NotAllowed(ConfigurationError):
+    """The key may not do that; `next_step` names the permission that is missing, where GitHub does."""
 
 
 class BrokenOff(Exception):
@@ -129,6 +134,15 @@ class GitHubApi:
             self._sleep(min(0.2 * 2**attempt, 5.0))
         raise _silent("POST", path, lost)
 
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        """What the REST API does not have. Only for what may safely be repeated. Refused with GitHub's reasons."""
+        answer = self.send("POST", "/graphql", {"query": query, "variables": variables})
+        body = answer.body or {}
+        if body.get("errors"):
+            raise Refused("GitHub refused that.", why=_message(answer), next_step="`skillops run` looks again.")
+        found: dict[str, Any] = body.get("data") or {}
+        return found
+
     # ---- patience -------------------------------------------------------------------------------------------------
 
     def _patiently(self, verb: str, path: str, headers: dict[str, str], body: Any) -> Answer:
@@ -152,6 +166,8 @@ class GitHubApi:
         while True:
             self.calls[verb] += 1
             answer = self._send(verb, self._address(path), headers, body)
+            if answer.status in MOVED and self._followed():
+                continue
             wait = self._told_to_wait(answer)
             if wait is None:
                 return answer
@@ -161,6 +177,19 @@ class GitHubApi:
                 )
             log.warning("GitHub asks to wait %.0f s", wait)
             self._sleep(wait)
+
+    def _followed(self) -> bool:
+        """Whether the repository was found under a new name: it was renamed while we work, and GitHub leads on from the old one."""
+        moved = self._send("GET", f"/repos/{self.repository}", {}, None)
+        found = self._send("GET", moved.headers["location"], {}, None) if moved.status in MOVED and "location" in moved.headers else moved
+        name = (found.body or {}).get("full_name") if found.status == 200 else None
+        if name is None or name == self.repository:
+            return False
+        log.warning("%s is called %s now", self.repository, name)
+        with self._lock:
+            self.repository = name
+            self._known.clear()
+        return True
 
     def _told_to_wait(self, answer: Answer) -> float | None:
         if answer.status not in (403, 429):
@@ -189,7 +218,9 @@ class GitHubApi:
             case 403:
                 needed = answer.headers.get("x-accepted-github-permissions", "")
                 step = f"Give the App or the token: {needed.replace('=', ': ')}." if needed else "`skillops doctor --github` names what is missing."
-                return ConfigurationError(f"GitHub does not allow {doing}.", why=said, next_step=step)
+                return NotAllowed(f"GitHub does not allow {doing}.", why=said, next_step=step)
+            case 301 | 302 | 307 | 308:
+                return NotFound(f"{self.repository} has moved.", why=said, next_step="Set SKILLOPS_GITHUB_REPOSITORY to its new name.")
             case 404:
                 return NotFound(
                     f"GitHub has nothing at {doing}.", why=said, next_step=f"Look whether {self.repository} exists and the key may see it."
@@ -199,6 +230,17 @@ class GitHubApi:
             case 422 | 409 | 405:
                 return Refused(f"GitHub refused {doing}.", why=said, next_step="`skillops run` looks again.")
         return CouldNotTell(f"GitHub answered {answer.status} to {doing}.", why=said, next_step="Try again in a moment.")
+
+
+    def protected(self, branch: str, answer: Answer) -> SkillOpsError:
+        """That a branch of the repository could not be moved, and nobody else moved it."""
+        said = _message(answer)
+        if answer.status == 403 and not any(word in said.lower() for word in ("protected", "rule", "restrict")):
+            return self.fault(answer, "PATCH", f"git/refs/heads/{branch}")
+        return ConfigurationError(
+            f"{self.repository} does not let us write to the branch {branch}.", why=said,
+            next_step="Let the App (or the token's user) bypass the branch's ruleset or protection: Settings, Rules, Bypass list.",
+        )  # fmt: skip
 
 
 def _silent(verb: str, path: str, lost: str) -> CouldNotTell:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from agent.errors import UsageError
@@ -19,14 +20,26 @@ _MARK = re.compile(r"<!-- skillops:(?P<kind>[a-z-]+) (?P<json>\{.*?\}) -->\s*\Z"
 
 def marked(text: str, kind: str, values: dict[str, Any]) -> str:
     """The text with its marker. UsageError where GitHub would not take the whole."""
-    told = json.dumps(values, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("--", "-\\u002d")
-    whole = f"{text}{_GAP}<!-- skillops:{kind} {told} -->"
+    whole = _whole(text, kind, values)
     if len(whole) > LIMIT:
         raise UsageError(
             "The text is too long for GitHub.", why=f"It has {len(text):,} characters; {LIMIT - (len(whole) - len(text)):,} is the most here.",
             next_step="Shorten it, and try again.",
         )  # fmt: skip
     return whole
+
+
+def fitted(text: str, kind: str, versions: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """The text with a marker of the first version that GitHub takes; what is said of that version stands before the marker."""
+    for said, values in versions:
+        if len(whole := _whole("\n\n".join(filter(None, (text, said))), kind, values)) <= LIMIT:
+            return whole
+    return marked(text, kind, values)
+
+
+def _whole(text: str, kind: str, values: dict[str, Any]) -> str:
+    told = json.dumps(values, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e").replace("--", "-\\u002d")
+    return f"{text}{_GAP}<!-- skillops:{kind} {told} -->"
 
 
 def unmarked(text: str | None, kind: str) -> tuple[str, dict[str, Any] | None]:

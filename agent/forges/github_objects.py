@@ -11,9 +11,10 @@ from agent.errors import HeadMoved, UsageError
 from agent.forges.diffs import unified
 from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id, odd_name
 from agent.forges.git_trees import BIGGEST, LINK, SUBMODULE, nested
-from agent.forges.github_api import GitHubApi
+from agent.forges.github_api import Answer, GitHubApi
 from agent.ports import CommitLine
 
+LOOKED_INTO = 500  # files that differ; where it is more, none is read to see whether it is binary, and all pass for it
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's own id of a tree without entries
 TREE = "040000"  # as the API writes the mode that git stores as 40000
 Entry = tuple[str, str, int]  # mode, object id, size in bytes
@@ -53,7 +54,14 @@ class GitHubObjects:
 
     def changes(self, base: str, head: str) -> tuple[Change, ...]:
         left, right = self._ends(base, head)
-        return tuple(self._change(path, old, new) for path, old, new in self._differences(left, right, ""))
+        differences = self._differences(left, right, "")
+        return tuple(self._change(path, old, new, len(differences) <= LOOKED_INTO) for path, old, new in differences)
+
+    def folders_changed(self, base: str, head: str, folder: str) -> tuple[str, ...]:
+        """Names of what differs directly in `folder`, against the merge base; cheap, however much does."""
+        left, right = (self._below(tree, folder) for tree in self._ends(base, head))
+        ours, theirs = (self._tree(entry[1]) if entry and entry[0] == TREE else {} for entry in (left, right))
+        return tuple(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
 
     def diff(self, base: str, head: str, folder: str = "") -> str:
         left, right = self._ends(base, head)
@@ -144,13 +152,20 @@ class GitHubObjects:
 
     def _made(self, branch: str, commit: str) -> bool:
         """A new branch; False where there is one."""
-        answer = self.api.send("POST", "git/refs", {"ref": f"refs/heads/{branch}", "sha": commit}, allow=(409, 422))
-        return answer.status < 300 or self.head(branch) == commit
+        answer = self.api.send("POST", "git/refs", {"ref": f"refs/heads/{branch}", "sha": commit}, allow=(403, 409, 422))
+        return answer.status < 300 or self._stands(branch, commit, None, answer)
 
     def _moved(self, branch: str, commit: str, head: str) -> bool:
         """Moves a branch forward. GitHub takes no move that is not forward, and `commit` stands on `head`: that is the compare of our swap."""
-        answer = self.api.send("PATCH", f"git/refs/heads/{branch}", {"sha": commit, "force": False}, allow=(409, 422))
-        return answer.status < 300 or self.head(branch) == commit
+        answer = self.api.send("PATCH", f"git/refs/heads/{branch}", {"sha": commit, "force": False}, allow=(403, 409, 422))
+        return answer.status < 300 or self._stands(branch, commit, head, answer)
+
+    def _stands(self, branch: str, commit: str, before: str | None, answer: Answer) -> bool:
+        """Whether a refused move was made all the same. Where nobody else moved the branch either, it is protected, and that is told."""
+        now = self.head(branch)
+        if now == before:
+            raise self.api.protected(branch, answer)
+        return now == commit
 
     def _elsewhere(self, branch: str, expected: str | None) -> HeadMoved:
         where = f"It is at {head[:12]}" if (head := self.head(branch)) else "It does not exist"
@@ -241,11 +256,11 @@ class GitHubObjects:
                 found.append((prefix + name, old, new))
         return found
 
-    def _change(self, path: str, old: Entry | None, new: Entry | None) -> Change:
+    def _change(self, path: str, old: Entry | None, new: Entry | None, look: bool) -> Change:
         status: Literal["added", "modified", "deleted"] = "deleted" if new is None else "modified" if old else "added"
         if new is None or new[0] == SUBMODULE:
             return Change(path=path, status=status, mode=new[0] if new else "000000")
-        return Change(path=path, status=status, mode=new[0], size=new[2], binary=b"\0" in self._start(new))
+        return Change(path=path, status=status, mode=new[0], size=new[2], binary=not look or b"\0" in self._start(new))
 
     def _start(self, entry: Entry) -> bytes:
         """The first bytes of a blob; of one that is too large to be read, a NUL, so that it passes for binary."""

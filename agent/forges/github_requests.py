@@ -12,7 +12,9 @@ from agent.domain.request import Comment, Request, RequestDraft
 from agent.errors import NotFound, UsageError
 from agent.forges.github_api import GitHubApi
 from agent.forges.github_marks import marked, unmarked
+from agent.forges.github_statuses import VERDICTS
 from agent.forges.sound import LABEL, TITLE, sound
+from agent.markdown import plain, woken
 
 CAPABILITY = "capability"  # the label that makes an issue a request; the issue form sets it
 _ENDED = "closed-as:"  # the beginning of the label that says how a request ended
@@ -32,7 +34,7 @@ class GitHubRequests:
         sound("title", draft.title, TITLE)
         sound("text", draft.text)
         told = {"key": draft.key, "requester": draft.requester, "source": draft.source, "conversation": draft.conversation}
-        body = {"title": draft.title, "body": marked(draft.text, "request", told), "labels": [CAPABILITY]}
+        body = {"title": draft.title, "body": marked(plain(draft.text, len(draft.text)), "request", told), "labels": [CAPABILITY]}
 
         def made() -> Request | None:
             return next((self._request(issue) for issue in self._issues("all") if (self._told(issue) or {}).get("key") == draft.key), None)
@@ -88,6 +90,9 @@ class GitHubRequests:
             return next(same, None)
 
         self.api.once(f"issues/{number}/comments", body, made, lambda comment: int(comment["id"]))
+        twins = [comment.id for comment in self._comments(number) if comment.marker == marker] if marker else []
+        for later in sorted(twins)[1:]:  # another process said it at the same moment; the first stays
+            self.api.send("DELETE", f"issues/comments/{later}", None, allow=(404,))
 
     def comments(self, number: int) -> Sequence[Comment]:
         self._thread(number)
@@ -108,7 +113,9 @@ class GitHubRequests:
     def _comments(self, number: int) -> Iterable[Comment]:
         for each in self.api.pages(f"issues/{number}/comments"):
             text, told = unmarked(each["body"], "said") if self._ours(each) else (each["body"] or "", None)
-            author = str(told["author"]) if told else each["user"]["login"]
+            if told is None and self._ours(each) and unmarked(each["body"], VERDICTS)[1]:
+                continue  # checks, where there are no check runs: nothing that was said
+            author = str(told["author"]) if told else _who(each)
             yield Comment(id=each["id"], number=number, author=author, text=text, marker=told and told["marker"])
 
     def _thread(self, number: int) -> dict[str, Any]:
@@ -132,11 +139,12 @@ class GitHubRequests:
 
     def _request(self, issue: dict[str, Any]) -> Request:
         text, told = unmarked(issue["body"], "request") if self._ours(issue) else (issue["body"] or "", None)
-        told = told or {"requester": issue["user"]["login"], "source": "issue", "conversation": None}
+        text = woken(text) if told else text
+        told = told or {"requester": _who(issue), "source": "issue", "conversation": None}
         labels = [label["name"] for label in issue["labels"]]
         ended = next((label.removeprefix(_ENDED) for label in labels if label.startswith(_ENDED)), "")
-        if issue["state"] == "closed" and ended not in _ENDINGS:
-            ended = "withdrawn" if issue.get("state_reason") == "not_planned" else "done"
+        if ended not in _ENDINGS:  # it was closed by a person, or by GitHub, which closes at the merge what that says to close
+            ended = "withdrawn" if issue.get("state_reason") == "not_planned" else ""
         return Request(
             number=issue["number"], title=issue["title"], text=text, requester=told["requester"], source=told["source"],
             conversation=told["conversation"], state=issue["state"], closed_as=ended if issue["state"] == "closed" else "",
@@ -156,6 +164,11 @@ class GitHubRequests:
     def _newest(self) -> str:
         found = self.api.get("issues?state=all&sort=created&direction=desc&per_page=1")
         return f"The newest is #{found[0]['number']}." if found else "There is none yet."
+
+
+def _who(written: dict[str, Any]) -> str:
+    """Who wrote it. GitHub keeps what an account wrote that is gone, and no name."""
+    return str((written.get("user") or {}).get("login") or "ghost")
 
 
 def _has(issue: dict[str, Any], name: str) -> bool:

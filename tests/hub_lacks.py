@@ -1,0 +1,106 @@
+"""What `emulate` lacks and GitHub has, kept by the proxy that stands before it; each is named in `hub_proxy.DIFFERENCES`."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from typing import Any, Protocol
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class Asks(Protocol):
+    def __call__(self, verb: str, path: str, headers: dict[str, str], body: Any = None) -> tuple[int, Any]: ...
+
+
+def as_json(status: int, document: Any, headers: dict[str, str] | None = None) -> Reply:
+    kept = {name: value for name, value in (headers or {}).items() if name.lower() in ("link", "etag", "x-ratelimit-remaining")}
+    return status, {"Content-Type": "application/json", **kept}, json.dumps(document).encode()
+
+
+class Lacks:
+    """`queued` are the repositories whose main has a merge queue, with what was put into it; `renamed` leads from old names to new ones."""
+
+    def __init__(self, ask: Asks) -> None:
+        self._ask = ask
+        self.statuses: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self.annotations: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        self.queued: dict[str, list[tuple[int, str]]] = {}
+        self.renamed: dict[str, str] = {}
+        self._apps: dict[str, str] = {}  # a token to whose it is
+        self._made_by: dict[tuple[str, int], str] = {}
+        self._nodes: dict[str, tuple[str, int]] = {}
+        self._lock = threading.Lock()
+
+    # ---- who asks -------------------------------------------------------------------------------------------------
+
+    def note_token(self, token: str, slug: str) -> None:
+        self._apps[token] = slug
+
+    def slug_of(self, headers: dict[str, str]) -> str:
+        token = headers.get("Authorization", "").split(" ")[-1]
+        return self._apps.get(token) or token.removeprefix("token_of_").replace("_", "-")
+
+    # ---- statuses, rules, names -----------------------------------------------------------------------------------
+
+    def reply(self, verb: str, plain: str, body: bytes | None, headers: dict[str, str], url: str) -> Reply | None:
+        if plain == "/graphql" and verb == "POST":
+            return self._graphql(json.loads(body or b"{}"), headers)
+        if (found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/(statuses|commits)/([0-9a-f]{40})(/statuses)?", plain)) and "statuses" in (found[2], found[4] and "statuses"):
+            known = self.statuses.setdefault((found[1], found[3]), [])
+            if verb == "POST":
+                known.insert(0, {**json.loads(body or b"{}"), "creator": {"login": self.slug_of(headers)}})
+                return as_json(201, known[0])
+            return as_json(200, known)
+        if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/rules/branches/main", plain):
+            return as_json(200, [{"type": "merge_queue"}] if found[1] in self.queued else [])
+        return None
+
+    def led_on(self, verb: str, path: str, url: str) -> Reply | None:
+        """GitHub's answer to the old name of a repository."""
+        found = re.match(r"/repos/([^/]+/[^/?]+)(.*)", path)
+        if found is None or found[1] not in self.renamed:
+            return None
+        place = f"{url}/repos/{self.renamed[found[1]]}{found[2]}"
+        status, headers, text = as_json(301 if verb == "GET" else 307, {"message": "Moved Permanently", "url": place})
+        return status, {**headers, "Location": place}, text
+
+    # ---- check runs -----------------------------------------------------------------------------------------------
+
+    def run_told(self, repo: str, verb: str, document: Any, body: bytes | None, headers: dict[str, str]) -> Any:
+        """A check run names the App that made it, and an update adds annotations."""
+        for run in document.get("check_runs", (document,)):
+            if "id" not in run:
+                continue
+            key = repo, run["id"]
+            if verb in ("POST", "PATCH"):
+                with self._lock:
+                    self._made_by.setdefault(key, self.slug_of(headers))
+                    self.annotations.setdefault(key, []).extend((json.loads(body or b"{}").get("output") or {}).get("annotations") or [])
+            run["app"] = {"slug": self._made_by.get(key, "somebody")}
+            run["output"]["annotations_count"] = len(self.annotations.get(key, ()))
+        return document
+
+    # ---- GraphQL --------------------------------------------------------------------------------------------------
+
+    def note_node(self, repo: str, pull: dict[str, Any]) -> None:
+        self._nodes[pull["node_id"]] = repo, pull["number"]
+
+    def _graphql(self, asked: dict[str, Any], headers: dict[str, str]) -> Reply:
+        query, given = asked["query"], asked["variables"]
+        if given["pull"] not in self._nodes:
+            return as_json(200, {"data": None, "errors": [{"message": "Could not resolve to a node"}]})
+        repo, number = self._nodes[given["pull"]]
+        queue = self.queued.get(repo, [])
+        places = [place for place, (each, _) in enumerate(queue, 1) if each == number]
+        if "markPullRequestReadyForReview" in query or "convertPullRequestToDraft" in query:
+            self._ask("PATCH", f"{repo}/pulls/{number}", headers, {"draft": "convertPullRequestToDraft" in query})
+            return as_json(200, {"data": {}})
+        if "enqueuePullRequest" in query:
+            if places:
+                return as_json(200, {"data": None, "errors": [{"message": "The pull request is already in the merge queue"}]})
+            queue.append((number, given["head"]))
+            return as_json(200, {"data": {"enqueuePullRequest": {"mergeQueueEntry": {"position": len(queue)}}}})
+        entry = {"position": places[0]} if places else None
+        return as_json(200, {"data": {"node": {"mergeQueueEntry": entry}}})
