@@ -20,6 +20,7 @@ from agent.domain.registry import Entry
 from agent.domain.request import Comment, Request
 from agent.domain.review import Review
 from agent.domain.skill import Manifest, Permissions
+from agent.markdown import plain
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -56,28 +57,27 @@ def gap_comment(gap: Gap, request: Request) -> str:
 
 def _covered(gap: Gap, request: Request) -> str:
     call = f"\n\n```\nskillops invoke {gap.skill} --input '{json.dumps(gap.call)}'\n```" if gap.call is not None else ""
-    return f"The skill `{gap.skill}` does this already: {gap.reason}{call}"
+    return f"The skill `{gap.skill}` does this already: {plain(gap.reason)}{call}"
 
 
 def _refused(gap: Gap, request: Request) -> str:
-    return f"This will not be built: {gap.reason}\n\nIf that is a misunderstanding, raise a new request that says what is meant."
+    return f"This will not be built: {plain(gap.reason)}\n\nIf that is a misunderstanding, raise a new request that says what is meant."
 
 
 def _vague(gap: Gap, request: Request) -> str:
-    return (
-        f"@{request.requester} One question before this can be built: {gap.question}\n\nAnswer in a comment (`skillops reply {request.number} TEXT`)."
-    )
+    asked = f"@{request.requester} One question before this can be built: {plain(gap.question or '')}"
+    return f"{asked}\n\nAnswer in a comment (`skillops reply {request.number} TEXT`)."
 
 
 def _contract(gap: Gap, request: Request) -> str:
     contract = gap.contract
     if contract is None:
-        return gap.reason
+        return plain(gap.reason)
     opening = f"Extending `{contract.name}` {gap.base_version}" if gap.verdict == "extend" else f"A new skill, `{contract.name}`"
     examples = "\n".join(f"- `{_line(e.inputs)}` gives `{_line(e.outputs)}`" for e in contract.examples)
-    clauses = "\n".join(f"- {clause}" for clause in contract.acceptance)
+    clauses = "\n".join(f"- {plain(clause)}" for clause in contract.acceptance)
     return (
-        f"{opening}: {gap.reason}\n\nThe contract, frozen before anything is written:\n\n> {contract.description}\n\n"
+        f"{opening}: {plain(gap.reason)}\n\nThe contract, frozen before anything is written:\n\n> {plain(contract.description)}\n\n"
         f"Examples\n{examples}\n\nIt is done when\n{clauses}\n\n{permissions_sentence(contract.permissions)}"
     )
 
@@ -97,12 +97,12 @@ def secret_comment(skill: str, why: str, next_step: str) -> str:
 
 
 def declined_comment(proposal: Proposal, why: str, *, again: bool = False) -> str:
-    return f"#{proposal.number} was not merged{'' if again else ', and this request is closed'}: {why}"
+    return f"#{proposal.number} was not merged{'' if again else ', and this request is closed'}: {plain(why)}"
 
 
 def deploy_failed_comment(entry: Entry, why: str, revert: int | None) -> str:
     then = f"Whatever served before it still does; #{revert} takes it back." if revert else "Nothing serves it."
-    return f"`{entry.name}` {entry.version} was released but did not become healthy: {why}\n\n{then}"
+    return f"`{entry.name}` {entry.version} was released but did not become healthy: {plain(why)}\n\n{then}"
 
 
 # ---- on a proposal -------------------------------------------------------------------------------------------------
@@ -122,9 +122,9 @@ def proposal_title(gap: Gap) -> str:
 
 def proposal_body(gap: Gap, manifest: Manifest, notes: str = "") -> str:
     """What a reviewer reads first: what it asks for, what it does, what it closes."""
-    told = f"\n\nThe author's notes:\n\n> {_quoted(notes)}" if notes else ""
+    told = f"\n\nThe author's notes:\n\n> {_quoted(plain(notes))}" if notes else ""
     return (
-        f"{permissions_sentence(manifest.permissions)}\n\n**{manifest.name} {manifest.version}**: {manifest.description}{told}\n\n"
+        f"{permissions_sentence(manifest.permissions)}\n\n**{manifest.name} {manifest.version}**: {plain(manifest.description)}{told}\n\n"
         f"Witness cases were written from the contract alone, before the code, and run from outside.\n\nCloses #{gap.request}"
     )
 
@@ -139,11 +139,12 @@ def draft_body(gap: Gap, problems: Sequence[Problem], budget: str) -> str:
 
 
 def person_body(manifest: Manifest, who: str) -> str:
-    return f"{permissions_sentence(manifest.permissions)}\n\n**{manifest.name} {manifest.version}**: {manifest.description}\n\nProposed by {who}."
+    does = f"**{manifest.name} {manifest.version}**: {plain(manifest.description)}"
+    return f"{permissions_sentence(manifest.permissions)}\n\n{does}\n\nProposed by {who}."
 
 
 def rollback_body(name: str, to_version: str, as_version: str, why: str = "") -> str:
-    because = f" {why}" if why else ""
+    because = f" {plain(why)}" if why else ""
     return f"Restores the tree of {name} {to_version} as {as_version}.{because} The verdicts on that tree are reused where it is unchanged."
 
 
@@ -153,7 +154,7 @@ def retire_body(name: str, version: str) -> str:
 
 def problem_line(problem: Problem) -> str:
     place = f"{problem.path}:{problem.line}: " if problem.path and problem.line else f"{problem.path}: " if problem.path else ""
-    return f"{problem.source}: {place}{problem.message}"
+    return f"{problem.source}: {place}{plain(problem.message, 2_000)}"
 
 
 def progress_comment(report: CheckReport | None, reviews: Sequence[Review], decision: Decision | None) -> str:
@@ -168,7 +169,7 @@ def progress_comment(report: CheckReport | None, reviews: Sequence[Review], deci
 def decision_sentence(decision: Decision) -> str:
     opening = {Action.MERGE: "Merge", Action.WAIT: "Wait", Action.REVISE: "Revise", Action.REJECT: "Reject"}[decision.action]
     waits = f" (for the {decision.waiting_for})" if decision.waiting_for else ""
-    return f"**{opening}**{waits}, at {decision.risk} risk: {decision.why}"
+    return f"**{opening}**{waits}, at {decision.risk} risk: {plain(decision.why)}"
 
 
 def review_comment(review: Review) -> str:
@@ -176,8 +177,8 @@ def review_comment(review: Review) -> str:
     for remark in review.remarks:
         place = f"`{remark.path}:{remark.line}` " if remark.path else ""
         weight = "blocks: " if remark.blocks else "its reproducer does not fail, so it blocks nothing: " if remark.reproduced is False else ""
-        lines.append(f"- {place}{weight}{remark.message}")
-    return f"**{review.reviewer}: {review.verdict.replace('_', ' ')}**. {review.summary}\n\n" + "\n".join(lines)
+        lines.append(f"- {place}{weight}{plain(remark.message)}")
+    return f"**{review.reviewer}: {review.verdict.replace('_', ' ')}**. {plain(review.summary)}\n\n" + "\n".join(lines)
 
 
 # ---- commit messages -----------------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ def review_comment(review: Review) -> str:
 
 def merge_message(proposal: Proposal) -> str:
     closes = f"\n\nCloses #{proposal.request}" if proposal.request else ""
-    return f"Merge #{proposal.number}: {proposal.title}{closes}"
+    return f"Merge #{proposal.number}: {plain(proposal.title)}{closes}"
 
 
 def release_message(entries: Sequence[Entry], revision: int, gone: Sequence[str] = ()) -> str:
@@ -230,11 +231,11 @@ def revert_title(merged: Proposal) -> str:
 
 def revert_body(merged: Proposal, version: str, why: str, *, first: bool) -> str:
     then = f"retires {merged.skill}, which has no version before it" if first else "restores the version before it"
-    return f"#{merged.number} was released but did not become healthy: {why}\n\nThis {then}, as {version}."
+    return f"#{merged.number} was released but did not become healthy: {plain(why)}\n\nThis {then}, as {version}."
 
 
 def _line(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("`", "'")
+    return json.dumps(value, ensure_ascii=False).replace("`", "'")[:2_000]
 
 
 def _quoted(text: str) -> str:
@@ -242,4 +243,4 @@ def _quoted(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")[:160]
+    return plain(text[:160]).replace("|", "\\|").replace("\n", " ")

@@ -9,6 +9,7 @@ from agent import people
 from agent.domain.proposal import AGENT
 from agent.domain.request import Comment
 from agent.errors import Refused, SkillOpsError
+from agent.markdown import plain
 from agent.parts import Parts
 from agent.situation import OURS
 from agent.story import event_sentence, story
@@ -47,7 +48,7 @@ def _heed(parts: Parts, comment: Comment, command: Command) -> str:
     except SkillOpsError as error:
         if error.exit_code == 4:
             raise  # we could not find out: it is heeded the next time
-        told, heeded = f"/{command.verb} was refused: {error}", False
+        told, heeded = f"/{command.verb} was refused: {plain(str(error))}", False
     parts.forge.say(comment.number, told, author=AGENT, marker=f"{_HEARD}{comment.id}")
     parts.forge.react(comment.id, heeded=heeded)
     return told
@@ -75,7 +76,7 @@ def _done(parts: Parts, comment: Comment, command: Command) -> str:
 def _trail(parts: Parts, number: int) -> str:
     """The story of a proposal as a list."""
     told = story(number, parts.forge, parts.ledger)
-    lines = [f"- {entry.at[:16].replace('T', ' ')} {event_sentence(entry.event)}" for entry in told.entries]
+    lines = [f"- {entry.at[:16].replace('T', ' ')} {plain(event_sentence(entry.event), 1_000)}" for entry in told.entries]
     if told.tampered is not None:
         lines.append(f"**Line {told.tampered} of the ledger was tampered with.**")
     return "\n".join(lines[-LINES:]) or "Nothing happened yet."

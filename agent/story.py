@@ -6,6 +6,7 @@ from agent.domain import Frozen
 from agent.domain.decision import Problem
 from agent.domain.event import Entered, Event
 from agent.errors import NotFound
+from agent.markdown import woken
 from agent.messages import problem_line
 from agent.ports import Forge, Ledger
 
@@ -88,7 +89,7 @@ def story(number: int, forge: Forge, ledger: Ledger) -> Story:
 def event_sentence(event: Event, width: int | None = None) -> str:
     """One event in one line; `width` is the most characters of its note, None all of them."""
     problems = [Problem.model_validate(problem) for problem in event.data.get("problems") or ()]
-    told = "".join(f"; {_cut(problem_line(problem), SHORT)}" for problem in problems[:2])
+    told = "".join(f"; {_cut(woken(problem_line(problem)), SHORT)}" for problem in problems[:2])
     more = f"; and {len(problems) - 2} more" if len(problems) > 2 else ""
     note = _cut(event.note, width)
     values = {

@@ -47,8 +47,8 @@ class Lacks:
     def reply(self, verb: str, plain: str, body: bytes | None, headers: dict[str, str], url: str) -> Reply | None:
         if plain == "/graphql" and verb == "POST":
             return self._graphql(json.loads(body or b"{}"), headers)
-        if (found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/(statuses|commits)/([0-9a-f]{40})(/statuses)?", plain)) and "statuses" in (found[2], found[4] and "statuses"):
-            known = self.statuses.setdefault((found[1], found[3]), [])
+        if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/(?:statuses/([0-9a-f]{40})|commits/([0-9a-f]{40})/statuses)", plain):
+            known = self.statuses.setdefault((found[1], found[2] or found[3]), [])
             if verb == "POST":
                 known.insert(0, {**json.loads(body or b"{}"), "creator": {"login": self.slug_of(headers)}})
                 return as_json(201, known[0])

@@ -235,4 +235,3 @@ class Proxy:
                 pass
 
         return Handler
-

@@ -62,6 +62,7 @@ def decide(number: Annotated[int, typer.Argument(help="The proposal.")], reposit
     """
     from agent.domain.decision import Action
     from agent.domain.progress import verdicts_needed
+    from agent.markdown import woken
     from agent.messages import decision_sentence
     from agent.situation import Work, look
 
@@ -75,7 +76,7 @@ def decide(number: Annotated[int, typer.Argument(help="The proposal.")], reposit
         first = verdicts_needed(seen) or "its work"
         raise CouldNotTell(f"Proposal #{number} cannot be decided yet: {first} comes first.", next_step=f"skillops run {number}")
     decision = seen.decision
-    emit(decision, as_json, decision_sentence(decision).replace("**", ""))
+    emit(decision, as_json, woken(decision_sentence(decision)).replace("**", ""))
     if decision.action is Action.WAIT:
         raise typer.Exit(CouldNotTell.exit_code if decision.waiting_for == "machine" else WaitsForPerson.exit_code)
     if decision.action is not Action.MERGE:

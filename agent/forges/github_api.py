@@ -119,6 +119,7 @@ class GitHubApi:
         For a status in `allow` it looks too (GitHub says 422 of what exists already).
         """
         for attempt in range(TRIES):
+            answer = None
             try:
                 answer = self._waited("POST", path, {}, body)
             except BrokenOff as fault:
@@ -131,6 +132,8 @@ class GitHubApi:
                 lost = f"it answered {answer.status}"
             if (found := made()) is not None:
                 return found
+            if answer is not None and answer.status in allow:
+                raise self.fault(answer, "POST", path)
             self._sleep(min(0.2 * 2**attempt, 5.0))
         raise _silent("POST", path, lost)
 
@@ -230,7 +233,6 @@ class GitHubApi:
             case 422 | 409 | 405:
                 return Refused(f"GitHub refused {doing}.", why=said, next_step="`skillops run` looks again.")
         return CouldNotTell(f"GitHub answered {answer.status} to {doing}.", why=said, next_step="Try again in a moment.")
-
 
     def protected(self, branch: str, answer: Answer) -> SkillOpsError:
         """That a branch of the repository could not be moved, and nobody else moved it."""

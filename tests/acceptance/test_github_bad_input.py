@@ -98,7 +98,7 @@ def test_where_the_branch_has_a_merge_queue_the_proposal_is_put_there_once_and_n
     queue = proxy.lacks.queued.setdefault(f"/repos/{forge.api.repository}", [])
 
     for _ in range(2):
-        with pytest.raises(InQueue, match="waits in the merge queue.*number 1"):
+        with pytest.raises(InQueue, match=r"waits in the merge queue.*number 1"):
             forge.merge(number, expected_head=head, message="m", author="ada")
 
     assert queue == [(number, head)] and forge.proposal(number).state == "open"
@@ -151,7 +151,7 @@ def test_a_protected_main_that_takes_no_commit_of_ours_is_told_at_once(forge: Gi
 def test_an_archived_repository_and_one_without_issues_are_told(github: hub.Hub, forge: GitHubForge, proxy: Proxy) -> None:
     draft = RequestDraft(key="k", title="X", text="x", requester="ada", source="cli")
     proxy.faults.plan.append(lambda verb, path: ARCHIVED if verb != "GET" else None)
-    with pytest.raises(ConfigurationError, match="is archived.*Unarchive"):
+    with pytest.raises(ConfigurationError, match=r"is archived.*Unarchive"):
         forge.open_request(draft)
     proxy.faults.plan[:] = [lambda verb, path: (410, {}, b'{"message": "Issues are disabled for this repo"}') if "/issues" in path else None]
     for asking in (forge.requests, lambda: forge.open_request(draft)):
