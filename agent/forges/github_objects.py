@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from agent.forges.git_trees import BIGGEST, LINK, SUBMODULE, nested
 from agent.forges.github_api import Answer, GitHubApi
 from agent.ports import CommitLine
 
+REMEMBERED = 256 * 2**10  # bytes of a blob that we wrote and need not ask for
 LOOKED_INTO = 500  # files that differ; where it is more, none is read to see whether it is binary, and all pass for it
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's own id of a tree without entries
 TREE = "040000"  # as the API writes the mode that git stores as 40000
@@ -129,7 +131,10 @@ class GitHubObjects:
     def _tree_with(self, base: str | None, entries: list[dict[str, Any]]) -> str | None:
         if not entries:
             return base
-        return str(self.api.send("POST", "git/trees", {"tree": entries, **({"base_tree": base} if base else {})}).body["sha"])
+        made = self.api.send("POST", "git/trees", {"tree": entries, **({"base_tree": base} if base else {})}).body
+        if all("size" in entry for entry in made["tree"] if entry["type"] == "blob"):
+            self.api.learn(f"git/trees/{made['sha']}", made)
+        return str(made["sha"])
 
     def _mode(self, base: str | None, path: str) -> str:
         found = self._below(base, path) if base else None
@@ -137,6 +142,9 @@ class GitHubObjects:
 
     def _file(self, path: str, mode: str, data: bytes) -> dict[str, Any]:
         """A file of a new tree: text travels with the tree, anything else is stored first."""
+        if len(data) <= REMEMBERED:
+            told = {"encoding": "base64", "content": base64.b64encode(data).decode()}
+            self.api.learn(f"git/blobs/{hashlib.sha1(b'blob %d' % len(data) + bytes(1) + data, usedforsecurity=False).hexdigest()}", told)
         try:
             return {"path": path, "mode": mode, "type": "blob", "content": data.decode()}
         except UnicodeDecodeError:
@@ -148,7 +156,9 @@ class GitHubObjects:
     def _committed(self, tree: str, parent: str | None, message: str, author: str) -> str:
         who = {"name": author.strip(), "email": f"{author.strip().replace(' ', '-')}@skillops.invalid"}
         body = {"message": message.rstrip("\n"), "tree": tree, "parents": [parent] if parent else [], "author": who}
-        return str(self.api.send("POST", "git/commits", body).body["sha"])
+        made = self.api.send("POST", "git/commits", body).body
+        self.api.learn(f"git/commits/{made['sha']}", made)
+        return str(made["sha"])
 
     def _made(self, branch: str, commit: str) -> bool:
         """A new branch; False where there is one."""

@@ -13,9 +13,9 @@ import pytest
 
 from agent.domain.check import CheckResult, Subject
 from agent.domain.event import Event
-from agent.domain.progress import Stage
+from agent.domain.progress import Stage, State
 from agent.domain.proposal import AUTHOR, HOLD, OVERTAKEN
-from agent.errors import CouldNotTell, HeadMoved, ModelUnavailable, Refused
+from agent.errors import CouldNotTell, HeadMoved, InQueue, ModelUnavailable, Refused
 from agent.pipeline import MOVES, Outcome
 from agent.ports import Workbench
 from agent.situation import Work
@@ -123,6 +123,23 @@ def test_a_manual_policy_waits_for_a_person_and_says_which_command(home: Home) -
     home.says("approve", number)
     assert home.run().exit_code == 0
     assert home.registry().skills[0].approvals == ("bob", "correctness", "fit", "security")
+
+
+def test_a_merge_that_waits_in_the_forges_queue_waits_for_a_machine_and_goes_on_after_it(home: Home) -> None:
+    number, merge = home.request(), home.forge.merge
+
+    def queued(*given: object, **named: object) -> str:
+        raise InQueue("Proposal #2 waits in the merge queue.", why="It is number 1 there.")
+
+    home.forge.merge = queued  # type: ignore[method-assign, assignment]
+    outcome = home.run()
+
+    assert (outcome.exit_code, outcome.troubled) == (4, [])
+    assert [(step.state, step.waiting_for, step.why) for _, step in outcome.waiting] == [
+        (State.APPROVED, "machine", "Proposal #2 waits in the merge queue. It is number 1 there.")
+    ]
+    home.forge.merge = merge  # type: ignore[method-assign]
+    assert home.run().exit_code == 0 and home.forge.request(number).closed_as == "done"
 
 
 def test_a_proposal_on_hold_stays_where_it_is_until_retry(home: Home) -> None:

@@ -56,6 +56,10 @@ CASES = {
         seen(request=None, proposal=MERGED, released=True, deployed="yes"), State.DEPLOYED, Stage.REPORT),
     "a proposal that nobody requested ends when it is done": (
         seen(request=None, proposal=a_proposal(state="merged", labels=(DONE,)), released=True, deployed="no"), State.CLOSED, Stage.NOTHING),
+    "what the forge closed at the merge is released all the same": (
+        seen(request=a_request(state="closed"), proposal=MERGED), State.MERGED, Stage.RELEASE),
+    "what was closed after it was answered is left alone": (
+        seen(request=a_request(state="closed", closed_as="done"), proposal=MERGED), State.CLOSED, Stage.NOTHING),
     "a rejected draft is closed": (
         seen(proposal=a_proposal(draft=True, labels=(OUT_OF_BUDGET,)), decision=decided(Action.REJECT)), State.DECLINED, Stage.CLOSE),
     "a draft on hold is not taken up": (
