@@ -120,7 +120,9 @@ class _Reading:
             mark = error.problem_mark or error.context_mark
             reason = " ".join(part for part in (error.context, error.problem) if part)
             line = None if mark is None else mark.line + self.first_line
-            raise InvalidFile(self.path, f"expected YAML: {reason}", line=line) from None
+            too_deep = "nesting depth" in reason  # a bound of libyaml's own, where it has one
+            expected = f"expected at most {DEPTH} levels of nesting" if too_deep else f"expected YAML: {reason}"
+            raise InvalidFile(self.path, expected, line=line) from None
         except yaml.reader.ReaderError as error:
             line = self.data[: error.position].count(b"\n") + self.first_line
             raise InvalidFile(self.path, f"expected YAML: {error.reason}", line=line) from None

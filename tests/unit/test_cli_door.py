@@ -147,7 +147,9 @@ def test_without_a_verb_it_shows_its_help() -> None:
     assert done.code == 2 and "request" in done.said
 
 
-def test_shell_completion_finds_verbs_and_options() -> None:
+def test_shell_completion_finds_verbs_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))  # whatever the tests were started from
+
     def complete(words: str) -> list[str]:
         place = str(len(words.split(" ")) - 1)
         return skillops(_SKILLOPS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=place).out.split()

@@ -109,7 +109,7 @@ def test_the_doctor_tells_what_is_wrong_and_how_to_mend_it(repository: Path) -> 
 
 
 def test_the_doctor_looks_for_the_tools_of_each_language(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"git": shutil.which("git"), "jq": "/usr/bin/jq", "bash": "/bin/bash"}
+    there = {"git": shutil.which("git"), "jq": "/usr/bin/jq", "bash": "/bin/bash", "curl": "/usr/bin/curl"}
     monkeypatch.setattr(shutil, "which", there.get)
     found = {each["what"]: each for each in skillops("doctor", "--json", "-C", repository).document["diagnoses"]}
     assert found["tools for bash"]["found"] == "shellcheck not installed"
