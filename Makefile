@@ -18,6 +18,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; PYTHON=python3.12 make demo names another"; exit 5; }
 	@command -v git >/dev/null || { echo "git is missing: apt-get install git"; exit 5; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "The venv module is missing: apt-get install python3-venv"; exit 5; }
+	@echo "Setting up .venv: some minutes, this once."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'  # an older one takes minutes to choose versions
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

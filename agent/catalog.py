@@ -124,7 +124,7 @@ class Catalog:
     def nearest(self, name: str, n: int = 3) -> list[str]:
         """The names most like `name`, those of retired skills left out."""
         rows = self._read(lambda index: index.execute("SELECT name FROM skill WHERE status <> 'retired'").fetchall())
-        return difflib.get_close_matches(name[:NAME_LENGTH].lower(), [row["name"] for row in rows], n, cutoff=0.4)
+        return difflib.get_close_matches(name[:NAME_LENGTH].lower(), [row["name"] for row in rows], n, cutoff=0.6)
 
     def search(self, text: str, limit: int = 8) -> list[Hit]:
         """The skills nearest to any text at all, the nearest first; retired ones are left out."""

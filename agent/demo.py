@@ -17,7 +17,7 @@ from agent.domain.event import Event
 from agent.errors import ConfigurationError, UsageError
 from agent.parts import Stopwatch
 from agent.pipeline import Outcome
-from agent.screen import DemoScreen
+from agent.screen import DemoScreen, command
 from agent.situation import Work, look
 from agent.starter import found
 from agent.workplace import Workplace
@@ -55,7 +55,7 @@ def tell_story(screen: DemoScreen, folder: Path | None, *, live: bool, record: P
     if rekeying:
         rekeying.save()
     screen.timeline(document["stages"], document["total_seconds"])
-    screen.closing((f"cd {home}", "skillops explain 1", "skillops list", "git log --oneline", "cat registry.yaml"))
+    screen.closing((f"cd {home}", f"{command()} explain 1", f"{command()} list", "git log --oneline", "cat registry.yaml"))
     return document
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -87,6 +91,12 @@ class DemoScreen(Watcher):
         self.heading("Where to look")
         for line in lines:
             self._console.print(f"  {escape(line)}", soft_wrap=True)
+
+
+def command() -> str:
+    """How this command is called from anywhere: by its name where the shell finds it, else by its place."""
+    here = Path(sys.argv[0]).absolute()
+    return "skillops" if here.name != "skillops" or shutil.which("skillops") else shlex.quote(str(here))
 
 
 class Quiet(DemoScreen):

@@ -32,7 +32,7 @@ def _can_be_approved(proposal: Proposal, person: str, policy: Policy) -> None:
         raise Refused(
             f"{person} wrote proposal #{number} and cannot approve it.",
             why="self_approval is off in reviewers/policy.yaml.",
-            next_step="Ask another approver.",
+            next_step="Ask another approver. In a repository of your own: `self_approval: true` in that file, committed and pushed to main.",
         )
     if proposal.draft:
         raise Refused(f"Proposal #{number} is a draft.", next_step=f"`skillops retry {number}` gives it a new budget.")

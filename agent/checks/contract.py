@@ -145,8 +145,9 @@ def _execute(manifest: Manifest, endpoint: Endpoint, inputs: dict[str, Json]) ->
 
 
 def _reason(error: Refused) -> str:
-    """What was refused and why, without a traceback's frames: they name places on this machine."""
-    return "\n".join(line for line in f"{error.what} {error.why}".splitlines() if not line.startswith((" ", "Traceback")))
+    """What was refused, why and what to do, without a traceback's frames: they name places on this machine."""
+    told = " ".join(filter(None, (error.what, error.why, error.next_step)))
+    return "\n".join(line for line in told.splitlines() if not line.startswith((" ", "Traceback")))
 
 
 def _placeless(text: str, endpoint: Endpoint) -> str:

@@ -19,7 +19,7 @@ _RULES = (
     ("metadata-service", re.compile(r"169\.254\.169\.254|metadata\.google\.internal|fd00:ec2::254"), "names a cloud's metadata service"),
 )
 _URL = re.compile(r"\b(https?|wss?)://(?:[^\s/@\"']*@)?(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>\d+))?")
-_EXAMPLES = re.compile(r"(^|\.)(example\.(com|net|org)|example|test|invalid|localhost)$")  # RFC 2606
+_EXAMPLES = re.compile(r"(^|\.)(example\.(com|net|org)|example|test|invalid|localhost)$|^127\.[0-9.]+$")  # RFC 2606, and loopback
 
 
 class SecurityCheck(Check):

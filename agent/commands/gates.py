@@ -100,14 +100,23 @@ def release(
     emit({"releases": releases}, as_json, told or "The registry holds what main holds: nothing to release.")
 
 
-def deploy(name: Annotated[str | None, typer.Argument(help="Only this skill.")] = None, repository: Repo = HERE, as_json: AsJson = False) -> None:
+def deploy(
+    name: Annotated[str | None, typer.Argument(help="Only this skill.")] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="End the supervisor first, with all that runs: a new one reads the settings anew.")
+    ] = False,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Make the runtime serve what the registry holds.
 
-    Example: skillops deploy word-count
+    Examples: skillops deploy word-count · skillops deploy --restart
     """
     place = opened(repository, as_json)
     place.parts.sync()
     names = [place.parts.entry(name).name] if name else [entry.name for entry in place.parts.catalog.entries()]
+    if restart:
+        place.parts.runtime.shutdown()
     problems: list[dict[str, Any]] = []
     code = 0
     for each in names:

@@ -44,13 +44,14 @@ def init(
 
     Example: skillops init my-skills && cd my-skills && skillops ask "How many seconds is 1h 30m?"
     """
+    from agent.screen import command
     from agent.starter import found
     from agent.starter.shelf import stock
 
     checkout = found(folder.resolve(), shelf=with_shelf)
     faults = stock(checkout) if with_shelf else {}
     missed = "".join(f"\n{name} is there and not released yet: {fault}" for name, fault in faults.items())
-    told = f"{checkout.root} is a working clone of {checkout.origin}.{missed}\nNext: cd {shlex.quote(str(folder))} && skillops doctor"
+    told = f"{checkout.root} is a working clone of {checkout.origin}.{missed}\nNext: cd {shlex.quote(str(folder))} && {command()} doctor"
     shelf = {"unreleased": {name: fault.told() for name, fault in faults.items()}} if with_shelf else {}
     emit({"folder": str(checkout.root), "origin": str(checkout.origin), **shelf}, as_json, told)
 

@@ -81,7 +81,7 @@ def form(
 
     link = wiring.secret_link(repository, name, _skills(skill, for_all), minutes * 60, gateway)
     until = datetime.fromisoformat(link.expires_at).astimezone(UTC)
-    emit(link, as_json, f"{link.url}\nIt takes one value for {name}, until {until:%H:%M:%S} UTC.")
+    emit(link, as_json, f"{link.url}\nIt takes one value for {name}, until {until:%H:%M:%S} UTC, while `skillops serve` runs.")
 
 
 def _skills(given: list[str] | None, for_all: bool) -> list[str] | None:

@@ -126,7 +126,7 @@ def _type(schema: Json) -> str:
 def _advice(code: str, manifest: Manifest) -> str:
     return {
         "timeout": f"It may take {manifest.resources.timeout}; ask for less at once, or raise a request to make it faster.",
-        "unreachable": "`skillops deploy` starts what should run; `skillops doctor` tells what is wrong with the runtime.",
+        "unreachable": f"`skillops logs {manifest.name}` tells what it met; `skillops deploy` starts what should run.",
         "too-large": f"Outputs may have {MAX_BODY // 2**20} MiB; ask for less at once.",
         "bad-reply": f"It may have crashed; `skillops show {manifest.name}` tells its state.",
     }.get(code, "")

@@ -64,6 +64,11 @@ def tell(life: Life) -> None:
     life.did("merged", "run", "--json")
     life.did("listed", "list", "--json")
     life.did("called", "invoke", "word-echo", "--input", EXAMPLE, "--json")
+    life.did("used", "stats", "--json")
+    life.did("unknown restarted", "deploy", "nothing", "--restart")
+    life.did("still used", "stats", "--json")
+    life.did("restarted", "deploy", "--restart", "--json")
+    life.did("used anew", "stats", "--json")
     life.did("wrong type", "invoke", "word-echo", "--input", '{"text": 5}', "--json")
     life.did("missing", "invoke", "word-echo", "--json")
     life.did("its own error", "invoke", "word-echo", "--input", '{"text": "é"}', "--json")
@@ -103,6 +108,15 @@ def test_each_stage_can_be_looked_at_by_hand(life: Life) -> None:
     assert checks.code == 0 and checks.document["outcome"] == "passed"
     assert reviews.code == 4 and {review["verdict"] for review in reviews.document["reviews"]} == {"could_not_tell"}
     assert decision.code == 3 and (decision.document["action"], decision.document["waiting_for"]) == ("wait", "person")
+
+
+def test_a_restart_ends_what_runs_and_serves_it_anew(life: Life) -> None:
+    def instances(label: str) -> set[str]:
+        return {load["instance"] for load in life.said[label].document}
+
+    assert life.said["unknown restarted"].code == 2 and instances("still used") == instances("used")
+    assert [service["state"] for service in life.said["restarted"].document["services"]] == ["healthy"]
+    assert instances("used anew") and not instances("used anew") & instances("used")
 
 
 def test_only_another_person_approves(life: Life) -> None:

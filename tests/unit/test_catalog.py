@@ -348,6 +348,7 @@ def test_a_word_that_nearly_all_skills_have_still_finds_some(path: Path) -> None
 def test_the_nearest_names_are_told(catalog: Catalog) -> None:
     assert catalog.nearest("word-cuont")[0] == "word-count"
     assert "word-tally" not in catalog.nearest("word-tally")
+    assert catalog.nearest("nope") == catalog.nearest("my-go") == []
     assert catalog.nearest("x" * 10_000) == []
 
 

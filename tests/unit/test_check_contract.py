@@ -76,7 +76,8 @@ def test_metrics_are_prometheus_text(tmp_path: Path, metrics: str, passes: bool)
 
 def test_a_skill_that_does_not_start_fails_with_its_reason(tmp_path: Path) -> None:
     log = 'Its log ends: Traceback (most recent call last):\n  File "/some/where/x.py", line 1\nImportError: no module named x'
-    result = run(tmp_path, Refused("It did not become healthy.", why=log))
+    result = run(tmp_path, Refused("It did not become healthy.", why=log, next_step="Look at x."))
+    assert "Look at x." in result.summary + str(result.findings)
     assert result.outcome is Outcome.FAILED and "no module named x" in result.summary
     assert "/some/where" not in result.model_dump_json()
 

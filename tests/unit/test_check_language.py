@@ -61,7 +61,7 @@ def test_what_is_suspicious_in_any_language_fails_at_its_line(tmp_path: Path, li
 
 
 def test_hosts_that_are_not_declared_are_noted(tmp_path: Path) -> None:
-    code = "A = 'https://api.stats.io/x'\nB = 'https://declared.io/y'\nC = 'http://www.example.com'\n"
+    code = "A = 'https://api.stats.io/x'\nB = 'https://declared.io/y'\nC = 'http://www.example.com', 'http://127.0.0.1:8080'\n"
     yaml = SKILL_YAML.replace("version: 1.0.0", "version: 1.0.0\npermissions: {network: ['declared.io:443']}")
     files = skill_files(**{"skill.py": code, "skill.yaml": yaml})
     result = SecurityCheck({"python": ToldLanguage()}).run(a_subject(tmp_path, files), ToldBench())

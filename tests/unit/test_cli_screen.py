@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 from agent import screen
 from agent.domain.event import Event
 from agent.errors import Refused
-from agent.screen import Watcher, errors, say
+from agent.screen import Watcher, command, errors, say
 
 
 def an_event(what: str = "checked", **traits: Any) -> Event:
@@ -53,3 +54,15 @@ def test_a_stage_that_ends_shows_its_time_and_a_line_is_never_long(shown: String
     first, second = shown.getvalue().splitlines()
     assert first == "checking     1.23 s"
     assert second.startswith("  ✓ style: passed. word word") and len(second) < 150 and not second.endswith(" s")
+
+
+def test_the_next_command_can_be_pasted_where_the_shell_does_not_find_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = tmp_path / "my tools" / "skillops"
+    made.parent.mkdir()
+    made.write_text("#!/bin/sh\n")
+    made.chmod(0o755)
+    monkeypatch.setattr("sys.argv", [str(made)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command() == f"'{made}'"
+    monkeypatch.setenv("PATH", str(made.parent))
+    assert command() == "skillops"

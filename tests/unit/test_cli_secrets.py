@@ -74,7 +74,7 @@ def test_at_a_terminal_the_value_is_asked_for_and_not_shown(monkeypatch: pytest.
 
 
 def test_a_form_leads_to_the_gateway_and_never_in_the_clear(here: Path) -> None:
-    told(skillops("secret", "form", "API_KEY", "-C", here), 0, "http://127.0.0.1:8765/secrets/forms/")
+    told(skillops("secret", "form", "API_KEY", "-C", here), 0, "http://127.0.0.1:8765/secrets/forms/", "while `skillops serve` runs")
     told(
         skillops("secret", "form", "API_KEY", "-C", here, SKILLOPS_GATEWAY_URL="https://skills.example.com"), 0, "https://skills.example.com/secrets"
     )

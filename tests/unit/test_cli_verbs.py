@@ -159,7 +159,7 @@ def test_what_a_person_wrote_becomes_a_proposal_in_their_name(proposed: Path) ->
 
 def test_nobody_approves_what_they_wrote(proposed: Path) -> None:
     done = skillops("approve", 1, "-C", proposed)
-    assert done.code == 1 and "cannot approve it" in done.err and "self_approval" in done.err
+    assert done.code == 1 and "cannot approve it" in done.err and "self_approval: true" in done.err
 
 
 def test_nobody_takes_over_a_proposal_to_approve_their_own_work(proposed: Path, folder: Path) -> None:
