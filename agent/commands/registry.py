@@ -113,8 +113,9 @@ def rollback(
     if wanted == entry.version:
         raise UsageError(f"{skill} is at {wanted} already.")
     if not found:
-        have = ", ".join(version.version for version in earlier) or "none"
-        raise NotFound(f"{skill} has no earlier version {wanted}".rstrip() + ".", next_step=f"Earlier versions: {have}.")
+        have = ", ".join(version.version for version in earlier)
+        step = f"Earlier versions: {have}." if have else f"{entry.version} is its first; `skillops retire {skill}` takes it out of use."
+        raise NotFound(f"{skill} has no earlier version {wanted}".rstrip() + ".", next_step=step)
     files = parts.forge.files(found[0].commit, f"skills/{skill}")
     proposal = propose_rollback(skill, found[0].version, files, parts.user, parts.forge, why)
     emit(proposal, as_json, f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates.")

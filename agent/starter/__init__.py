@@ -69,5 +69,10 @@ def new_skill(name: str, language: str, folder: Path, languages: Mapping[str, La
         "description": f"Say what {name} does, and when an agent should use it.",
         "inputs": TEXT, "outputs": TEXT, "examples": [{"inputs": {"text": "hello"}, "outputs": {"text": "hello"}}],
     })  # fmt: skip
-    write_files(root, {**languages[language].template(manifest), "skill.yaml": write_manifest(manifest)})
+    files = {**languages[language].template(manifest), "skill.yaml": write_manifest(manifest)}
+    try:
+        write_files(root, files)
+    except OSError:
+        shutil.rmtree(root, ignore_errors=True)  # so that the same command works once there is room
+        raise
     return root

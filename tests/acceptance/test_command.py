@@ -69,6 +69,7 @@ def tell(life: Life) -> None:
     life.did("still used", "stats", "--json")
     life.did("restarted", "deploy", "--restart", "--json")
     life.did("used anew", "stats", "--json")
+    life.did("nothing earlier", "rollback", "word-echo")
     life.did("wrong type", "invoke", "word-echo", "--input", '{"text": 5}', "--json")
     life.did("missing", "invoke", "word-echo", "--json")
     life.did("its own error", "invoke", "word-echo", "--input", '{"text": "é"}', "--json")
@@ -177,6 +178,11 @@ def test_a_change_a_rollback_and_a_retirement_pass_the_same_gates(life: Life) ->
     versions = [(past["version"], past["status"]) for past in life.said["history"].document]
     assert versions == [("1.0.2", "active"), ("1.0.1", "active"), ("1.0.0", "active")]
     assert life.said["rolled back"].document["kind"] == "rollback"
+
+
+def test_a_first_version_goes_back_to_nothing(life: Life) -> None:
+    done = life.said["nothing earlier"]
+    assert done.code == 2 and "1.0.0 is its first; `skillops retire word-echo`" in done.err
 
 
 def test_a_rollback_restores_the_tree_but_for_its_version(life: Life) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import subprocess
 from pathlib import Path
@@ -70,6 +71,18 @@ def test_an_init_that_failed_can_be_run_again(tmp_path: Path, monkeypatch: pytes
         patched.setattr("agent.starter.Checkout.make", full)
         assert skillops("init", tmp_path / "skills").code == 4
     assert skillops("init", tmp_path / "skills").code == 0
+
+
+def test_a_disk_that_fills_leaves_no_half_of_a_new_skill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fills(root: Path, files: dict[str, bytes]) -> None:
+        root.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("agent.starter.write_files", fills)
+        done = skillops("new", "word-count", "--in", tmp_path)
+    assert done.code == 4 and "No space left" in done.err
+    assert skillops("new", "word-count", "--in", tmp_path).code == 0
 
 
 def test_a_new_skill_has_what_a_skill_needs(tmp_path: Path) -> None:
