@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench shelf base-images clean
+.PHONY: help demo test lint types bench shelf base-images workflows clean
 
 help:
 	@echo "make demo    tell the whole story on a throw-away repository (no Docker, no key, no network beyond the package index)"
@@ -46,6 +46,9 @@ base-images: $(STAMP)
 
 shelf: $(STAMP)
 	@$(BIN)/python -m agent.starter.shelf
+
+workflows: $(STAMP)
+	@$(BIN)/python -m agent.starter.hosted
 
 clean:
 	rm -rf .venv .skillops bench.json

@@ -20,7 +20,7 @@ from agent.domain.progress import Stage, next_step
 from agent.domain.proposal import Proposal
 from agent.errors import HeadMoved, Refused, UsageError
 from agent.forges.checkout import Checkout
-from agent.journal import Checked, Job, Journal, Noting, NotingLedger, Recorded, Reviewed, apply
+from agent.journal import Checked, Job, Journal, Noting, NotingLedger, Recorded, Reviewed, apply, read_journal
 from agent.mirror import Mirror
 from agent.parts import Parts
 from agent.pipeline import Pipeline
@@ -28,6 +28,7 @@ from agent.ports import Forge, LanguageModel, Ledger
 from agent.settings import Settings
 from agent.situation import Work, look
 from agent.stages import checking, reviewing
+from agent.workplace import Workplace
 
 STEPS = 40  # of assessing and proposing in one job
 
@@ -54,11 +55,16 @@ def draft(root: Path, number: int, model: LanguageModel | None = None) -> Journa
         return Journal(job="draft", request=number, proposal=found[0].number if found else None, lines=tuple(noting.lines))
 
 
-def check(root: Path, event: Path) -> Journal:
-    """Runs the checks on the pull request of a `pull_request` event, whose head the clone holds; nothing is asked of GitHub."""
+def check(root: Path, event: Path) -> Journal | None:
+    """Runs the checks on the pull request of a `pull_request` event, whose head the clone holds; nothing is asked of GitHub.
+
+    None of a pull request that is no proposal: it is left to the repository's own CI.
+    """
     settings = Settings.load(root)
     with _mirror(root) as mirror:
         proposal = _from_event(json.loads(event.read_bytes()), settings, mirror)
+        if proposal is None:
+            return None
         noting, parts = _parts(settings, mirror, None)
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
             checking.check(proposal, opened, parts.forge, parts.checks, settings.workers, parts.record, parts.tell)
@@ -96,9 +102,46 @@ def reproduce(root: Path, journal: Journal) -> Journal:
     return journal.model_copy(update={"lines": tuple(lines)})
 
 
-def enter(root: Path, journal: Journal, head: str | None = None) -> None:
-    """Does on GitHub what a journal says. `head` is the commit that the run which left it was of, as GitHub says."""
+def enter(root: Path, journal: Journal, head: str | None = None, job: Job | None = None) -> None:
+    """Does on GitHub what a journal says. `head` is the commit that the run which left it was of, as GitHub says, and `job` what it was for."""
     _, hub, trail = _hub(root)
+    _enter(journal, hub, trail, head, job)
+
+
+def report(root: Path, left: Path, head: str) -> tuple[Proposal, ...]:
+    """Enters what the checks of the commit `head` left, for each open proposal that is at it; those come back.
+
+    Where they left nothing that counts, each check could not be told, and says why: whoever edits what judges gets no verdict.
+    """
+    _, hub, trail = _hub(root)
+    found = tuple(each for each in hub.proposals("open") if each.head == head)
+    for proposal in found:
+        try:
+            if not left.is_file():
+                raise Refused("The checks left no journal.", next_step="Look at their run.")
+            journal = read_journal(left.read_bytes())
+            if journal.proposal != proposal.number:
+                raise Refused("The journal is void.", why=f"It is of #{journal.proposal}.")
+            _enter(journal, hub, trail, head, "check")
+        except Refused as fault:
+            empty = Journal(job="check", request=proposal.request, proposal=proposal.number, head=head)
+            apply(_completed(empty, proposal, fault.fault), hub, trail)
+    if not found and (leave := getattr(hub, "leave_alone", None)):
+        leave(head, wiring.CHECKS)
+    return found
+
+
+def due(place: Workplace, work: Work) -> dict[str, str]:
+    """What is to be done next for a piece of work: the `stage`, and the numbers of its `request` and `proposal`, empty where there is none."""
+    place.parts.sync()
+    seen = look(place.parts, work)
+    proposal = seen.proposal.number if seen.proposal else ""
+    return {"stage": next_step(seen).stage.value, "request": str(work.request or ""), "proposal": str(proposal)}
+
+
+def _enter(journal: Journal, hub: Forge, trail: Ledger, head: str | None, job: Job | None) -> None:
+    if job is not None and journal.job != job:
+        raise Refused("The journal is void.", why=f"It is of a {journal.job} job, and a {job} job should have left it.")
     if journal.job != "draft":
         proposal = hub.proposal(journal.proposal or 0)
         if head is not None and journal.head != head:
@@ -110,10 +153,9 @@ def enter(root: Path, journal: Journal, head: str | None = None) -> None:
     apply(journal, hub, trail)
 
 
-def _completed(journal: Journal, proposal: Proposal) -> Journal:
+def _completed(journal: Journal, proposal: Proposal, summary: str = "The job left no result.") -> Journal:
     """With a could-not-tell for each check that left no result, so that a run that was cut short never looks like one that passed."""
     known = {line.result.name for line in journal.lines if isinstance(line, Checked)}
-    summary = "The job left no result."
     lost = [
         Checked(number=proposal.number, result=CheckResult(name=name, outcome=Outcome.COULD_NOT_TELL, head=proposal.head, summary=summary))
         for name in wiring.CHECKS if name not in known
@@ -175,8 +217,11 @@ def _parts(settings: Settings, mirror: Mirror, model: LanguageModel | None) -> t
     )  # type: ignore[arg-type]
 
 
-def _from_event(told: dict[str, Any], settings: Settings, mirror: Mirror) -> Proposal:
-    """The proposal of a pull request as the event tells it. The trail comes from the ledger's branch, where the clone has it."""
+def _from_event(told: dict[str, Any], settings: Settings, mirror: Mirror) -> Proposal | None:
+    """The proposal of a pull request as the event tells it; None where it is none.
+
+    The trail comes from the ledger's branch, where the clone has it.
+    """
     from agent.forges.github_proposals import draft_of
 
     pull = told.get("pull_request")
@@ -186,7 +231,7 @@ def _from_event(told: dict[str, Any], settings: Settings, mirror: Mirror) -> Pro
     mirror.fetch(head, f"pull/{number}")
     draft = draft_of(pull, settings.github_login, lambda: _touched(mirror, head))
     if draft is None:
-        raise UsageError(f"#{number} is a pull request, and no proposal.", next_step="A proposal changes one folder below skills/.")
+        return None
     if mirror.holds(f"refs/remotes/origin/{BRANCH}"):
         mirror.fetch(f"refs/remotes/origin/{BRANCH}", BRANCH)
         mirror.trail(BranchLedger(mirror.forge).entries())

@@ -67,8 +67,7 @@ class Pipeline:
                 self.parts.sync()
                 if only is None and Stage.RELEASE in self.stages:
                     self._enter_what_main_holds(outcome)
-                if only is None:
-                    self._heed_what_people_wrote(outcome)
+                self._heed_what_people_wrote(outcome, only)
                 while True:
                     before = len(outcome.moved)
                     outcome.waiting.clear()  # what one brought may have changed what another waits for
@@ -83,9 +82,11 @@ class Pipeline:
                 self._steps.close()
         return outcome
 
-    def _heed_what_people_wrote(self, outcome: Outcome) -> None:
-        """Slash commands on open proposals."""
+    def _heed_what_people_wrote(self, outcome: Outcome, only: Work | None) -> None:
+        """Slash commands on open proposals, or on the one of a piece of work."""
         for proposal in self.parts.forge.proposals("open"):
+            if only and (only.request, only.proposal or proposal.number) != (proposal.request, proposal.number):
+                continue
             with self._noting(Work(request=proposal.request, proposal=proposal.number), outcome):
                 slash.heed_all(self.parts, proposal.number)
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.commands import HERE, AsJson, Repo, emit
+from agent.commands import HERE, AsJson, Repo, emit, opened
 
 if TYPE_CHECKING:
     from agent.journal import Journal
+    from agent.situation import Work
 
 Out = Annotated[Path, typer.Option("--out", help="Where the journal goes, for the job that enters it.")]
 From = Annotated[Path, typer.Option("--from", help="The journal that another job left.")]
@@ -19,8 +20,10 @@ Number = Annotated[int, typer.Option("--number", help="The request or proposal."
 
 def add_to(app: typer.Typer) -> None:
     verbs = typer.Typer(help="The jobs of the workflows on GitHub, each with the least rights that it needs.", no_args_is_help=True)
-    for verb in (draft, check, review, reproduce, enter):
+    for verb in (draft, check, report, review, reproduce, enter):
         verbs.command()(verb)
+    verbs.command("next")(following)
+    verbs.command()(dashboard)
     app.add_typer(verbs, name="actions", rich_help_panel="GitHub")
 
 
@@ -42,11 +45,52 @@ def check(
 ) -> None:
     """Run the checks on a pull request's head, which the clone holds; needs no key and asks nobody.
 
+    Leaves no journal of a pull request that is no proposal: that is the repository's own CI's.
+
     Example: skillops actions check --out check.json
     """
     from agent import actions
 
-    _left(actions.check(repository, event), out, as_json)
+    journal = actions.check(repository, event)
+    if journal is None:
+        emit(None, as_json, "This pull request is no proposal: it is left to the repository's own CI.")
+    else:
+        _left(journal, out, as_json)
+
+
+def report(
+    source: From,
+    head: Annotated[str, typer.Option(help="The commit that the checks were of, as GitHub says.")],
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Post what the checks of a commit left; could-not-tell where they left nothing that counts. Needs the App's token, and runs nothing.
+
+    Prints the request and proposal that it was of, and what is to be done next, as lines for GITHUB_OUTPUT.
+
+    Example: skillops actions report --from check.json --head "$SHA" >> "$GITHUB_OUTPUT"
+    """
+    from agent import actions
+    from agent.situation import Work
+
+    found = actions.report(repository, source, head)
+    works = [Work(request=each.request) if each.request else Work(proposal=each.number) for each in found]
+    _due(repository, works[0] if works else None, as_json)
+
+
+def following(number: Number, repository: Repo = HERE, as_json: AsJson = False) -> None:
+    """Say what is to be done next for a request or proposal, as lines for GITHUB_OUTPUT; nothing for what is neither.
+
+    Example: skillops actions next --number 13 >> "$GITHUB_OUTPUT"
+    """
+    from agent.commands.work import work_of
+    from agent.errors import NotFound
+
+    try:
+        work = work_of(opened(repository, True), number)
+    except NotFound:
+        work = None
+    _due(repository, work, as_json)
 
 
 def review(number: Number, out: Out, repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -73,21 +117,47 @@ def reproduce(source: From, out: Out, repository: Repo = HERE, as_json: AsJson =
 def enter(
     source: From,
     head: Annotated[str | None, typer.Option(help="The commit that the run was of, as GitHub says.")] = None,
+    job: Annotated[str | None, typer.Option(help="The kind of job that should have left it: draft, check or review.")] = None,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Do on GitHub what a journal says, as far as its kind of job may; needs the App's token, and runs nothing.
 
-    Example: skillops actions enter --from check.json --head "$SHA"
+    Example: skillops actions enter --from draft.json --job draft
     """
     from agent import actions
+    from agent.errors import UsageError
     from agent.journal import read_journal
 
+    if job not in (None, "draft", "check", "review"):
+        raise UsageError(f"There is no job {job!r}.", next_step="There are: draft, check, review.")
     journal = read_journal(source.read_bytes())
-    actions.enter(repository, journal, head)
+    actions.enter(repository, journal, head, job)  # type: ignore[arg-type]
     emit(journal, as_json, f"{len(journal.lines)} lines of the {journal.job} job were entered.")
+
+
+def dashboard(repository: Repo = HERE, as_json: AsJson = False) -> None:
+    """Keep the one issue that says what waits for whom; needs the App's token, and runs nothing.
+
+    Example: skillops actions dashboard
+    """
+    from agent.dashboard import keep
+    from agent.errors import UsageError
+
+    place = opened(repository, True)
+    if place.parts.settings.forge != "github":
+        raise UsageError("The dashboard is an issue on GitHub.", next_step="`skillops run` says what waits for whom.")
+    number = keep(place.parts, place.parts.forge)
+    emit({"issue": number}, as_json, f"#{number} says what waits for whom.")
 
 
 def _left(journal: Journal, out: Path, as_json: bool) -> None:
     out.write_text(journal.model_dump_json(indent=1))
     emit(journal, as_json, f"{out} has {len(journal.lines)} lines of the {journal.job} job.")
+
+
+def _due(repository: Path, work: Work | None, as_json: bool) -> None:
+    from agent import actions
+
+    told = actions.due(opened(repository, True), work) if work else {"stage": "nothing", "request": "", "proposal": ""}
+    emit(told, as_json, lambda: print(*(f"{name}={value}" for name, value in told.items()), sep="\n"))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, UsageError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,12 +38,17 @@ def demo(
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new working clone; its bare origin lies beside it as DIR.git.")],
     with_shelf: Annotated[bool, typer.Option("--with-shelf", help="Start with the skills that ship with SkillOps.")] = False,
+    github: Annotated[str, typer.Option(metavar="OWNER/REPO", help="Host it on GitHub there: with workflows, ready to be pushed.")] = "",
+    app_id: Annotated[int, typer.Option(metavar="ID", help="With --github: the id of your GitHub App, for the ruleset.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new skills repository: registry, policy, issue form, README.
+    """Make a new skills repository: registry, policy, issue form, README; with --github, workflows and a ruleset too.
 
     Example: skillops init my-skills && cd my-skills && skillops ask "How many seconds is 1h 30m?"
     """
+    if github:
+        _init_hosted(folder, github, app_id, with_shelf, as_json)
+        return
     from agent.screen import command
     from agent.starter import found
     from agent.starter.shelf import stock
@@ -56,7 +61,21 @@ def init(
     emit({"folder": str(checkout.root), "origin": str(checkout.origin), **shelf}, as_json, told)
 
 
-def doctor(repository: Repo = HERE, as_json: AsJson = False) -> None:
+def _init_hosted(folder: Path, repository: str, app: int, with_shelf: bool, as_json: bool) -> None:
+    from agent.starter.hosted import found_hosted
+
+    if with_shelf:
+        raise UsageError("--with-shelf is for a repository on this machine.", next_step="Propose those that you want: skillops propose --from DIR")
+    root = found_hosted(folder.resolve(), repository, app)
+    told = f"{root} is ready to be pushed to {repository}.\nNext: cd {shlex.quote(str(folder))} && git push --set-upstream origin main"
+    emit({"folder": str(root), "repository": repository}, as_json, f"{told}, then `skillops doctor --github`.")
+
+
+def doctor(
+    github: Annotated[bool, typer.Option("--github", help="Look at the repository on GitHub instead: rights, rules, secrets, workflows.")] = False,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Say what is installed, reachable and allowed, with a fix for each fault.
 
     Example: skillops doctor
@@ -64,6 +83,8 @@ def doctor(repository: Repo = HERE, as_json: AsJson = False) -> None:
     from agent.doctor import examine
     from agent.screen import diagnoses_of
 
+    if github:
+        from agent.github_doctor import examine_github as examine
     diagnoses = examine(repository)
     emit({"ok": all(d.ok for d in diagnoses), "diagnoses": diagnoses}, as_json, lambda: diagnoses_of(diagnoses))
     if any(not diagnosis.ok and diagnosis.needed for diagnosis in diagnoses):

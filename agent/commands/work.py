@@ -104,7 +104,7 @@ def run(
     place = opened(repository, as_json)
     if stage:
         place = place.limited_to(_stages(stage))
-    only = _work(place, number) if number is not None else None
+    only = work_of(place, number) if number is not None else None
     outcome, answers = place.work(only, once=once)
     emit({**outcome_document(outcome), "answers": answers}, as_json, lambda: outcome_of(outcome, answers))
     if outcome.exit_code:
@@ -149,7 +149,7 @@ def _words(text: str) -> str:
     return text
 
 
-def _work(place: Workplace, number: int) -> Work:
+def work_of(place: Workplace, number: int) -> Work:
     """The piece of work that a number belongs to."""
     from agent.situation import Work
 

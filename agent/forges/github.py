@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.errors import ConfigurationError
@@ -26,9 +26,50 @@ ACTIONS = "github-actions[bot]"
 class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals):
     """The Forge port over a repository on GitHub. `login` is who we are there: only what it wrote is believed to be ours."""
 
-    def __init__(self, api: GitHubApi, login: str, main: str = "main", method: Method = "squash") -> None:
+    def __init__(self, api: GitHubApi, login: str, main: str = "main", method: Method = "squash", base_url: str = API) -> None:
         GitHubObjects.__init__(self, api, main)
-        self.login, self.method, self.raising = login, method, threading.Lock()
+        self.login, self.method, self.base_url, self.raising = login, method, base_url, threading.Lock()
+
+    def leave_alone(self, head: str, names: Sequence[str]) -> Sequence[int]:
+        """Says of open pull requests at `head` that are no proposals that our checks have nothing to say, so that a rule which requires them does
+        not hold them up; of one that changes something below skills/ and yet is no proposal, that it could not be told. Their numbers.
+        """
+        found = [pull for pull in self.api.pages(f"pulls?state=open&base={self.main}") if pull["head"]["sha"] == head and self._of(pull) is None]
+        if found:
+            inside = any(change.path.startswith("skills/") for change in self.changes(self.main, head))
+            title = "It changes skills, and is no proposal" if inside else "It touches no skill"
+            summary = "A proposal changes one folder below skills/, and nothing else." if inside else "It is left to the repository's own CI."
+            for name in names:
+                told = {
+                    "name": name, "head_sha": head, "status": "completed", "conclusion": "action_required" if inside else "neutral",
+                    "output": {"title": title, "summary": summary},
+                }  # fmt: skip
+                if self._run(head, name) is None:
+                    self.api.once("check-runs", told, lambda name=name: self._run(head, name), lambda run: run)  # type: ignore[misc]
+        return [int(pull["number"]) for pull in found]
+
+    def keep_issue(self, title: str, label: str, text: str) -> int:
+        """One issue of ours with this label holds `text`: it is edited where it is there, else opened. Its number."""
+
+        def known() -> int | None:
+            issues = self.api.pages(f"issues?state=open&labels={label}&creator={self.login}")
+            return next((int(each["number"]) for each in issues if each["title"] == title and self._ours(each)), None)
+
+        if (number := known()) is None:
+            return self.api.once("issues", {"title": title, "body": text, "labels": [label]}, known, lambda issue: int(issue["number"]))
+        self.api.send("PATCH", f"issues/{number}", {"body": text})
+        return number
+
+    def installation_permissions(self, app_id: str, private_key: str) -> dict[str, str] | None:
+        """What the App may in the repository; None where there is no App's key."""
+        if not (app_id and private_key):
+            return None
+        told = GitHubApi("", _sender(self.base_url, Key(app_id=app_id, private_key=private_key)._app())).get(
+            f"/repos/{self.api.repository}/installation"
+        )
+        if told is None:
+            raise ConfigurationError(f"The App is not installed in {self.api.repository}.", next_step="Install it: Settings, GitHub Apps.")
+        return dict(told["permissions"])
 
 
 def forge_of_repository(
@@ -47,7 +88,7 @@ def forge_of_repository(
         )
     if not found.get("has_issues", True):
         raise ConfigurationError(f"{repository} has no issues.", next_step="Turn Issues on in the repository's settings.")
-    return GitHubForge(api, login or key.login(base_url), main, method)
+    return GitHubForge(api, login or key.login(base_url), main, method, base_url)
 
 
 class Key:

@@ -1,0 +1,282 @@
+"""The workflow files, run from the files themselves against GitHub's API on loopback: from an issue to the answer in it.
+
+What takes GitHub's place is told in `tests/workflow_runner.py`; each job has the rights and the secrets that its file gives it, and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from agent.forges.github import GitHubForge
+from agent.starter.hosted import hosted_files
+from tests import hub
+from tests.acceptance.harness import a_draft, a_judgement, a_remark, an_assessment, witness_cases
+from tests.acceptance.test_pipeline import EXTENDED_CODE, EXTENDED_TESTS
+from tests.model_server import ModelServer, serving
+from tests.subjects import skill_files
+from tests.workflow_runner import Ran, Runner
+
+pytestmark = [pytest.mark.github, pytest.mark.bubblewrap, pytest.mark.slow]
+POLICY = b"apiVersion: skillops/v1\nautonomy: manual\n"
+SECRETS = {
+    "skillops-model": {"SKILLOPS_API_KEY": "the-key-of-the-model"}, "skillops-app": {"SKILLOPS_APP_KEY": "the-key-of-the-app"},
+    "skillops-deploy": {"SKILLOPS_DEPLOY_KEY": "the-key-of-the-host"},
+}  # fmt: skip
+
+
+class Desk(NamedTuple):
+    """A repository on GitHub with the workflows in it."""
+
+    runner: Runner
+    server: hub.Hub
+    forge: GitHubForge
+    model: ModelServer
+    host: Path
+
+    def ask(self, verb: str, path: str, body: Any = None, user: str = hub.BOT) -> Any:
+        return self.server.ask(verb, f"/repos/{self.forge.api.repository}/{path}", body, user)[1]
+
+    def raise_issue(self, user: str = hub.ADA) -> dict[str, Any]:
+        body = {"title": "Count words", "body": "How many words has a text? `one two` has 2.", "labels": ["capability"]}
+        return dict(self.ask("POST", "issues", body, user))
+
+    def opened(self, issue: dict[str, Any], association: str = "COLLABORATOR", sender: str = "") -> Ran:
+        """What follows when an issue is raised or labelled."""
+        told = {"action": "labeled", "issue": {**issue, "author_association": association}, "sender": {"login": sender or issue["user"]["login"]}}
+        return self.runner.run("capability.yml", "issues", told)
+
+    def pushed(self, number: int, *, lost: bool = False) -> tuple[Ran, Ran]:
+        """What follows when a pull request is opened or pushed to: its checks, and their report. `lost`: what the checks left is gone."""
+        pull = self.ask("GET", f"pulls/{number}")
+        checked = self.runner.run("check.yml", "pull_request", {"action": "synchronize", "pull_request": pull})
+        return checked, self.reported(pull["head"]["sha"], 0 if lost else checked.number)
+
+    def reported(self, head: str, run: int) -> Ran:
+        told = {"workflow_run": {"id": str(run), "head_sha": head, "event": "pull_request", "conclusion": "success"}}
+        return self.runner.run("report.yml", "workflow_run", told)
+
+    def says(self, number: int, text: str, user: str, association: str = "NONE") -> Ran:
+        comment = self.ask("POST", f"issues/{number}/comments", {"body": text}, user)
+        issue = self.ask("GET", f"issues/{number}")
+        told = {"action": "created", "issue": issue, "comment": {**comment, "author_association": association}, "sender": {"login": user}}
+        return self.runner.run("command.yml", "issue_comment", told)
+
+    def conclusions(self, head: str) -> dict[str, str]:
+        runs = self.ask("GET", f"commits/{head}/check-runs?per_page=100")["check_runs"]
+        return {run["name"]: run["conclusion"] for run in runs}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[hub.Hub]:
+    with hub.running() as running:
+        yield running
+
+
+@pytest.fixture
+def desk(server: hub.Hub, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    forge = server.forge(request.node.name)
+    root = tmp_path / "root"
+    for path, data in hosted_files(forge.api.repository).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    files = {**hosted_files(forge.api.repository), "reviewers/policy.yaml": POLICY}
+    files["skillops.toml"] += b"mutants = 6\n"
+    forge.commit("main", files, parent=None, message="A new skills repository", author="ada")
+    with serving({
+        "assess": [an_assessment()], "witness": [witness_cases()], "author": [a_draft(), a_draft(EXTENDED_CODE, EXTENDED_TESTS)],
+        "review-correctness": [a_judgement("revise", [a_remark("well-known", 2)]), a_judgement()],
+        "review-security": [a_judgement()], "review-fit": [a_judgement()],
+    }) as model:  # fmt: skip
+        variables = {
+            "SKILLOPS_GITHUB_LOGIN": hub.BOT, "SKILLOPS_MODEL": "openai/scripted", "SKILLOPS_API_BASE": model.address,
+            "SKILLOPS_DEPLOY_HOST": "skills@host", "SKILLOPS_DEPLOY_CLONE": str(tmp_path / "the host"), "SKILLOPS_APP_CLIENT_ID": "Iv1",
+        }  # fmt: skip
+        bin = _stand_ins(tmp_path, server, forge)
+        yield Desk(Runner(server, forge, root, tmp_path / "runs", variables, SECRETS, bin), server, forge, model, tmp_path / "the host")
+
+
+def _stand_ins(folder: Path, server: hub.Hub, forge: GitHubForge) -> Path:
+    """ssh to the host, which is this machine with settings of its own."""
+    env = {
+        "SKILLOPS_FORGE": "github", "SKILLOPS_GITHUB_REPOSITORY": forge.api.repository, "SKILLOPS_GITHUB_API": server.url,
+        "SKILLOPS_GITHUB_TOKEN": hub.token_of(hub.BOT), "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+    }  # fmt: skip
+    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in env.items())
+    bin = folder / "bin"
+    bin.mkdir()
+    script = '#!/bin/bash\n[ "$1" = -i ] && grep -q the-key-of-the-host "$2" || exit 255\nwhile [ "$1" != -- ]; do shift; done\n'
+    (bin / "ssh").write_text(f'{script}[ "$2" = skills@host ] || exit 255\nexec env {settings} bash -c "$3"\n')
+    (bin / "ssh").chmod(stat.S_IRWXU)
+    return bin
+
+
+def test_a_request_goes_through_the_files_from_the_issue_to_the_answer_in_it(desk: Desk) -> None:
+    forge, issue = desk.forge, desk.raise_issue()
+
+    assert desk.opened(issue).results == {"draft": "success", "propose": "success"}, desk.runner.told()
+    (proposal,) = forge.proposals("open")
+    number = proposal.number
+    assert (proposal.request, proposal.skill, proposal.author) == (issue["number"], "word-count", "skillops-author")
+
+    # Its checks pass, a reviewer's remark is reproduced, and the author mends what it showed: one push leads to the next.
+    checked, reported = desk.pushed(number)
+    assert checked.results == {"check": "success"}, desk.runner.told()
+    assert set(reported.results.values()) == {"success", "skipped"}, desk.runner.told()
+    assert {name for name, result in reported.results.items() if result == "success"} >= {"review.enter", "review.revise.propose"}
+    assert set(desk.conclusions(proposal.head).values()) == {"success"} and len(desk.conclusions(proposal.head)) == 8
+    again = forge.proposal(number)
+    assert again.head != proposal.head and forge.read(again.head, "skills/word-count/skill.py") == EXTENDED_CODE.encode()
+
+    # The new head is checked and reviewed anew, and then waits for a person.
+    checked, reported = desk.pushed(number)
+    assert "failure" not in {*checked.results.values(), *reported.results.values()}, desk.runner.told()
+    assert reported.results["review.enter"] == "success" and reported.results["review.revise"] == "skipped"
+    assert [review.verdict for review in forge.reviews(number, again.head)] == ["approve"] * 3
+    assert forge.proposal(number).state == "open"
+
+    # Anybody may comment; who may not approve is told so.
+    assert desk.says(number, "/approve", hub.MALLORY).results["heed"] == "success"
+    assert forge.proposal(number).state == "open"
+    assert any("mallory may not /approve" in comment.text for comment in forge.comments(number))
+    assert desk.says(number, "Looks good.", hub.ADA).results["heed"] == "skipped"
+    assert desk.says(number, "/approve", hub.ADA).results["heed"] == "success", desk.runner.told()
+    assert forge.proposal(number).state == "merged"
+
+    # What was merged is released, and the host told to serve it.
+    subprocess.run(["git", "clone", "--quiet", desk.runner.origin.as_uri(), desk.host], check=True)
+    try:
+        released = desk.runner.run("release.yml", "push", {"ref": "refs/heads/main"})
+        assert released.results == {"release": "success", "deploy": "success", "deploy.deploy": "success"}, desk.runner.told()
+    finally:
+        _stop(desk)
+    registry = forge.read("main", "registry.yaml")
+    assert registry and b"word-count" in registry
+    closed = desk.ask("GET", f"issues/{issue['number']}")
+    assert closed["state"] == "closed", forge.comments(issue["number"])[-1].text
+    assert desk.model.keys == {"Bearer the-key-of-the-model"}
+
+
+def test_what_a_person_pushed_to_main_is_released_and_served(desk: Desk) -> None:
+    files = {f"skills/word-count/{path}": data for path, data in skill_files().items()}
+    desk.forge.commit("main", files, parent=desk.forge.head("main"), message="A skill", author="ada")
+    desk.runner.fetch()
+    subprocess.run(["git", "clone", "--quiet", desk.runner.origin.as_uri(), desk.host], check=True)
+    try:
+        released = desk.runner.run("release.yml", "push", {"ref": "refs/heads/main"})
+        assert released.results == {"release": "success", "deploy": "success", "deploy.deploy": "success"}, desk.runner.told()
+    finally:
+        _stop(desk)
+
+
+def _stop(desk: Desk) -> None:
+    """Stops what the host serves."""
+    from agent.wiring import open_workplace
+
+    place = open_workplace(desk.host, github_api=desk.server.url, github_token=hub.token_of(hub.BOT))
+    place.parts.runtime.shutdown()  # type: ignore[attr-defined]
+
+
+# ---- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+def _pull(desk: Desk, files: dict[str, bytes | None], branch: str = "mallorys") -> dict[str, Any]:
+    """A person's pull request, that changes these files."""
+    head = desk.forge.commit(branch, files, parent=None, message="Change", author="mallory")
+    pull = desk.ask("POST", "pulls", {"title": "Change", "body": "", "head": branch, "base": "main"}, hub.ADA)
+    assert pull["head"]["sha"] == head
+    return dict(pull)
+
+
+SKILL = {"skills/word-count/skill.yaml": b"x: 1\n"}
+
+
+def _journal(job: str, number: int, head: str, *lines: dict[str, Any]) -> str:
+    return json.dumps({"job": job, "proposal": number, "head": head, "lines": lines})
+
+
+def test_who_changes_what_judges_them_gets_no_verdict_whatever_their_run_left(desk: Desk) -> None:
+    pull = _pull(desk, {**SKILL, ".github/workflows/check.yml": b"on: pull_request\n"})
+    head, number = pull["head"]["sha"], pull["number"]
+    passed = {"kind": "checked", "number": number, "result": {"name": "scope", "outcome": "passed", "head": head, "summary": "fine"}}
+    _leave(desk, 900, _journal("check", number, head, passed))
+
+    reported = desk.reported(head, 900)
+
+    assert reported.results["report"] == "failure" and "waits for the machine" in desk.runner.told()
+    told = desk.ask("GET", f"commits/{head}/check-runs?per_page=100")["check_runs"]
+    assert {run["conclusion"] for run in told} == {"action_required"} and len(told) == 8
+    assert all("outside skills/word-count/" in run["output"]["title"] for run in told)
+
+
+@pytest.mark.parametrize("left", ["nothing", "no journal", "a review", "a draft", "another's"])
+def test_checks_that_left_nothing_that_counts_could_not_be_told(desk: Desk, left: str) -> None:
+    pull = _pull(desk, SKILL)
+    head, number = pull["head"]["sha"], pull["number"]
+    opinion = {"reviewer": "security", "head": head, "verdict": "approve", "kind": "model", "summary": "ok"}
+    journals = {
+        "a review": _journal("review", number, head, {"kind": "reviewed", "number": number, "review": opinion}),
+        "a draft": _journal("draft", number, head, {"kind": "said", "number": number, "text": "Approved.", "author": "skillops"}),
+        "another's": _journal("check", number + 1, head), "no journal": "[]",
+    }  # fmt: skip
+    if left in journals:
+        _leave(desk, 901, journals[left])
+
+    reported = desk.reported(head, 901)
+
+    assert reported.results["report"] == "failure" and "waits for the machine" in desk.runner.told()
+    assert set(desk.conclusions(head).values()) == {"action_required"} and len(desk.conclusions(head)) == 8
+    assert desk.forge.reviews(number, head) == ()
+    assert all("Approved." not in comment.text for comment in desk.forge.comments(number))
+
+
+def test_a_pull_request_that_touches_no_skill_is_left_to_the_repositorys_own_ci(desk: Desk) -> None:
+    pull = _pull(desk, {"README.md": b"# Ours\n"})
+
+    checked, reported = desk.pushed(pull["number"])
+
+    assert checked.results == {"check": "success"}, desk.runner.told()
+    assert reported.results == {"report": "success", "review": "skipped", "revise": "skipped"}, desk.runner.told()
+    assert set(desk.conclusions(pull["head"]["sha"]).values()) == {"neutral"}
+
+
+def test_a_pull_request_that_touches_two_skills_is_not_neutral(desk: Desk) -> None:
+    pull = _pull(desk, {**SKILL, "skills/other/skill.yaml": b"x: 1\n"})
+
+    desk.pushed(pull["number"])
+
+    assert set(desk.conclusions(pull["head"]["sha"]).values()) == {"action_required"}
+
+
+def test_of_a_strangers_issue_nothing_is_drafted_until_somebody_labels_it(desk: Desk) -> None:
+    issue = desk.raise_issue(hub.MALLORY)
+
+    assert desk.opened(issue, "NONE").results == {"draft": "skipped", "propose": "skipped"}
+    assert desk.model.keys == set()
+
+
+def test_the_nightly_run_keeps_one_dashboard(desk: Desk) -> None:
+    issue = desk.raise_issue()
+    _pull(desk, SKILL)
+    for _ in range(2):
+        ran = desk.runner.run("nightly.yml", "schedule", {"schedule": "17 3 * * *"})
+    # Only the look at the set-up fails, as this repository requires no checks and has no secrets.
+    assert ran.results == {"look": "failure"}
+    assert "required checks: not required on main" in desk.runner.summaries[-1]
+    (board,) = desk.ask("GET", "issues?labels=dashboard&state=open")
+    assert f"- #{issue['number']}: assessing is next" in board["body"]
+
+
+def _leave(desk: Desk, run: int, text: str) -> None:
+    """What somebody's run left as the artifact of its checks."""
+    place = desk.runner.folder / "artifacts" / str(run) / "check"
+    place.mkdir(parents=True)
+    (place / "check.json").write_text(text)
