@@ -57,8 +57,19 @@ class Runner:
     def workflow(self, name: str) -> dict[Any, Any]:
         return dict(yaml.safe_load((self.root / ".github/workflows" / name).read_text()))
 
-    def run(self, name: str, event_name: str, event: Mapping[str, Any], inputs: Mapping[str, str] | None = None, inside: Ran | None = None) -> Ran:
-        """One run of a workflow, and of those that it calls, for an event. A job whose step fails fails, and those that need it are skipped."""
+    def run(
+        self,
+        name: str,
+        event_name: str,
+        event: Mapping[str, Any],
+        inputs: Mapping[str, str] | None = None,
+        inside: Ran | None = None,
+        hidden: bool = False,
+    ) -> Ran:
+        """One run of a workflow, and of those that it calls, for an event. A job whose step fails fails, and those that need it are skipped.
+
+        `hidden`: the caller lets none of the secrets through.
+        """
         self._runs += 1
         ran, file = Ran(inside.number if inside else self._runs), self.workflow(name)
         waiting = dict(file["jobs"])
@@ -73,11 +84,11 @@ class Runner:
                     ran.results[key] = "skipped"
                 elif "uses" in job:
                     called = Path(job["uses"]).name
-                    inner = self.run(called, event_name, event, filled(job.get("with", {}), context), ran)
+                    inner = self.run(called, event_name, event, filled(job.get("with", {}), context), ran, job.get("secrets") != "inherit")
                     ran.results |= {f"{key}.{each}": result for each, result in inner.results.items()}
                     ran.results[key] = "failure" if "failure" in inner.results.values() else "success"
                 else:
-                    _Job(self, file, job, context, ran, f"{self._runs}-{Path(name).stem}-{key}").go(key)
+                    _Job(self, file, job, context, ran, f"{self._runs}-{Path(name).stem}-{key}", hidden).go(key)
         return ran
 
     def _context(self, event_name: str, event: Mapping[str, Any], inputs: Mapping[str, str], ran: Ran, needs: list[str]) -> dict[str, Any]:
@@ -105,7 +116,7 @@ class Runner:
 class _Job:
     """One job on a runner of its own."""
 
-    def __init__(self, runner: Runner, file: dict[Any, Any], job: dict[str, Any], context: dict[str, Any], ran: Ran, name: str) -> None:
+    def __init__(self, runner: Runner, file: dict[Any, Any], job: dict[str, Any], context: dict[str, Any], ran: Ran, name: str, hidden: bool) -> None:
         self.runner, self.job, self.ran = runner, job, ran
         self.place = runner.folder / f"job-{name}"
         self.work, self.temp = self.place / "work", self.place / "temp"
@@ -113,7 +124,11 @@ class _Job:
             folder.mkdir(parents=True)
         self.path = [str(runner.bin)] if runner.bin else []
         self.written = self.token = False
-        self.context = {**context, "secrets": runner.secrets.get(job.get("environment", ""), {}), "runner": {"temp": str(self.temp)}}
+        self.context = {
+            **context,
+            "secrets": {} if hidden else runner.secrets.get(job.get("environment", ""), {}),
+            "runner": {"temp": str(self.temp)},
+        }
         self.env = {**filled(file.get("env", {}), self.context), **filled(job.get("env", {}), self.context)}
 
     def go(self, key: str) -> None:

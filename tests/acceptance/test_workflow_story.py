@@ -27,6 +27,7 @@ from tests.workflow_runner import Ran, Runner
 
 pytestmark = [pytest.mark.github, pytest.mark.bubblewrap, pytest.mark.slow]
 POLICY = b"apiVersion: skillops/v1\nautonomy: manual\n"
+ROUTINE = b"mutants = 6\n"  # settings of these tests
 SECRETS = {
     "skillops-model": {"SKILLOPS_API_KEY": "the-key-of-the-model"}, "skillops-app": {"SKILLOPS_APP_KEY": "the-key-of-the-app"},
     "skillops-deploy": {"SKILLOPS_DEPLOY_KEY": "the-key-of-the-host"},
@@ -89,7 +90,7 @@ def desk(server: hub.Hub, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(data)
     files = {**hosted_files(forge.api.repository), "reviewers/policy.yaml": POLICY}
-    files["skillops.toml"] += b"mutants = 6\n"
+    files["skillops.toml"] += ROUTINE
     forge.commit("main", files, parent=None, message="A new skills repository", author="ada")
     with serving({
         "assess": [an_assessment()], "witness": [witness_cases()], "author": [a_draft(), a_draft(EXTENDED_CODE, EXTENDED_TESTS)],
@@ -105,7 +106,7 @@ def desk(server: hub.Hub, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
 
 
 def _stand_ins(folder: Path, server: hub.Hub, forge: GitHubForge) -> Path:
-    """ssh to the host, which is this machine with settings of its own."""
+    """ssh to the host, which is this machine with settings of its own; and gh, which reads the hub and notes what it was asked to do."""
     env = {
         "SKILLOPS_FORGE": "github", "SKILLOPS_GITHUB_REPOSITORY": forge.api.repository, "SKILLOPS_GITHUB_API": server.url,
         "SKILLOPS_GITHUB_TOKEN": hub.token_of(hub.BOT), "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
@@ -115,7 +116,17 @@ def _stand_ins(folder: Path, server: hub.Hub, forge: GitHubForge) -> Path:
     bin.mkdir()
     script = '#!/bin/bash\n[ "$1" = -i ] && grep -q the-key-of-the-host "$2" || exit 255\nwhile [ "$1" != -- ]; do shift; done\n'
     (bin / "ssh").write_text(f'{script}[ "$2" = skills@host ] || exit 255\nexec env {settings} bash -c "$3"\n')
-    (bin / "ssh").chmod(stat.S_IRWXU)
+    (bin / "gh").write_text(
+        f"""#!/bin/bash
+echo "$*" >> {shlex.quote(str(folder / "gh-asked"))}
+case "$*" in
+  *.head.sha) curl --silent --header "Authorization: token $GH_TOKEN" {server.url}/"$2" | jq --raw-output .head.sha ;;
+  *"/runs?head_sha="*) echo 901 ;;
+esac
+"""
+    )
+    for program in ("ssh", "gh"):
+        (bin / program).chmod(stat.S_IRWXU)
     return bin
 
 
@@ -236,6 +247,17 @@ def test_checks_that_left_nothing_that_counts_could_not_be_told(desk: Desk, left
     assert set(desk.conclusions(head).values()) == {"action_required"} and len(desk.conclusions(head)) == 8
     assert desk.forge.reviews(number, head) == ()
     assert all("Approved." not in comment.text for comment in desk.forge.comments(number))
+
+
+def test_what_could_not_be_told_is_checked_again_on_retry(desk: Desk) -> None:
+    pull = _pull(desk, SKILL)
+    desk.reported(pull["head"]["sha"], 901)
+
+    heeded = desk.says(pull["number"], "/retry", hub.ADA)
+
+    assert (heeded.results["heed"], heeded.results["check"]) == ("success", "success"), desk.runner.told()
+    asked = (desk.runner.folder.parent / "gh-asked").read_text().splitlines()
+    assert f"runs?head_sha={pull['head']['sha']}" in asked[1] and asked[2].endswith("actions/runs/901/rerun")
 
 
 def test_a_pull_request_that_touches_no_skill_is_left_to_the_repositorys_own_ci(desk: Desk) -> None:
