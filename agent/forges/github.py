@@ -64,9 +64,8 @@ class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals
         """What the App may in the repository; None where there is no App's key."""
         if not (app_id and private_key):
             return None
-        told = GitHubApi("", _sender(self.base_url, Key(app_id=app_id, private_key=private_key)._app())).get(
-            f"/repos/{self.api.repository}/installation"
-        )
+        app = GitHubApi("", _sender(self.base_url, Key(app_id=app_id, private_key=private_key)._app()))
+        told = app.get(f"/repos/{self.api.repository}/installation")
         if told is None:
             raise ConfigurationError(f"The App is not installed in {self.api.repository}.", next_step="Install it: Settings, GitHub Apps.")
         return dict(told["permissions"])
