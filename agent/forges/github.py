@@ -64,8 +64,8 @@ class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals
         """What the App may in the repository; None where there is no App's key."""
         if not (app_id and private_key):
             return None
-        app = GitHubApi("", _sender(self.base_url, Key(app_id=app_id, private_key=private_key)._app()))
-        told = app.get(f"/repos/{self.api.repository}/installation")
+        app = Key(app_id=app_id, private_key=private_key)
+        told = GitHubApi(self.api.repository, _Line(self.base_url, app._app).send).get("installation")
         if told is None:
             raise ConfigurationError(f"The App is not installed in {self.api.repository}.", next_step="Install it: Settings, GitHub Apps.")
         return dict(told["permissions"])

@@ -86,3 +86,13 @@ def test_a_key_that_github_refuses_is_told(desk: Desk, monkeypatch: pytest.Monke
     monkeypatch.setenv("SKILLOPS_GITHUB_TOKEN", "")
     (only,) = examine_github(desk.clone)
     assert not only.ok and "key" in only.found and "SKILLOPS_GITHUB_TOKEN" in only.fix
+
+
+def test_what_the_app_lacks_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLOPS_GITHUB_APP_ID", "1001")
+    monkeypatch.setenv("SKILLOPS_GITHUB_APP_KEY", desk.server.app_key)
+    assert desk.said()["rights"] == (True, "the App has what it needs", desk.said()["rights"][2])
+
+    monkeypatch.setattr("agent.github_doctor.PERMISSIONS", {"checks": "write", "administration": "write", "secrets": "read"})
+    ok, found, fix = desk.said()["rights"]
+    assert not ok and found.startswith("the App lacks administration: write") and "Permissions" in fix
