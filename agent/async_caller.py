@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 from collections import deque
@@ -34,6 +35,7 @@ class AsyncCaller:
         self._left = connections
         self._queue: deque[asyncio.Future[None]] = deque()
         self._calls, self._retired = 0, False
+        self._deadlines = Deadlines()
 
     async def execute(self, invocation: Invocation, *, repeatable: bool = False, again: Callable[[], Awaitable[object]] | None = None) -> Reply:
         """Calls the skill. Whatever it does comes back as a Reply.
@@ -64,27 +66,26 @@ class AsyncCaller:
         """Closes the connections once the last call is answered."""
         self._retired = True
         if not self._calls:
+            self._deadlines.close()
             while self._free:
                 self._free.pop().close()
 
     async def _exchange(self, body: bytes, timeout: float) -> bytes:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + timeout
-        exchange = self._kept(loop.time())
-        late = NoAnswer("timeout", f"no answer within {timeout:g} s")
+        now = asyncio.get_running_loop().time()
+        exchange = self._kept(now)
         if exchange is None:
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(now + timeout):
                     exchange = await self._connected()
             except TimeoutError:
-                raise late from None
+                raise _late(timeout) from None
         answer = exchange.ask(self._head % len(body) + body)
-        timer = loop.call_at(until, _give_up, answer, late)
+        self._deadlines.watch(answer, now + timeout, timeout)
         try:
             return await answer
         finally:
-            timer.cancel()
-            self._put_back(exchange, loop.time())
+            self._deadlines.forget(answer)
+            self._put_back(exchange)
 
     def _kept(self, now: float) -> Exchange | None:
         """The connection that was used last, where one is free that still counts."""
@@ -127,9 +128,9 @@ class AsyncCaller:
         except OSError as error:
             raise NoAnswer("unreachable", f"nobody answers at {path or self._endpoint.url}: {error.strerror or error}") from None
 
-    def _put_back(self, exchange: Exchange, now: float) -> None:
+    def _put_back(self, exchange: Exchange) -> None:
         if exchange.usable:
-            exchange.since = now
+            exchange.since = asyncio.get_running_loop().time()
             self._free.append(exchange)
             self._next()
         else:
@@ -174,6 +175,41 @@ async def _connected_to(path: str) -> socket.socket:
     return line
 
 
-def _give_up(answer: asyncio.Future[bytes], late: NoAnswer) -> None:
-    if not answer.done():
-        answer.set_exception(late)
+class Deadlines:
+    """Gives up what is waited for too long, with one timer for all that is: each its own would cost as much as the rest of an exchange."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[bytes], tuple[float, float]] = {}  # until when, and how long that was
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = math.inf  # when the timer rings
+
+    def watch(self, answer: asyncio.Future[bytes], until: float, seconds: float) -> None:
+        self._waiting[answer] = until, seconds
+        if until < self._due:
+            self._set(until)
+
+    def forget(self, answer: asyncio.Future[bytes]) -> None:
+        """It came, or nobody waits for it any more."""
+        self._waiting.pop(answer, None)
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer, self._due = None, math.inf
+
+    def _set(self, due: float) -> None:
+        self.close()
+        self._timer, self._due = asyncio.get_running_loop().call_at(due, self._look), due
+
+    def _look(self) -> None:
+        self.close()
+        now = asyncio.get_running_loop().time()
+        for answer, (until, seconds) in self._waiting.items():
+            if until <= now and not answer.done():
+                answer.set_exception(_late(seconds))
+        if left := [until for until, _ in self._waiting.values() if until > now]:
+            self._set(min(left))
+
+
+def _late(seconds: float) -> NoAnswer:
+    return NoAnswer("timeout", f"no answer within {seconds:g} s")

@@ -91,3 +91,10 @@ def images() -> Iterator[Callable[..., Images]]:
     yield make
     for place in made:
         place.clear()
+
+
+@pytest.fixture(params=["asgi", "socket"])
+def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to the gateway's door: as ASGI, and over a socket, where the fast lane takes what it can."""
+    monkeypatch.setattr("tests.gateways.over_sockets", request.param == "socket")
+    return str(request.param)

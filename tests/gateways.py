@@ -9,13 +9,16 @@ import functools
 import hashlib
 import json
 import shutil
+import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agent.domain.release import Endpoint, Service
 from agent.domain.skill import Manifest
@@ -23,6 +26,7 @@ from agent.errors import NotFound, Refused
 from agent.gateway.app import make_app
 from agent.gateway.door import Door
 from agent.gateway.gateway import Gateway
+from agent.gateway.server import configured
 from agent.keys import Keys
 from agent.manifest_file import write_manifest
 from agent.pipeline import Pipeline
@@ -169,11 +173,59 @@ class House:
 
     def key(self, *scopes: str, name: str = "eve") -> dict[str, str]:
         """The headers of a caller with a new key."""
-        return {"authorization": f"Bearer {self.gateway.keys.create(name, scopes)[1]}"}
+        return a_key(self.gateway, name, *scopes)
 
     async def execute(self, name: str = "word-count", inputs: Any = None, **more: Any) -> httpx.Response:
         given = {"text": "one two"} if inputs is None else inputs
         return await self.client.post(f"/skills/{name}/execute", json={"inputs": given}, **more)
+
+
+def a_key(gateway: Gateway, name: str, *scopes: str) -> dict[str, str]:
+    """The headers of a caller with a new key; over sockets one that was looked up, as the fast lane wants it."""
+    headers = {"authorization": f"Bearer {gateway.keys.create(name, scopes)[1]}"}
+    if over_sockets:
+        gateway.authority.key(headers["authorization"])
+    return headers
+
+
+over_sockets = False  # the fixture `each_way` says otherwise
+
+
+@contextlib.asynccontextmanager
+async def _transport(app: Door, folder: Path) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    if not over_sockets:
+        yield httpx.ASGITransport(app)  # type: ignore[arg-type]
+        return
+    path = str(folder / "gateway.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        async with a_server(app, listening):
+            yield httpx.AsyncHTTPTransport(uds=path, limits=httpx.Limits(max_connections=None))
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the test run's."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def a_server(app: Door, listening: socket.socket) -> AsyncIterator[None]:
+    """The door served as `skillops serve` does it, in the loop that runs."""
+    config = configured(app, "none")
+    if not over_sockets:
+        config.http = HttpToolsProtocol
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        app.leave()
+        server.should_exit = True
+        await serving
 
 
 @contextlib.asynccontextmanager
@@ -184,9 +236,11 @@ async def a_house(folder: Path, *manifests: Manifest, place: Workplace | None = 
     skill = SkillServer()
     server = await asyncio.start_unix_server(skill.talk, place.parts.runtime.socket)  # type: ignore[attr-defined]
     app = make_app(gateway)
-    headers = {"authorization": f"Bearer {gateway.keys.create('ada', ['admin'])[1]}"}
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway", headers=headers)  # type: ignore[arg-type]
-    async with client:
+    headers = a_key(gateway, "ada", "admin")
+    async with (
+        _transport(app, folder) as transport,
+        httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers, timeout=60) as client,
+    ):
         try:
             yield House(place, gateway, skill, client, server, app)
         finally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,24 +11,16 @@ from typing import Any
 
 import httpx
 import httpx2
-import uvicorn
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from agent.domain.skill import Manifest
 from agent.gateway.server import listen, url_of
-from tests.gateways import House, a_house
+from tests.gateways import House, a_house, a_server
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 MODES = ("2026-07-28", "legacy")
 _META = "io.modelcontextprotocol/"
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to pytest."""
-
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
 
 
 @dataclass
@@ -77,13 +67,5 @@ def a_call(name: str = "word-count", arguments: Any = None, number: Any = 1, **p
 async def a_served_house(folder: Path, *manifests: Manifest, **traits: Any) -> AsyncIterator[Served]:
     async with a_house(folder, *manifests, hosts=frozenset(("gateway", "127.0.0.1")), **traits) as house:
         listening = listen("127.0.0.1", 0)
-        server = _Server(uvicorn.Config(house.app, http="httptools", lifespan="on", log_level="warning", timeout_graceful_shutdown=10))
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            while not server.started:
-                await asyncio.sleep(0.01)
+        async with a_server(house.app, listening):
             yield Served(house, url_of(listening))
-        finally:
-            house.app.leave()
-            server.should_exit = True
-            await serving

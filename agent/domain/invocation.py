@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
@@ -26,22 +27,28 @@ class Receipt(Frozen):
     seconds: float = 0.0
 
 
-class Invocation(Frozen):
-    """One call. `deadline_seconds` is how long the skill may take."""
+@dataclass(frozen=True)
+class Invocation:
+    """One call. `deadline_seconds` is how long the skill may take. `written`: the inputs as JSON, where somebody wrote them already.
 
-    skill: SkillName
+    It and its Reply are made for every call and leave no process, so nothing holds them against a schema of their own.
+    """
+
+    skill: str
     inputs: dict[str, Json]
     request_id: str
     caller: str
     deadline_seconds: float = 30.0
     traceparent: str = ""
+    written: str = ""
 
     def body(self) -> bytes:
         context = {"request_id": self.request_id, "deadline": self.deadline_seconds, "traceparent": self.traceparent, "caller": self.caller}
-        return json.dumps({"inputs": self.inputs, "context": context}).encode()
+        return f'{{"inputs": {self.written or json.dumps(self.inputs)}, "context": {json.dumps(context)}}}'.encode()
 
 
-class Reply(Frozen):
+@dataclass(frozen=True)
+class Reply:
     """What came back over `/execute`, before it is held against the schema. `error_code` is set where not `success`."""
 
     success: bool

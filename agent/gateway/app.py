@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, MutableMapping
+from collections.abc import AsyncIterator, Coroutine, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -50,7 +50,7 @@ def make_app(gateway: Gateway, *more: APIRouter) -> Door:
     _add_documents(app, gateway)
     _add_problems(app)
 
-    def hot(visit: Visit) -> Awaitable[Answer] | None:
+    def hot(visit: Visit) -> Coroutine[Any, Any, Answer] | None:
         return mcp.hot(visit) if visit.path == PATH else execute_route(visit)
 
     async def behind(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

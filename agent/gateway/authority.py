@@ -22,15 +22,19 @@ class Authority:
         self._known: dict[str, tuple[Key, float]] = {}
         self._noted: dict[str, float] = {}
 
+    def known(self, authorization: str) -> Key | None:
+        """The key of an Authorization header that was looked up a moment ago."""
+        found = self._known.get(authorization.partition(" ")[2].strip())
+        return found[0] if found and self._clock() < found[1] else None
+
     def key(self, authorization: str | None) -> Key:
         """The key of an Authorization header. Unauthorized where there is none, or none that counts."""
         if not authorization:
             raise Unauthorized("A key is needed.", next_step="Send `Authorization: Bearer KEY`; `skillops key create` makes one.", headers=_CHALLENGE)
+        if known := self.known(authorization):
+            return known
         method, _, secret = authorization.partition(" ")
         secret, now = secret.strip(), self._clock()
-        known = self._known.get(secret)
-        if known and now < known[1]:
-            return known[0]
         self._known.pop(secret, None)
         key = self._keys.find(secret) if method.lower() == "bearer" and secret else None
         if key is None:

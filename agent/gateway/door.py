@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import re
-import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ OPEN = frozenset(("/healthz", "/readyz"))  # probes need no key
 FORMS = "/secrets/forms/"  # and the token of a link, which is a key of its own
 OPEN_ON_LOOPBACK = frozenset(("/metrics", "/openapi.json", "/docs", "/"))
 _OPEN_THERE = OPEN | OPEN_ON_LOOPBACK
+_some = random.Random()  # names of calls, which are no secrets: the kernel's own costs two calls of it a request
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, 3.2
 _ALWAYS = {
@@ -63,12 +65,12 @@ def traceparent_of(given: object) -> str:
     """That of the caller, or a new one, so that whatever the call leads to can be found by it."""
     if isinstance(given, str) and _TRACEPARENT.fullmatch(given):
         return given
-    fresh = secrets.token_hex(24)
+    fresh = f"{_some.getrandbits(192):048x}"
     return f"00-{fresh[:32]}-{fresh[32:]}-00"
 
 
 Answer = tuple[int, Mapping[str, str], bytes]
-Hot = Callable[[Visit], Awaitable[Answer] | None]
+Hot = Callable[[Visit], Coroutine[Any, Any, Answer] | None]
 
 
 class Door:
@@ -82,8 +84,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        request_id = _request_id(headers)
         out = _Out(send, request_id, self._gateway.meters.answered)
         try:
             visit = await self._let_in(scope, headers, receive, request_id)
@@ -97,6 +98,36 @@ class Door:
         except Exception:  # the outermost door of the gateway
             log.exception("request %s", request_id)
             await out.answer(*problem(_unexpected(request_id), request_id))
+
+    def at_once(self, url: bytes, sent: list[tuple[bytes, bytes]], body: bytes, receive: Receive) -> tuple[Awaitable[Answer], str] | None:
+        """What is to be given to `answered`, of a POST that a hot route answers and that nothing speaks against; else None, and nothing is done.
+
+        For whoever has a request whole and without ASGI. It says no to nobody: what is not plainly right here is judged by `__call__`.
+        """
+        gateway, headers = self._gateway, {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
+        if len(headers) != len(sent) or "origin" in headers or headers.get("content-type") != "application/json" or len(body) > MAX_BODY:
+            return None
+        key = gateway.authority.known(headers.get("authorization", ""))
+        if key is None or host_of(f"//{headers.get('host', '')}") not in gateway.hosts or (path := url.decode("latin-1")) == gateway.webhook_path:
+            return None
+        visit = Visit("POST", path, headers, body, key, _request_id(headers), receive)
+        answering = self._hot(visit)
+        if answering and not gateway.rates.allows(key.id):
+            answering.close()
+            return None
+        return (answering, visit.request_id) if answering else None
+
+    async def answered(self, answering: Awaitable[Answer], request_id: str) -> tuple[bytes, bytes]:
+        """The head of the answer, but for the empty line at its end, and its body."""
+        try:
+            status, headers, body = await answering
+        except SkillOpsError as error:
+            status, headers, body = problem(error, request_id)
+        except Exception:  # as in `__call__`
+            log.exception("request %s", request_id)
+            status, headers, body = problem(_unexpected(request_id), request_id)
+        self._gateway.meters.answered(status)
+        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n" % (_head(status, tuple(headers.items())), len(body), request_id.encode()), body
 
     async def _let_in(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, request_id: str) -> Visit:
         gateway, method, path = self._gateway, scope["method"], scope["path"]
@@ -142,6 +173,24 @@ class _Out:
 def open_paths(gateway: Gateway) -> frozenset[str]:
     """What needs no key."""
     return _OPEN_THERE if gateway.on_loopback else OPEN
+
+
+def is_hot(url: bytes) -> bool:
+    """Whether a hot route may answer there: what it says of a path it says of every spelling that `at_once` takes."""
+    return (url.endswith(b"/execute") or url == b"/mcp") and b"%" not in url and b"?" not in url and url.startswith(b"/")
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else f"{_some.getrandbits(128):032x}"
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Of an answer: what is the same in every one of its kind."""
+    lines = {**_ALWAYS, **dict(headers)}
+    told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{told}".encode("latin-1", "replace")
 
 
 def _check_host(headers: Mapping[str, str], gateway: Gateway) -> None:

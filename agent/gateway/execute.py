@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from agent.domain.invocation import InvocationResult
@@ -19,10 +19,10 @@ _JSON = {"content-type": "application/json"}
 EXAMPLE = 'For example {"inputs": {"text": "one two"}}.'
 
 
-def route(gateway: Gateway) -> Callable[[Visit], Awaitable[Answer] | None]:
+def route(gateway: Gateway) -> Callable[[Visit], Coroutine[Any, Any, Answer] | None]:
     """The door's hot route."""
 
-    def hot(visit: Visit) -> Awaitable[Answer] | None:
+    def hot(visit: Visit) -> Coroutine[Any, Any, Answer] | None:
         found = _PATH.fullmatch(visit.path)
         return _execute(gateway, visit, found[1], found[2]) if found else None
 
@@ -40,9 +40,11 @@ async def _execute(gateway: Gateway, visit: Visit, name: str, version: str | Non
 
 
 def _answer(result: InvocationResult) -> bytes:
-    document = {"success": True, "outputs": result.outputs, "receipt": result.receipt.model_dump()}
     try:
-        return _ENCODER.encode(document).encode()
+        return b'{"success": true, "outputs": %b, "receipt": %b}' % (
+            _ENCODER.encode(result.outputs).encode(),
+            result.receipt.model_dump_json().encode(),
+        )
     except ValueError:  # 1e999 is JSON, and reads as Infinity
         raise InvocationFailed("bad-outputs", f"{result.receipt.skill} answered a number that is too large.") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-from collections.abc import Awaitable, Mapping, MutableMapping
+from collections.abc import Coroutine, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ class Endpoint:
 
     # ---- the hot path -------------------------------------------------------------------------------------------------
 
-    def hot(self, visit: Visit) -> Awaitable[Answer] | None:
+    def hot(self, visit: Visit) -> Coroutine[Any, Any, Answer] | None:
         """The answer to a call of a skill, or None for what the library has to answer."""
         headers, server = visit.headers, self._server
         if server is None or visit.method != "POST" or visit.repeated or headers.get("mcp-protocol-version") != _MODERN:

@@ -19,7 +19,7 @@ class Usage:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class _OfSkill:
     """The figures of one skill, looked up once."""
 
@@ -27,6 +27,7 @@ class _OfSkill:
     seconds: Histogram
     open: Gauge
     outcomes: dict[str, Counter]
+    is_open: bool = False
 
 
 class Meters:
@@ -61,7 +62,10 @@ class Meters:
         usage.seconds += seconds
 
     def circuit(self, skill: str, is_open: bool) -> None:
-        self._of(skill).open.set(is_open)
+        figures = self._of(skill)
+        if figures.is_open != is_open:
+            figures.is_open = is_open
+            figures.open.set(is_open)
 
     def answered(self, status: int) -> None:
         if status not in self._statuses:

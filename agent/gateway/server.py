@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import TYPE_CHECKING, Literal
 
 from agent.errors import ConfigurationError
 from agent.gateway.door import Door
+
+if TYPE_CHECKING:
+    import uvicorn
 
 LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 BACKLOG = 2048
@@ -37,14 +41,23 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def configured(app: Door, loop: Literal["uvloop", "none"] = "uvloop") -> uvicorn.Config:
+    """`loop` none: the one that runs."""
+    import uvicorn
+
+    from agent.gateway.fast_lane import FastLane
+
+    return uvicorn.Config(
+        app, loop=loop, http=FastLane, ws="none", lifespan="on", access_log=False, log_level="warning", server_header=False,
+        proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=15,
+    )  # fmt: skip
+
+
 def run(app: Door, listening: socket.socket) -> None:
     """Serves until a signal ends it; calls under way are answered first."""
     import uvicorn
 
-    config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="on", access_log=False, log_level="warning", server_header=False,
-        proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=15,
-    )  # fmt: skip
+    config = configured(app)
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

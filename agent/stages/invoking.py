@@ -41,7 +41,8 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
             why="A retired skill is kept for its history and is not called.",
             next_step=f"`skillops search` finds one that replaces it; `skillops history {manifest.name}` tells why it went.",
         )
-    if problem := _unfit(manifest, inputs):
+    written, problem = _written(manifest, inputs)
+    if problem:
         raise InvalidInputs(f"The inputs of {manifest.name} are not right.", why=problem, next_step=f"It takes {_shape(manifest)}.")
     seconds = manifest.resources.timeout_seconds
     return Invocation(
@@ -51,6 +52,7 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
         caller=caller,
         deadline_seconds=seconds if deadline is None else min(deadline, seconds),
         traceparent=traceparent,
+        written=written,
     )
 
 
@@ -99,14 +101,15 @@ def invoke(
     return interpret(manifest, entry, invocation, reply, strike)
 
 
-def _unfit(manifest: Manifest, inputs: Json) -> str | None:
+def _written(manifest: Manifest, inputs: Json) -> tuple[str, str]:
+    """The inputs as JSON, and why the skill does not take them, or nothing."""
     try:
-        size = len(_ENCODER.encode(inputs))
+        text = _ENCODER.encode(inputs)
     except (TypeError, ValueError, RecursionError) as error:
-        return f"they are not JSON: {error}"
-    if size > MAX_BODY:
-        return f"they have {size} bytes as JSON; {MAX_BODY} are allowed"
-    return "; ".join(violations(manifest.inputs, inputs)) or None
+        return "", f"they are not JSON: {error}"
+    if len(text) > MAX_BODY:
+        return "", f"they have {len(text)} bytes as JSON; {MAX_BODY} are allowed"
+    return text, "; ".join(violations(manifest.inputs, inputs))
 
 
 def _shape(manifest: Manifest) -> str:

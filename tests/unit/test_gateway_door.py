@@ -14,7 +14,7 @@ from agent.gateway.problems import CircuitOpen, TooMany, Unauthorized
 from agent.keys import Keys
 from tests.gateways import a_house
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("each_way")]
 
 
 class Clock:

@@ -16,7 +16,7 @@ from agent.domain.invocation import MAX_BODY
 from tests.builders import a_manifest
 from tests.gateways import a_house, count, publish, reply
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("each_way")]
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 

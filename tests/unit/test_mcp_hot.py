@@ -18,7 +18,7 @@ from tests.builders import a_manifest
 from tests.gateways import reply
 from tests.mcp_clients import LEGACY, Served, a_call, a_served_house
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("each_way")]
 NAMED = {"type": "object", "properties": {"text": {"type": "string", "x-mcp-header": "Text"}}, "required": ["text"]}
 CANCELLED = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -171,7 +171,7 @@ async def test_it_answers_as_the_library_does(tmp_path: Path, hot: list[bool], m
             hot.clear()
             ours, theirs = await both(served, document, headers, monkeypatch)
             assert ours == theirs, name
-            assert hot == [name in TAKEN], name
+            assert set(hot) == {name in TAKEN}, name  # what the fast lane leaves is asked for once more at the door
 
 
 async def test_a_skill_that_went_away_is_told_as_the_library_does(tmp_path: Path, hot: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ async def test_a_key_without_the_scope_is_left_to_the_library(tmp_path: Path, ho
         await served.post(a_call())
         ours, theirs = await both(served, a_call(), served.house.key("request"), monkeypatch)
     assert ours == theirs and ours[3]["error"]["code"] == -32602
-    assert hot == [False, False]
+    assert hot and not any(hot)
 
 
 async def test_a_header_that_comes_twice_is_left_to_the_library(tmp_path: Path, hot: list[bool]) -> None:
@@ -202,7 +202,7 @@ async def test_a_header_that_comes_twice_is_left_to_the_library(tmp_path: Path, 
         async with httpx.AsyncClient() as client:
             answer = await client.post(f"{served.url}/mcp", content=json.dumps(a_call()), headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, -32020)
-    assert hot == [False, False]
+    assert hot and not any(hot)
 
 
 async def test_an_open_stream_does_not_keep_the_gateway_from_ending(tmp_path: Path) -> None:
