@@ -30,7 +30,6 @@ from agent.errors import ConfigurationError, CouldNotTell, SkillOpsError
 
 VERSION = "base/1"
 UID = 65532  # who a skill runs as; the number that distroless images use for `nonroot`
-MIRROR = "http://deb.debian.org/debian"
 PACKAGES = ("ca-certificates", "python3", "jq", "libstdc++6")
 FURTHER = {"bash": ("curl",)}  # what scripts ask other hosts with
 FREE = 2 * 2**30  # bytes: the root with its downloads, a copy as a tar, and the image
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Makes what is missing, or all with `--force`. Exits with the code of what went wrong."""
     parser = argparse.ArgumentParser(prog="python -m agent.builders.base_images", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--suite", default=machine_suite(), help="Debian's release (default: that of this machine, or bookworm)")
-    parser.add_argument("--mirror", default=MIRROR, help=f"where its packages lie (default: {MIRROR})")
+    parser.add_argument("--mirror", default="", help="where its packages lie (default: where debootstrap looks)")
     parser.add_argument("--force", action="store_true", help="make them anew, also where they are there")
     chosen = parser.parse_args(arguments)
     try:
@@ -59,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(error.exit_code) from None
 
 
-def make(engine: DockerEngine, suite: str, mirror: str = MIRROR, *, force: bool = False) -> Iterable[str]:
+def make(engine: DockerEngine, suite: str, mirror: str = "", *, force: bool = False) -> Iterable[str]:
     """Makes the images that are not there, and says so in a line each. Raises ConfigurationError or CouldNotTell."""
     recipes = {runtime: recipe(runtime, suite) for runtime in STEPS}
     there = {runtime for runtime in STEPS if not force and labels_of(engine, STABLE[runtime]).get(RECIPE) == recipes[runtime]}
@@ -69,7 +68,7 @@ def make(engine: DockerEngine, suite: str, mirror: str = MIRROR, *, force: bool 
         return
     _able()
     with tempfile.TemporaryDirectory(prefix="skillops-base-", ignore_cleanup_errors=True) as scratch:
-        yield f"Fetching Debian {suite} from {mirror} (a minute or two) …"
+        yield f"Fetching Debian {suite} {f'from {mirror} ' if mirror else ''}(a minute or two) …"
         root = Path(scratch) / "root"
         try:
             began = time.time()
@@ -143,7 +142,7 @@ def _debootstrap(root: Path, suite: str, mirror: str) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "debian"
     cache.mkdir(parents=True, exist_ok=True)
     include = f"--include={','.join((*PACKAGES, *(name for names in FURTHER.values() for name in names)))}"
-    command = ["debootstrap", "--variant=minbase", include, f"--cache-dir={cache}", suite, str(root), mirror]
+    command = ["debootstrap", "--variant=minbase", include, f"--cache-dir={cache}", suite, str(root), *([mirror] if mirror else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEBOOTSTRAP_SECONDS, check=False)
     except subprocess.TimeoutExpired:
