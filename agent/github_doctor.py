@@ -112,7 +112,10 @@ def _required(place: _Place) -> Diagnosis:
 
 
 def _secrets(place: _Place) -> Diagnosis:
-    everywhere = _names(place, "actions/secrets", "secrets") or set()
+    everywhere = _names(place, "actions/secrets", "secrets")
+    if everywhere is None:  # as the App's own key may not, which the workflows hold
+        fix = "Use a key that has `secrets: read` and `environments: read`."
+        return Diagnosis(what="secrets", ok=False, found="the key may not look", fix=fix, needed=False)
     lacks = {
         f"{name} of {environment}": needed for (environment, name), needed in SECRETS.items()
         if name not in everywhere | (_names(place, f"environments/{environment}/secrets", "secrets") or set())

@@ -154,7 +154,8 @@ def _debootstrap(root: Path, suite: str, mirror: str) -> None:
     if "No space left" in said:
         raise CouldNotTell("There is no space left for the base images.", why=why, next_step="Make room on the disk, then try again.")
     if any(sign in said for sign in ("Failed getting release", "Couldn't download", "Couldn't retrieve", "Invalid Release")):
-        raise CouldNotTell(f"Debian's mirror {mirror} is out of reach.", why=why, next_step="Look at the network, or name another with --mirror.")
+        which = f" {mirror}" if mirror else ""
+        raise CouldNotTell(f"Debian's mirror{which} is out of reach.", why=why, next_step="Look at the network, or name another with --mirror.")
     if "No such script" in said:
         raise ConfigurationError(f"debootstrap knows no Debian release {suite!r}.", next_step="Name one with --suite, like bookworm.")
     raise CouldNotTell("debootstrap made no root.", why=why, next_step="It needs a machine that may mount and chroot.")

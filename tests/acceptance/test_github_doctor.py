@@ -96,3 +96,16 @@ def test_what_the_app_lacks_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("agent.github_doctor.PERMISSIONS", {"checks": "write", "administration": "write", "secrets": "read"})
     ok, found, fix = desk.said()["rights"]
     assert not ok and found.startswith("the App lacks administration: write") and "Permissions" in fix
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_secrets_that_the_key_may_not_look_at_are_no_fault_of_the_repository(desk: Desk, status: int) -> None:
+    assert desk.server.proxy is not None
+    denied = (status, {}, b'{"message": "Resource not accessible by integration"}')
+    desk.server.proxy.faults.plan.append(lambda verb, path: denied if "actions/secrets" in path else None)
+    try:
+        (told,) = [each for each in examine_github(desk.clone) if each.what == "secrets"]
+    finally:
+        desk.server.proxy.faults.plan.clear()
+
+    assert told.found.startswith("the key may not look") and not told.needed
