@@ -214,6 +214,7 @@ def test_a_process_stays_for_the_next_call_of_its_caller_and_of_no_other(remembe
     assert counted(remembering, caller="") == 1
     assert counted(remembering, caller="") == 1
     assert counted(remembering) == 4
+    assert [counted(remembering, caller="a" * 300 + end) for end in "bc"] == [1, 1]
 
 
 @pytest.mark.parametrize("name", REMEMBERING)
