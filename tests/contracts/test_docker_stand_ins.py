@@ -35,6 +35,8 @@ def said(place, text):
             with ssl.create_default_context().wrap_socket(line, server_hostname=host) if port == "443" else line as way:
                 way.sendall(text.encode())
                 return b"".join(iter(lambda: way.recv(1000), b"")).decode() or "closed"
+    except ConnectionResetError:  # closed, before what was said to it was read
+        return "closed"
     except OSError as error:
         return type(error).__name__
 def execute(inputs, context):
