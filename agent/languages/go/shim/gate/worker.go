@@ -33,7 +33,7 @@ const (
 
 const (
 	arena    = 64 << 20 // bytes: how Go's heap grows
-	maxStack = 64 << 20
+	maxStack = 32 << 20
 	dumpable = 4 // PR_SET_DUMPABLE in prctl(2)
 
 	replyDescriptor = 3
