@@ -137,7 +137,8 @@ class Pipeline:
     def _noting(self, work: Work, outcome: Outcome) -> Iterator[None]:
         """What goes wrong with one piece of work is noted, and the others go on: one of the doors that let nothing through."""
         try:
-            yield
+            with self.parts.forge.looking():
+                yield
         except MissingSecret as missing:
             waits = NextStep(state=State.RELEASED, stage=Stage.WAIT, why=f"{missing.fault} {missing.next_step}", waiting_for="person")
             outcome.waiting.append((work, waits))

@@ -28,6 +28,10 @@ class Repository(Protocol):
 
     main: str
 
+    def looking(self) -> AbstractContextManager[None]:
+        """Inside the block, on this thread, what is read may be up to half a minute old; what we write ourselves is seen at once."""
+        ...
+
     def head(self, ref: str) -> str | None:
         """The commit that `ref` names, or None."""
         ...

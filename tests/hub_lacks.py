@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -89,6 +90,8 @@ class Lacks:
 
     def _graphql(self, asked: dict[str, Any], headers: dict[str, str]) -> Reply:
         query, given = asked["query"], asked["variables"]
+        if "createCommitOnBranch" in query:
+            return self._append(given, headers)
         if given["pull"] not in self._nodes:
             return as_json(200, {"data": None, "errors": [{"message": "Could not resolve to a node"}]})
         repo, number = self._nodes[given["pull"]]
@@ -104,3 +107,25 @@ class Lacks:
             return as_json(200, {"data": {"enqueuePullRequest": {"mergeQueueEntry": {"position": len(queue)}}}})
         entry = {"position": places[0]} if places else None
         return as_json(200, {"data": {"node": {"mergeQueueEntry": entry}}})
+
+    def _append(self, given: dict[str, Any], headers: dict[str, str]) -> Reply:
+        """A commit on a branch, where that is at the head that was expected."""
+        repo = f"/repos/{given['repository']}"
+        with self._lock:
+            status, ref = self._ask("GET", f"{repo}/git/ref/heads/{given['branch']}", headers)
+            if status != 200 or ref["object"]["sha"] != given["head"]:
+                stale = {"type": "STALE_DATA", "message": f'Expected branch to point to "{given["head"]}" but it did not. Pull and try again.'}
+                return as_json(200, {"data": {"createCommitOnBranch": None}, "errors": [stale]})
+            base = self._ask("GET", f"{repo}/git/commits/{given['head']}", headers)[1]["tree"]["sha"]
+            added = [
+                {"path": each["path"], "mode": "100644", "type": "blob", "content": base64.b64decode(each["contents"]).decode()}
+                for each in given["changes"]["additions"]
+            ]  # fmt: skip
+            gone = [{"path": each["path"], "mode": "100644", "type": "blob", "sha": None} for each in given["changes"]["deletions"]]
+            tree = self._ask("POST", f"{repo}/git/trees", headers, {"base_tree": base, "tree": added + gone})[1]["sha"]
+            message = "\n\n".join(filter(None, (given["headline"], given["body"])))
+            made = self._ask("POST", f"{repo}/git/commits", headers, {"message": message, "tree": tree, "parents": [given["head"]]})[1]["sha"]
+            status, told = self._ask("PATCH", f"{repo}/git/refs/heads/{given['branch']}", headers, {"sha": made, "force": False})
+        if status >= 300:
+            return as_json(200, {"data": {"createCommitOnBranch": None}, "errors": [{"type": "UNPROCESSABLE", "message": str(told)}]})
+        return as_json(200, {"data": {"createCommitOnBranch": {"commit": {"oid": made, "tree": {"oid": tree}}}}})

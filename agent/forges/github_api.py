@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SkillOpsError
+from agent.forges.github_look import Looks
 
 Found = TypeVar("Found")
 PAGE = 100  # the most that one page of GitHub's lists holds
@@ -58,32 +59,41 @@ class GitHubApi:
         self._send, self._patience, self._sleep, self._clock = send, patience, sleep, clock
         self._known: OrderedDict[str, Answer] = OrderedDict()
         self._lock = threading.Lock()
+        self.looks = Looks()
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
-    def get(self, path: str, *, fixed: bool = False) -> Any:
+    def get(self, path: str, *, fixed: bool = False, anew: bool = False) -> Any:
         """The JSON at a path below the repository (or below the API's root, where it begins with `/`), or None where there is nothing.
 
-        `fixed`: it can never change (git's objects), so what is known is not asked for again.
+        `fixed`: it can never change (git's objects), so what is known is not asked for again. `anew`: what this look has seen does not do.
         """
-        answer = self._get(path, fixed)
+        answer = self._get(path, fixed, anew)
         return None if answer is None else answer.body
 
-    def pages(self, path: str, inside: str | None = None) -> Iterator[Any]:
+    def pages(self, path: str, inside: str | None = None, *, anew: bool = False) -> Iterator[Any]:
         """Every item of a list, page by page; `inside` names the list where it lies in an object."""
         following: str | None = f"{path}{'&' if '?' in path else '?'}per_page={PAGE}"
         while following:
-            answer = self._get(following, False)
+            answer = self._get(following, False, anew)
             if answer is None:
                 return
             yield from answer.body[inside] if inside else answer.body
             following = _next(answer.headers.get("link", ""))
 
-    def _get(self, path: str, fixed: bool) -> Answer | None:
+    def _get(self, path: str, fixed: bool, anew: bool) -> Answer | None:
         with self._lock:
             known = self._known.get(path)
         if known and fixed:
             return known
+        if not anew and (seen := self.looks.seen(path)):
+            return seen[0]  # type: ignore[no-any-return]
+        begun = self.looks.begin()
+        answer = self._asked(path, fixed, known)
+        self.looks.note(path, answer, begun)
+        return answer
+
+    def _asked(self, path: str, fixed: bool, known: Answer | None) -> Answer | None:
         headers = {"If-None-Match": known.headers["etag"]} if known and "etag" in known.headers else {}
         answer = self._patiently("GET", path, headers, None)
         if answer.status == 304 and known:
@@ -100,6 +110,10 @@ class GitHubApi:
     def learn(self, path: str, body: Any) -> None:
         """Notes what lies at a path and can never change, because we have just written it: it need not be asked for."""
         self._keep(path, Answer(200, {}, body))
+
+    def noted(self, path: str, body: Any) -> None:
+        """Notes for this look what lies at a path, because we have just put it there."""
+        self.looks.note(path, Answer(200, {}, body), self.looks.begin())
 
     def _keep(self, path: str, answer: Answer) -> None:
         with self._lock:
@@ -172,7 +186,11 @@ class GitHubApi:
         until = self._clock() + self._patience
         while True:
             self.calls[verb] += 1
-            answer = self._send(verb, self._address(path), headers, body)
+            try:
+                answer = self._send(verb, self._address(path), headers, body)
+            finally:
+                if verb != "GET":  # also where no answer came: it may have been done
+                    self.looks.wrote(path, body)
             if answer.status in MOVED and self._followed():
                 continue
             wait = self._told_to_wait(answer)

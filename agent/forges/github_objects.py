@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from agent.domain.proposal import Change
@@ -13,6 +14,7 @@ from agent.forges.diffs import unified
 from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id, odd_name
 from agent.forges.git_trees import BIGGEST, LINK, SUBMODULE, nested
 from agent.forges.github_api import Answer, GitHubApi
+from agent.forges.github_append import appended
 from agent.ports import CommitLine
 
 REMEMBERED = 256 * 2**10  # bytes of a blob that we wrote and need not ask for
@@ -30,12 +32,18 @@ class GitHubObjects:
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
+    def looking(self) -> AbstractContextManager[None]:
+        return self.api.looks.looking()
+
     def head(self, ref: str) -> str | None:
+        return self._head(ref)
+
+    def _head(self, ref: str, *, anew: bool = False) -> str | None:
         if is_commit_id(ref):
             return ref if self._commit(ref) else None
         if branch_problem(ref):
             return None
-        found = self.api.get(f"git/ref/heads/{ref}")
+        found = self.api.get(f"git/ref/heads/{ref}", anew=anew)
         return str(found["object"]["sha"]) if isinstance(found, dict) else None
 
     def read(self, ref: str, path: str) -> bytes | None:
@@ -90,8 +98,10 @@ class GitHubObjects:
             raise UsageError(f"{branch!r} cannot be the name of a branch.", why=problem, next_step="Name it like skill/word-count-1.")
         nested(files)  # raises for what git would not give back
         commit_problem(author, message)
+        if orphan and parent is not None and (made := appended(self.api, branch, files, parent, message)):
+            return made
         for _ in range(2):  # the second time looks at who won
-            head = self.head(branch)
+            head = self._head(branch, anew=True)
             if head != parent:
                 if head is not None and self._repeats(branch, head, parent, files):
                     return head
@@ -163,16 +173,19 @@ class GitHubObjects:
     def _made(self, branch: str, commit: str) -> bool:
         """A new branch; False where there is one."""
         answer = self.api.send("POST", "git/refs", {"ref": f"refs/heads/{branch}", "sha": commit}, allow=(403, 409, 422))
-        return answer.status < 300 or self._stands(branch, commit, None, answer)
+        return self._is_at(branch, commit, None, answer)
 
     def _moved(self, branch: str, commit: str, head: str) -> bool:
         """Moves a branch forward. GitHub takes no move that is not forward, and `commit` stands on `head`: that is the compare of our swap."""
         answer = self.api.send("PATCH", f"git/refs/heads/{branch}", {"sha": commit, "force": False}, allow=(403, 409, 422))
-        return answer.status < 300 or self._stands(branch, commit, head, answer)
+        return self._is_at(branch, commit, head, answer)
 
-    def _stands(self, branch: str, commit: str, before: str | None, answer: Answer) -> bool:
-        """Whether a refused move was made all the same. Where nobody else moved the branch either, it is protected, and that is told."""
-        now = self.head(branch)
+    def _is_at(self, branch: str, commit: str, before: str | None, answer: Answer) -> bool:
+        """Whether a move was made, also where it was refused. Where nobody else moved the branch either, it is protected, and that is told."""
+        if answer.status < 300:
+            self.api.noted(f"git/ref/heads/{branch}", {"object": {"sha": commit}})
+            return True
+        now = self._head(branch, anew=True)
         if now == before:
             raise self.api.protected(branch, answer)
         return now == commit

@@ -140,7 +140,7 @@ class GitHubProposals:
 
     def _open_pull(self, branch: str) -> dict[str, Any] | None:
         owner = self.api.repository.partition("/")[0]
-        found = self.api.get(f"pulls?state=open&head={owner}:{branch}&base={self.main}&per_page=1")
+        found = self.api.get(f"pulls?state=open&head={owner}:{branch}&base={self.main}&per_page=1", anew=True)
         return found[0] if found else None
 
     def _updated(self, pull: dict[str, Any], draft: ProposalDraft) -> Proposal:

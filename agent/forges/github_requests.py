@@ -37,7 +37,7 @@ class GitHubRequests:
         body = {"title": draft.title, "body": marked(plain(draft.text, len(draft.text)), "request", told), "labels": [CAPABILITY]}
 
         def made() -> Request | None:
-            return next((self._request(issue) for issue in self._issues("all") if (self._told(issue) or {}).get("key") == draft.key), None)
+            return next((self._request(issue) for issue in self._issues("all", anew=True) if (self._told(issue) or {}).get("key") == draft.key), None)
 
         with self.raising:
             raised = made() or self.api.once("issues", body, made, self._request)
@@ -133,8 +133,8 @@ class GitHubRequests:
             raise NotFound(f"#{number} is an issue, and no request.", next_step=f"Give it the label {CAPABILITY}; then it is one.")
         return found
 
-    def _issues(self, state: str) -> Iterable[dict[str, Any]]:
-        found = self.api.pages(f"issues?state={state}&labels={CAPABILITY}&sort=created&direction=asc")
+    def _issues(self, state: str, *, anew: bool = False) -> Iterable[dict[str, Any]]:
+        found = self.api.pages(f"issues?state={state}&labels={CAPABILITY}&sort=created&direction=asc", anew=anew)
         return sorted((issue for issue in found if "pull_request" not in issue and _has(issue, CAPABILITY)), key=lambda issue: int(issue["number"]))
 
     def _request(self, issue: dict[str, Any]) -> Request:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agent.branch_ledger import BranchLedger
 from agent.domain.proposal import ProposalDraft
 from agent.domain.request import RequestDraft
 from agent.errors import ConfigurationError
@@ -13,6 +14,7 @@ from agent.forges.github import GitHubForge, Key, forge_of_repository
 from tests import hub
 from tests.builders import a_result, a_review
 from tests.hub_proxy import Reply
+from tests.unit.test_branch_ledger import an_event
 
 pytestmark = pytest.mark.github
 
@@ -72,6 +74,25 @@ def test_one_request_proposal_check_review_comment_and_merge_whatever_breaks(git
     assert len(github.ask("GET", f"/repos/{repository}/commits/{head}/check-runs")[1]["check_runs"]) == 1
     assert len(github.ask("GET", f"/repos/{repository}/pulls/{number}/reviews")[1]) == 1
     assert forge.head("main") == commit and len(forge.history("skills/x")) == 1
+
+
+LOST = ["after", (403, {}, b'{"message": "Resource not accessible"}'), (200, {}, b'{"errors": [{"message": "No"}]}')]
+
+
+@pytest.mark.parametrize("fault", LOST, ids=str)
+def test_the_ledger_is_whole_and_says_nothing_twice_where_its_appends_break(github: hub.Hub, forge: GitHubForge, fault: Reply | str) -> None:
+    forge.commit("main", {"registry.yaml": b"revision: 1\n"}, parent=None, message="First", author="ada")
+    assert github.proxy is not None
+    breaking = every_second(fault)
+    other = forge_of_repository(forge.api.repository, Key(token=hub.token_of(hub.BOT)), github.url)
+    other.api._sleep = lambda seconds: None
+    ledgers = [BranchLedger(each) for each in (forge, other)]
+    ledgers[0].record(an_event(note="0"))
+    github.proxy.faults.plan.append(lambda verb, path: breaking(verb, path) if path == "/graphql" else None)
+    for number in range(1, 5):
+        ledgers[number % 2].record(an_event(note=str(number)))
+
+    assert [line.event.note for line in BranchLedger(forge).entries()] == list("01234") and ledgers[1].tampered() is None
 
 
 def test_a_marker_that_somebody_else_types_says_nothing(github: hub.Hub, forge: GitHubForge) -> None:

@@ -225,6 +225,39 @@ def test_an_orphan_starts_with_nothing_and_goes_on_like_any_branch(forge: Forge)
         forge.commit("ledger", {"c": b"3"}, parent=None, message="Late", author="ada", orphan=True)
 
 
+def test_an_orphan_that_others_moved_is_not_moved_and_what_was_done_is_found(forge: Forge, reopen: Callable[[], Forge]) -> None:
+    def put(forge: Forge, content: bytes, parent: str | None) -> str:
+        return forge.commit("ledger", {"folder/a": content}, parent=parent, message="One\n\nBody", author="ada", orphan=True)
+
+    first = put(forge, b"1", None)
+    second = put(reopen(), b"2", first)
+
+    with pytest.raises(HeadMoved):
+        put(forge, b"3", first)
+    assert put(forge, b"2", first) == second == forge.head("ledger")
+    with pytest.raises(HeadMoved):
+        forge.commit("none", {"a": b"1"}, parent=first, message="m", author="ada", orphan=True)
+
+
+def test_in_a_look_what_we_write_is_seen_at_once(forge: Forge) -> None:
+    number = forge.open_request(a_request_draft()).number
+    with forge.looking():
+        assert (forge.head("skill/word-count-1"), forge.proposals("all"), list(forge.comments(number))) == (None, [], [])
+        proposal, head = open_one(forge, request=number)
+        forge.say(number, "On it.", author="skillops", marker="m")
+        forge.label(number, add=["hold"])
+        forge.post_check(proposal, a_result("style", head=head))
+        forge.post_review(proposal, a_review("fit", head=head))
+
+        assert forge.head("skill/word-count-1") == head and [each.number for each in forge.proposals("all")] == [proposal]
+        assert [each.text for each in forge.comments(number)] == ["On it."] and forge.request(number).labels == ("hold",)
+        assert [each.name for each in forge.checks(proposal, head).results] == ["style"] and len(forge.reviews(proposal, head)) == 1
+        commit = forge.merge(proposal, expected_head=head, message="Merge", author="ada")
+        assert (forge.proposal(proposal).state, forge.head("main"), forge.read("main", f"{SKILL}/skill.py")) == ("merged", commit, b"x = 1\n")
+        forge.close_request(number, "done")
+        assert forge.request(number).closed_as == "done" and forge.requests() == []
+
+
 def test_a_commit_adds_replaces_and_deletes(forge: Forge) -> None:
     first = write(forge, "skill/a", {f"{SKILL}/a": b"1", f"{SKILL}/deep/b": b"2", f"{SKILL}/a.b": b"3"})
 
