@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.domain import Frozen
+from agent.domain.profile import ASSISTANT
 from agent.domain.schema import Json
 from agent.errors import CouldNotTell, NotFound
 from agent.sqlite_file import SqliteFile
@@ -38,10 +39,19 @@ CREATE TABLE IF NOT EXISTS turn (
     at TEXT NOT NULL,
     data TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS counterpart (conversation TEXT PRIMARY KEY REFERENCES conversation (id), agent TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS run (
+    turn INTEGER NOT NULL REFERENCES turn (id),
+    id TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (turn, id)
+) STRICT;
 CREATE TABLE IF NOT EXISTS task (turn INTEGER PRIMARY KEY REFERENCES turn (id), pending TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS conversation_user ON conversation (user);
 CREATE INDEX IF NOT EXISTS turn_conversation ON turn (conversation);
 """
+
+_CONVERSATION = "SELECT conversation.*, agent FROM conversation LEFT JOIN counterpart ON counterpart.conversation = conversation.id"
 
 
 class Turn(Frozen):
@@ -56,10 +66,11 @@ class Turn(Frozen):
 
 
 class Conversation(Frozen):
-    """One person's talk with the agent."""
+    """One person's talk with an agent."""
 
     id: str
     user: str
+    agent: str = ASSISTANT
 
 
 class Undone(Frozen):
@@ -81,21 +92,23 @@ class Memory:
 
     # ---- what is said ----------------------------------------------------------------------------------------------
 
-    def start(self, user: str) -> str:
-        """A new conversation of this person; returns its id."""
+    def start(self, user: str, agent: str = ASSISTANT) -> str:
+        """A new conversation of this person with an agent; returns its id."""
         id = uuid.uuid4().hex
         with self._file.writing() as connection:
             connection.execute("INSERT INTO conversation (id, user) VALUES (?, ?)", (id, _encodable(user)))
+            connection.execute("INSERT INTO counterpart (conversation, agent) VALUES (?, ?)", (id, agent))
         return id
 
     def get(self, id: str) -> Conversation:
         with self._file.reading() as connection:
             return _conversation(_row(connection, id))
 
-    def latest(self, user: str) -> Conversation | None:
-        """The conversation that this person started last."""
+    def latest(self, user: str, agent: str | None = None) -> Conversation | None:
+        """The conversation that this person started last; with an `agent`, with that one."""
+        sql = f"{_CONVERSATION} WHERE user = ? AND ? IN (COALESCE(agent, '{ASSISTANT}'), '') ORDER BY number DESC LIMIT 1"
         with self._file.reading() as connection:
-            row = connection.execute("SELECT * FROM conversation WHERE user = ? ORDER BY number DESC LIMIT 1", (_encodable(user),)).fetchone()
+            row = connection.execute(sql, (_encodable(user), agent or "")).fetchone()
         return _conversation(row) if row else None
 
     def say(self, conversation: str, role: Role, text: str, data: Json = None) -> Turn:
@@ -159,6 +172,17 @@ class Memory:
             self._lock(turn).unlink(missing_ok=True)
         return said
 
+    def keep_run(self, turn: int, id: str, run: Json) -> None:
+        """How a plan of this turn ran; the same id again takes its place."""
+        with self._file.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO run (turn, id, data) VALUES (?, ?, ?)", (turn, id, json.dumps(run)))
+
+    def runs(self, turn: int) -> list[Json]:
+        """What `keep_run` kept of a turn, the first first."""
+        with self._file.reading() as connection:
+            rows = connection.execute("SELECT data FROM run WHERE turn = ? ORDER BY id", (turn,)).fetchall()
+        return [json.loads(row["data"]) for row in rows]
+
     def drop(self, turn: int) -> None:
         """Ends a task without an answer."""
         with self._file.writing() as connection:
@@ -194,14 +218,14 @@ class Memory:
 
 
 def _row(connection: sqlite3.Connection, id: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = connection.execute("SELECT * FROM conversation WHERE id = ?", (id,)).fetchone()
+    row: sqlite3.Row | None = connection.execute(f"{_CONVERSATION} WHERE conversation.id = ?", (id,)).fetchone()
     if row is None:
         raise NotFound(f"There is no conversation {id!r}.", next_step="`skillops chat --new` starts one.")
     return row
 
 
 def _conversation(row: sqlite3.Row) -> Conversation:
-    return Conversation(id=row["id"], user=row["user"])
+    return Conversation(id=row["id"], user=row["user"], agent=row["agent"] or ASSISTANT)
 
 
 def _encodable(text: str) -> str:

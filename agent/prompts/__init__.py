@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,7 +50,20 @@ def fenced(value: Any, label: str) -> str:
 
 def render(purpose: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
     """The messages of `<purpose>.txt`. A variable too few or too many is a programming error: ValueError."""
-    return render_text((FOLDER / f"{purpose}.txt").read_text(encoding="utf-8"), variables)
+    return render_text(_template(purpose), variables)
+
+
+def with_sections(purpose: str, names: Sequence[str]) -> str:
+    """The template `<purpose>.txt`, where each name adds the parts of `with-<name>.txt` to its system and its user part."""
+    system, _, user = _template(purpose).partition(f"\n{USER_PART}\n")
+    for name in names:
+        more_system, _, more_user = _template(f"with-{name}").partition(f"\n{USER_PART}\n")
+        system, user = f"{system}\n\n{more_system}", f"{more_user}\n{user}"
+    return f"{system}\n{USER_PART}\n{user}"
+
+
+def _template(purpose: str) -> str:
+    return (FOLDER / f"{purpose}.txt").read_text(encoding="utf-8")
 
 
 def render_text(text: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
 from agent.domain import Frozen
-from agent.domain.plan import Plan
+from agent.domain.plan import Plan, Step, references
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.domain.task import Task
 from agent.ports import LanguageModel
-from agent.prompts import Asked, ask
+from agent.prompts import Asked, ask, with_sections
 
 SHOWN = 20_000  # characters of outputs that a prompt carries
 
@@ -25,20 +26,49 @@ class Answer(Frozen):
     text: str = Field(min_length=1, max_length=20_000)
 
 
-def plan(task: Task, history: Sequence[str], skills: Sequence[Manifest], model: LanguageModel, *, failure: Json = None) -> Asked[Plan]:
+@dataclass(frozen=True)
+class Manner:
+    """How an agent goes about a task: the instructions of its manifest, and the facts that a person had it keep (number to words).
+    None: it keeps none. `requests`: whether it may ask for skills that there are not."""
+
+    instructions: str = ""
+    facts: Mapping[int, str] | None = None
+    requests: bool = True
+
+    @property
+    def variables(self) -> dict[str, Json]:
+        """Only what there is: the plain agent is asked what it was always asked, and its recorded sessions go on fitting."""
+        given: dict[str, Json] = {"instructions": self.instructions} if self.instructions else {}
+        if self.facts is not None:
+            given["facts"] = [{"number": number, "fact": fact} for number, fact in self.facts.items()]
+        return given
+
+    def added_to(self, purpose: str) -> str:
+        """The prompt of a purpose with a section for each of these."""
+        return with_sections(purpose, [*self.variables])
+
+
+PLAIN = Manner()
+
+
+def plan(
+    task: Task, history: Sequence[str], skills: Sequence[Manifest], model: LanguageModel, *, failure: Json = None, manner: Manner = PLAIN
+) -> Asked[Plan]:
     """The plan for a task, with `skills` as found for it. `failure` says what broke in an earlier plan.
 
     Raises ModelUnavailable where the model gives no plan whose skills exist and whose inputs fit.
     """
     variables = {"task": task.text, "history": list(history), "skills": [_shown(manifest) for manifest in skills], "failure": failure}
-    return ask(model, "plan", Plan, variables, check=_checker({manifest.name: manifest for manifest in skills}))
+    check = _checker({manifest.name: manifest for manifest in skills}, task, manner, again=failure is not None)
+    return ask(model, "plan", Plan, {**variables, **manner.variables}, template=manner.added_to("plan"), check=check)
 
 
-def answer(task: Task, results: Sequence[Mapping[str, Json]], model: LanguageModel) -> Asked[Answer]:
+def answer(task: Task, results: Sequence[Mapping[str, Json]], model: LanguageModel, *, manner: Manner = PLAIN) -> Asked[Answer]:
     """The answer to a task from its results (`skill`, `inputs`, `outputs` of each step). Raises ModelUnavailable."""
     shares = max(1, len(results))
     shown = [{name: cut(value, SHOWN // shares) for name, value in result.items()} for result in results]
-    return ask(model, "answer", Answer, {"task": task.text, "results": shown})
+    variables = {"task": task.text, "results": shown, **manner.variables}
+    return ask(model, "answer", Answer, variables, template=manner.added_to("answer"))
 
 
 def cut(value: Json, limit: int) -> Json:
@@ -48,19 +78,48 @@ def cut(value: Json, limit: int) -> Json:
 
 
 def _shown(manifest: Manifest) -> dict[str, Any]:
-    return {"name": manifest.name, "description": manifest.description, "inputs": manifest.inputs, "outputs": manifest.outputs}
+    shown = {"name": manifest.name, "description": manifest.description, "inputs": manifest.inputs, "outputs": manifest.outputs}
+    return {**shown, "destructive": True} if manifest.annotations.destructive else shown
 
 
-def _checker(known: Mapping[str, Manifest]) -> Callable[[Plan], str | None]:
+def _checker(known: Mapping[str, Manifest], task: Task, manner: Manner, *, again: bool) -> Callable[[Plan], str | None]:
     def problem(plan: Plan) -> str | None:
+        if plan.needs and not manner.requests:
+            return f"step {plan.needs[0].id!r} is a need, and this agent may not ask for new skills: use a listed skill, or `reply` what is missing"
         for step in plan.steps:
-            if step.skill is None:
-                continue
-            if step.skill not in known:
-                return f"step {step.id!r} calls the skill {step.skill!r}, which is not listed; listed are: {', '.join(known) or 'none'}"
-            # What a reference will bring is not known yet; invoking holds it against the schema.
-            if not step.after and (broken := violations(known[step.skill].inputs, step.inputs, limit=3)):
-                return f"the inputs of step {step.id!r} do not fit {step.skill}: {'; '.join(broken)}"
-        return None
+            if wrong := _misfit(step, known):
+                return wrong
+        return _unsaid(plan, task, manner, again)
 
     return problem
+
+
+def _misfit(step: Step, known: Mapping[str, Manifest]) -> str | None:
+    """What is wrong with one step."""
+    if step.skill is None:
+        return None
+    if step.skill not in known:
+        return f"step {step.id!r} calls the skill {step.skill!r}, which is not listed; listed are: {', '.join(known) or 'none'}"
+    # What a reference will bring is not known yet; invoking holds it against the schema.
+    if not any(references(step.inputs)) and (broken := violations(known[step.skill].inputs, step.inputs, limit=3)):
+        return f"the inputs of step {step.id!r} do not fit {step.skill}: {'; '.join(broken)}"
+    if step.retries and not known[step.skill].annotations.idempotent:
+        return f"step {step.id!r} has retries, and {step.skill} does something each time that it is called: leave them out"
+    return None
+
+
+def _unsaid(plan: Plan, task: Task, manner: Manner, again: bool) -> str | None:
+    """A fact is what the person said, word for word: neither a model nor what a skill gave can plant one."""
+    if (plan.remember or plan.forget) and (manner.facts is None or again):
+        return "`remember` and `forget` are not for this agent now: leave them out"
+    said = _words(task.text)
+    for fact in plan.remember:
+        if not _words(fact) or _words(fact) not in said:
+            return f"`remember` holds {fact[:80]!r}, which the task does not say in these words: copy the person's own words"
+    if unknown := [number for number in plan.forget if number not in (manner.facts or {})]:
+        return f"`forget` names {unknown[0]}, which is the number of no fact"
+    return None
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split()).casefold()

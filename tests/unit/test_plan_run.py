@@ -87,13 +87,13 @@ def a_plan(**steps: tuple[str, dict[str, Any]]) -> Plan:
     return Plan.model_validate({"steps": [{"id": ident, "skill": skill, "inputs": inputs} for ident, (skill, inputs) in steps.items()]})
 
 
-def a_run(skills: Skills, plan: Plan, events: list[Event] | None = None, workers: int = 4) -> PlanRun:
+def a_run(skills: Skills, plan: Plan, events: list[Event] | None = None, workers: int = 4, **more: Any) -> PlanRun:
     kept = events if events is not None else []
-    return PlanRun(plan, skills, skills, kept.append, workers, caller="ada", ident="c1-1-1-1", request=7)  # type: ignore[arg-type]
+    return PlanRun(plan.steps, skills, skills, kept.append, workers, caller="ada", ident="c1-1-1-1", request=7, **more)
 
 
-def run(skills: Skills, plan: Plan, events: list[Event] | None = None, workers: int = 4) -> PlanRun:
-    return a_run(skills, plan, events, workers).run()
+def run(skills: Skills, plan: Plan, events: list[Event] | None = None, workers: int = 4, **more: Any) -> PlanRun:
+    return a_run(skills, plan, events, workers, **more).run()
 
 
 def fail(message: str) -> Any:
