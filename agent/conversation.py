@@ -17,12 +17,12 @@ from agent.domain.question import NO, is_cancelled
 from agent.domain.task import Task
 from agent.errand import WAITING, Errand
 from agent.errors import Refused, SkillOpsError, UsageError
+from agent.facts import Facts
 from agent.means import Means
 from agent.memory import Memory
 from agent.pending import Pending, Result
 from agent.plan_kept import KeptRun
-from agent.plan_run import Endpoints
-from agent.ports import Forge, LanguageModel
+from agent.ports import Endpoints, Forge, LanguageModel
 from agent.situation import in_work
 from agent.stages.assessing import LIMIT, unreadable
 from agent.stages.invoking import Strike, unstruck
@@ -41,6 +41,7 @@ class Conversations:
         workers: int, strike: Strike = unstruck, **more: Any,
     ) -> None:  # fmt: skip
         self.memory = memory
+        self.facts: Facts | None = more.get("facts")
         given = {"model_of": lambda profile: model, **more}
         self._means = Means(forge=forge, catalog=catalog, runtime=runtime, memory=memory, record=record, workers=workers, strike=strike, **given)
 

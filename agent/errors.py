@@ -101,6 +101,12 @@ class UnusableAnswer(ModelUnavailable):
     code = "unusable-answer"
 
 
+class ModelLimit(ModelUnavailable):
+    """A rate of calls or a day's tokens would be exceeded: no model is asked."""
+
+    code = "model-limit"
+
+
 class NoRecording(ModelUnavailable):
     """The recorded model was asked a question that its session does not hold."""
 

@@ -64,6 +64,7 @@ class Facts:
         with self._file.writing() as connection:
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("DELETE FROM fact WHERE user = ? AND number = ?", (_encodable(user), number))
+        self._file.settle()
         return fact
 
 

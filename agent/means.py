@@ -15,8 +15,8 @@ from agent.domain.skill import API_VERSION
 from agent.facts import Facts
 from agent.memory import Memory
 from agent.pending import Pending
-from agent.plan_run import Endpoints, Record, silent
-from agent.ports import Forge, LanguageModel
+from agent.plan_run import Record, silent
+from agent.ports import Endpoints, Forge, LanguageModel
 from agent.stages.invoking import Strike, unstruck
 
 

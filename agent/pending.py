@@ -17,7 +17,7 @@ from agent.domain.schema import Json
 from agent.domain.task import Task
 
 Kind = Literal["answered", "asks", "waits", "failed"]
-KEPT = frozenset(("kind", "turn", "requests", "receipts", "question", "tokens", "cost"))  # of a result, beside what was said
+KEPT = {"kind", "turn", "requests", "receipts", "question", "tokens", "cost"}  # of a result, beside what was said
 
 
 class Result(Frozen):

@@ -17,10 +17,10 @@ from agent.domain.invocation import InvocationResult, Receipt
 from agent.domain.plan import Held, Step, StepEnd, resolve
 from agent.domain.proposal import AGENT
 from agent.domain.registry import Entry
-from agent.domain.release import Endpoint
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest
 from agent.errors import BudgetSpent, InvalidInputs, InvocationFailed, NotFound, Refused, SkillOpsError
+from agent.ports import Endpoints
 from agent.stages.invoking import Strike, invoke, unstruck
 from agent.stages.planning import cut
 
@@ -39,12 +39,6 @@ class Known(Protocol):
 
     def entry(self, name: str) -> Entry | None: ...
     def manifest(self, name: str) -> Manifest | None: ...
-
-
-class Endpoints(Protocol):
-    """Where skills answer."""
-
-    def endpoint(self, skill: str) -> Endpoint: ...
 
 
 def anything(manifest: Manifest) -> Verdict:

@@ -420,7 +420,15 @@ class Launcher(Protocol):
         ...
 
 
-class Runtime(Protocol):
+class Endpoints(Protocol):
+    """Where skills answer: the part of a runtime that callers need."""
+
+    def endpoint(self, skill: str) -> Endpoint:
+        """Where it answers; starts it where it rests. Raises NotFound where it is not deployed."""
+        ...
+
+
+class Runtime(Endpoints, Protocol):
     """Owns running skills and hands out endpoints; it does not call them."""
 
     name: str
@@ -433,10 +441,6 @@ class Runtime(Protocol):
 
     def remove(self, skill: str) -> None: ...
     def services(self) -> Sequence[Service]: ...
-    def endpoint(self, skill: str) -> Endpoint:
-        """Where it answers; starts it where it rests. Raises NotFound where it is not deployed."""
-        ...
-
     def logs(self, skill: str, lines: int = 200) -> str: ...
     def stats(self, skill: str | None = None) -> Sequence[Load]:
         """What runs now, a line for each server; of one skill or of all. Raises NotFound where it is not deployed."""

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,15 +129,31 @@ def outcome_of(outcome: RunOutcome, answers: Sequence[Result]) -> None:
         out.print("Nothing is left to move." if outcome.moved else "There is no open work.")
 
 
-def turn_of(result: Result, outcome: RunOutcome | None) -> None:
-    """An answer with its receipts, a question, or what it waits for."""
+def turn_of(result: Result, outcome: RunOutcome | None, spent: tuple[int, float] | None = None) -> None:
+    """An answer with its receipts, a question with the answers that it takes, or what it waits for. `spent`: the tokens and dollars of
+    the whole conversation."""
     out.print(escape(result.text), soft_wrap=True)
+    if result.question and result.kind == "asks":
+        until = datetime.fromtimestamp(result.question.until).strftime("%Y-%m-%d %H:%M")
+        out.print(f"[dim]Answer with {escape(result.question.wanted)}; `cancel` leaves it. I wait until {until}.[/]", soft_wrap=True)
     for receipt in result.receipts:
         out.print(f"[dim]{escape(receipt_line(receipt))}[/]", soft_wrap=True)
     if result.kind == "waits" and outcome:
         outcome_of(outcome, ())
     if result.kind in ("asks", "waits"):
         out.print(f'[dim]Go on with: skillops ask --conversation {result.conversation} "…"[/]', soft_wrap=True)
+    if spent and spent[0]:
+        in_all = f"; this conversation ${spent[1]:.4f}" if spent[0] != result.tokens else ""
+        err.print(f"[dim]{result.tokens:,} tokens, ${result.cost:.4f}{in_all}[/]")
+
+
+def table_of(records: Sequence[dict[str, object]]) -> None:
+    """Records as a table."""
+    columns = list(dict.fromkeys(column for record in records for column in record))
+    table = Table(*map(escape, columns), box=None, header_style="bold")
+    for record in records:
+        table.add_row(*(escape("" if record.get(column) is None else str(record[column])) for column in columns))
+    out.print(table)
 
 
 def receipt_line(receipt: Receipt) -> str:

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     api_key: SecretStr = Field(default=SecretStr(""), description="The model's key, where the provider's own variable (OPENAI_API_KEY …) is not set.")
     embedding_model: str = Field(default="", description="A model for embeddings, added to the text search of the catalog. Empty: text search alone.")
     model_timeout: float = Field(default=180.0, gt=0, description="Seconds that one model call may take.")
+    model_fallback: tuple[str, ...] = Field(default=(), description="Models to ask, one after the other, where the one before gives no answer.")
+    model_rate: int = Field(default=0, ge=0, description="Calls of models that are made in a minute at most; further ones wait. 0: no limit.")
+    model_tokens: int = Field(default=0, ge=0, description="Tokens that all calls of models together may take in a day (UTC). 0: no limit.")
     recording: Path | None = Field(default=None, description="A recorded session to answer from instead of a live model.")
     record: Path | None = Field(default=None, description="Where to record the session of a live model.")
 

@@ -37,6 +37,10 @@ class SqliteFile:
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
+    def settle(self) -> None:
+        """Moves what the log holds into the file and empties it, so that what was deleted is in neither; as far as nobody reads now."""
+        self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def discard(self) -> None:
         """Deletes the file that this thread has open, unless another process has put a new one there."""
         inode = self._inode()

@@ -25,7 +25,9 @@ from agent.conversation import Conversations
 from agent.deliveries import Deliveries
 from agent.domain.check import CheckReport
 from agent.domain.event import Event
+from agent.domain.profile import Profile
 from agent.errors import CouldNotTell
+from agent.facts import Facts
 from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
 from agent.keys import Keys
@@ -34,6 +36,7 @@ from agent.memory import Memory
 from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.ports import Check, Forge, Language, LanguageModel, Ledger, Reviewer, Sandbox, Tell
+from agent.profiles import profile_named
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
 from agent.vault import Vault
@@ -68,12 +71,15 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
     `stand_in` is used instead of the model that the settings name.
     """
     settings, checkout = settings_of(path, **options)
-    parts = parts_of(settings, checkout.kept, tell, stand_in or model_of(settings))
+    model = stand_in or model_of(settings, checkout.kept)
+    parts = parts_of(settings, checkout.kept, tell, model)
     pipeline = Pipeline(parts)
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
         memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
-        strike=parts.strike,
+        strike=parts.strike, tell=tell, facts=Facts(checkout.kept / "facts.sqlite"),
+        profile=lambda name: profile_named(name, parts.forge),
+        model_of=lambda profile: stand_in or _model_of_agent(profile, settings, checkout.kept, model),
     )  # fmt: skip
     return Workplace(parts, checkout, pipeline, conversations)
 
@@ -178,8 +184,9 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
     return forge, BranchLedger(forge)
 
 
-def model_of(settings: Settings) -> LanguageModel:
-    """The live model, a recorded session, or none; wrapped where a session is to be recorded."""
+def model_of(settings: Settings, kept: Path | None = None) -> LanguageModel:
+    """The live model with what holds for its every call, a recorded session, or none; wrapped where a session is to be recorded.
+    Calls are counted in the folder `kept`, or beside the clone's caches."""
     from agent.llms.recorded import NoModel, RecordedModel, RecordingModel
 
     if settings.recording:
@@ -187,9 +194,23 @@ def model_of(settings: Settings) -> LanguageModel:
     if not settings.model:
         return NoModel()
     from agent.llms.litellm import LiteLLMModel
+    from agent.llms.tended import Spending, TendedModel
 
-    live = LiteLLMModel(settings)
+    names = dict.fromkeys((settings.model, *settings.model_fallback))
+    live = TendedModel(
+        [LiteLLMModel(settings.model_copy(update={"model": name})) for name in names],
+        Spending((kept or settings.state) / "spending.sqlite"), rate=settings.model_rate, tokens=settings.model_tokens,
+        patience=settings.model_timeout,
+    )  # fmt: skip
     return RecordingModel(live, settings.record) if settings.record else live
+
+
+def _model_of_agent(profile: Profile, settings: Settings, kept: Path, usual: LanguageModel) -> LanguageModel:
+    """The models that an agent's manifest names, or those of the settings. A recorded session speaks for every agent."""
+    if settings.recording or not (profile.models.primary or profile.models.fallback):
+        return usual
+    named = {"model": profile.models.primary or settings.model, "model_fallback": profile.models.fallback or settings.model_fallback}
+    return model_of(settings.model_copy(update=named), kept)
 
 
 def rekeying(recording: Path) -> RekeyingModel:

@@ -34,10 +34,11 @@ class Workplace:
         self.checkout.update()
         return outcome, answers
 
-    def ask(self, text: str, conversation: str | None) -> tuple[Result, Outcome]:
-        """One turn of a conversation. Where it raises requests, they are worked on and the turn is finished if it can be."""
+    def ask(self, text: str, conversation: str | None, agent: str | None = None) -> tuple[Result, Outcome]:
+        """One turn of a conversation; a new one is with the `agent` named, or the assistant.
+        Where it raises requests, they are worked on and the turn is finished if it can be."""
         self.parts.sync()
-        result, outcome = self.conversations.turn(conversation, text, self.parts.user), Outcome()
+        result, outcome = self.conversations.turn(conversation, text, self.parts.user, agent), Outcome()
         if result.kind == "waits":
             answers = self._answered(outcome, result.requests)
             self.checkout.update()

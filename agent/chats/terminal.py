@@ -5,12 +5,20 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from agent.chats.line_history import LineHistory
+from agent.chats.showing import kept_picture, pictures, tables
+from agent.chats.views import forget_fact, show_facts, show_runs
 from agent.errors import SkillOpsError, UsageError
 from agent.memory import Turn
-from agent.screen import err, errors, escape, out, turn_of
+from agent.pending import Result
+from agent.screen import err, errors, escape, out, say, table_of, turn_of
 from agent.workplace import Workplace
 
-HELP = "Type a task; an empty line or Ctrl-D ends. The conversation is kept: `skillops chat` goes on with it."
+HELP = (
+    "Type a task; an empty line or Ctrl-D ends. /plan shows how the last one ran, /facts what I keep of you, /forget N forgets one, "
+    "/new starts afresh. The conversation is kept: `skillops chat` goes on with it."
+)
+A_SECRET = "That looks like a secret: it is not kept in this terminal's history. Skills get secrets by `skillops secret set NAME`."
 
 
 class Talk:
@@ -19,30 +27,55 @@ class Talk:
     `turns` are the answers (or errors) so far, as JSON values; `failed` is the error of the last turn, where it had one.
     """
 
-    def __init__(self, place: Workplace, conversation: str | None, *, new: bool, quiet: bool = False) -> None:
-        self.place, self.quiet, self.at_terminal = place, quiet, sys.stdin.isatty()
-        latest = None if conversation or new else place.conversations.memory.latest(place.parts.user)
+    def __init__(self, place: Workplace, conversation: str | None, *, new: bool, quiet: bool = False, agent: str | None = None) -> None:
+        self.place, self.quiet, self.agent, self.at_terminal = place, quiet, agent, sys.stdin.isatty()
+        latest = None if conversation or new else place.conversations.memory.latest(place.parts.user, agent)
         self.conversation = conversation or (latest.id if latest else None)
         self.turns: list[dict[str, Any]] = []
         self.failed: SkillOpsError | None = None
         self._known, self._questions = 0, dict[int, str]()
+        self._history: LineHistory | None = None
 
     def go_on(self) -> None:
         """Until an empty line at the terminal, or the end of the input."""
         if self.at_terminal:
             out.print(f"[dim]{HELP}[/]")
+            self._history = LineHistory(self.place.parts.settings.state / "chat_history")
         turns = self._news()
         spoken = [place for place, turn in enumerate(turns) if turn.role == "person"]
         self._show(turns[min([max(0, len(turns) - 4), *spoken[-1:]]) :])  # from the person's own last word on, at least
         while (text := self._line()) is not None:
+            if text.startswith("/") and self._command(*text[1:].split(maxsplit=1)):
+                continue
             if text:
                 self._turn(text)
             elif self.at_terminal:
                 return
 
+    @property
+    def spent(self) -> tuple[int, float]:
+        """The tokens and US dollars of the conversation."""
+        return self.place.conversations.spent(self.conversation) if self.conversation else (0, 0.0)
+
+    def _command(self, verb: str = "", rest: str = "") -> bool:
+        """What the chat itself is told; False where it is no such word, so that the agent is."""
+        if verb == "new":
+            self.conversation, self._known = None, 0
+            say("A new conversation.")
+            return True
+        do = {"plan": lambda: show_runs(self.place, self.conversation), "facts": lambda: show_facts(self.place),
+              "forget": lambda: forget_fact(self.place, rest)}.get(verb)  # fmt: skip
+        if do is None:
+            return False
+        try:
+            do()
+        except SkillOpsError as error:
+            errors(error)
+        return True
+
     def _turn(self, text: str) -> None:
         try:
-            result, outcome = self.place.ask(text, self.conversation)
+            result, outcome = self.place.ask(text, self.conversation, None if self.conversation else self.agent)
         except SkillOpsError as error:
             self.failed = error
             self.turns.append({"said": text, "error": error.told()})
@@ -52,8 +85,17 @@ class Talk:
         self.failed, self.conversation = None, result.conversation
         self.turns.append({"said": text, **result.model_dump()})
         if not self.quiet:
-            turn_of(result, outcome)
+            turn_of(result, outcome, self.spent)
+            self._draw(result)
         self._show([turn for turn in self._news() if turn.role == "agent" and (turn.data or {}).get("turn", result.turn) != result.turn])
+
+    def _draw(self, result: Result) -> None:
+        """The tables and pictures of an answer."""
+        for records in tables(result.outputs):
+            table_of(records)
+        for ending, data in pictures(result.outputs):
+            path = kept_picture(self.place.parts.settings.state / "pictures", ending, data)
+            say(f"picture ({len(data):,} bytes): {path}")
 
     def _news(self) -> list[Turn]:
         """What was said since this was asked last."""
@@ -72,7 +114,10 @@ class Talk:
 
     def _line(self) -> str | None:
         try:
-            return input("> " if self.at_terminal else "").strip()
+            line = input("> " if self.at_terminal else "").strip()
+            if self._history and not self._history.add(line):
+                err.print(f"[dim]{A_SECRET}[/]", soft_wrap=True)
+            return line
         except EOFError:
             return None
         except UnicodeDecodeError:

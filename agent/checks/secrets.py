@@ -37,6 +37,11 @@ class SecretsCheck(Check):
         return concluded(self.name, subject, findings, "No secrets in the files.")
 
 
+def holds_secret(text: str) -> bool:
+    """Whether a key, a token or a password seems to be in the text."""
+    return any(True for _ in _found("", text))
+
+
 def _found(path: str, text: str) -> Iterator[Finding]:
     """Plugins are asked directly: the library's own scan obeys comments and file names of the proposal (allowlists,
     `.lock`, `swagger`), and its settings are global."""

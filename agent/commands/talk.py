@@ -15,6 +15,8 @@ from agent.errors import InvocationFailed, UsageError, WaitsForPerson
 EXAMPLE = """Example: --input '{"text": "one two"}'"""
 Conversation = Annotated[str | None, typer.Option("--conversation", help="Go on with this conversation.")]
 
+Agent = Annotated[str | None, typer.Option("--agent", help="Whom to talk to: an agent of `skillops agents`.", show_default="assistant")]
+
 
 def add_to(app: typer.Typer) -> None:
     for verb in (ask, chat, invoke):
@@ -24,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
 def ask(
     text: Annotated[str, typer.Argument(help="The task, in your words.")],
     conversation: Conversation = None,
+    agent: Agent = None,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -31,13 +34,15 @@ def ask(
 
     Exits with 3 where it asks you, or where what it needs waits for a person.
 
-    Example: skillops ask "How many seconds is 1h 30m?"
+    Examples: skillops ask "How many seconds is 1h 30m?" · skillops ask --agent researcher "Who maintains SQLite?"
     """
     from agent.screen import turn_of
 
     place = opened(repository, as_json)
-    result, outcome = place.ask(text, conversation)
-    emit({**result.model_dump(), **outcome_document(outcome)}, as_json, lambda: turn_of(result, outcome))
+    result, outcome = place.ask(text, conversation, agent)
+    tokens, cost = place.conversations.spent(result.conversation)
+    document = {**result.model_dump(), "conversation_tokens": tokens, "conversation_cost": cost, **outcome_document(outcome)}
+    emit(document, as_json, lambda: turn_of(result, outcome, (tokens, cost)))
     if result.kind == "failed":
         raise typer.Exit(InvocationFailed.exit_code)
     if result.kind in ("asks", "waits"):
@@ -47,6 +52,7 @@ def ask(
 def chat(
     conversation: Conversation = None,
     new: Annotated[bool, typer.Option("--new", help="Start afresh instead of going on.")] = False,
+    agent: Agent = None,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -58,9 +64,9 @@ def chat(
     """
     from agent.chats.terminal import Talk
 
-    talk = Talk(opened(repository, as_json), conversation, new=new, quiet=as_json)
+    talk = Talk(opened(repository, as_json), conversation, new=new, quiet=as_json, agent=agent)
     talk.go_on()
-    emit({"conversation": talk.conversation, "turns": talk.turns}, as_json, lambda: None)
+    emit({"conversation": talk.conversation, "turns": talk.turns, "cost": talk.spent[1]}, as_json, lambda: None)
     if talk.failed is not None and not talk.at_terminal:
         raise typer.Exit(talk.failed.exit_code)
 

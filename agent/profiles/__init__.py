@@ -5,24 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
-from agent.domain.profile import ASSISTANT, Profile
+from agent.domain.profile import Profile
 from agent.domain.skill import NAME_PATTERN
 from agent.errors import InvalidFile, NotFound, SkillOpsError
+from agent.ports import Repository
 from agent.strict_yaml import load_as
 
 FOLDER = Path(__file__).parent
 OWN = "agents"  # of a user's repository
-
-
-class Main(Protocol):
-    """The part of a repository that profiles are read from."""
-
-    main: str
-
-    def read(self, ref: str, path: str) -> bytes | None: ...
-    def tree(self, ref: str, prefix: str) -> dict[str, bytes]: ...
 
 
 def read_profile(data: bytes, path: str) -> Profile:
@@ -33,7 +24,7 @@ def read_profile(data: bytes, path: str) -> Profile:
     return profile
 
 
-def profile_named(name: str, repository: Main) -> Profile:
+def profile_named(name: str, repository: Repository) -> Profile:
     """The repository's own agent of this name, or the shipped one. NotFound names those that there are."""
     if re.fullmatch(NAME_PATTERN, name):
         path = f"{OWN}/{name}.yaml"
@@ -46,7 +37,7 @@ def profile_named(name: str, repository: Main) -> Profile:
     raise NotFound(f"There is no agent {name[:80]!r}.", next_step=f"There are: {known}. {OWN}/NAME.yaml on main describes another.")
 
 
-def profiles(repository: Main) -> Iterator[tuple[str, Profile | SkillOpsError]]:
+def profiles(repository: Repository) -> Iterator[tuple[str, Profile | SkillOpsError]]:
     """Every agent by name, the shipped and the repository's own; one whose manifest cannot be read as the error that says so."""
     for name in sorted({*_own(repository), *_shipped()}):
         try:
@@ -59,9 +50,6 @@ def _shipped() -> list[str]:
     return [path.stem for path in FOLDER.glob("*.yaml")]
 
 
-def _own(repository: Main) -> list[str]:
-    names = [path.removesuffix(".yaml") for path in repository.tree(repository.main, OWN) if path.endswith(".yaml")]
+def _own(repository: Repository) -> list[str]:
+    names = [path.removesuffix(".yaml") for path in repository.children(repository.main, OWN) if path.endswith(".yaml")]
     return [name for name in names if re.fullmatch(NAME_PATTERN, name)]
-
-
-__all__ = ["ASSISTANT", "profile_named", "profiles", "read_profile"]

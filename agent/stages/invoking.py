@@ -15,7 +15,7 @@ from agent.domain.registry import Entry
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.errors import InvalidInputs, InvocationFailed, Refused
-from agent.ports import Runtime
+from agent.ports import Endpoints
 
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _HINT = 600  # characters of the schema that a person is shown
@@ -88,7 +88,7 @@ def invoke(
     manifest: Manifest,
     entry: Entry,
     inputs: Json,
-    runtime: Runtime,
+    runtime: Endpoints,
     caller: str,
     *,
     request_id: str | None = None,

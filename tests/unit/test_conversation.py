@@ -137,11 +137,14 @@ class World:
         self.forge, self.catalog, self.model = Forge(), Catalog(a_manifest()), Model()
         self.events: list[Event] = []
 
-    def conversations(self) -> Conversations:
-        return Conversations(self.forge, self.catalog, self.runtime, self.model, Memory(self.path), self.events.append, 4)  # type: ignore[arg-type]
+        self.more: dict[str, Any] = {}  # further Means
 
-    def turn(self, text: str = TASK, ident: str | None = None) -> Result:
-        return self.conversations().turn(ident, text, "ada")
+    def conversations(self) -> Conversations:
+        memory = Memory(self.path)
+        return Conversations(self.forge, self.catalog, self.runtime, self.model, memory, self.events.append, 4, **self.more)  # type: ignore[arg-type]
+
+    def turn(self, text: str = TASK, ident: str | None = None, user: str = "ada", agent: str | None = None) -> Result:
+        return self.conversations().turn(ident, text, user, agent)
 
     def waits(self, ident: str | None = None, **need: str) -> Result:
         """A turn whose plan needs a skill; another need where words of it are given."""

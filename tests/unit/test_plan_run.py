@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from agent import plan_run
 from agent.domain.event import Event
-from agent.domain.plan import Plan
+from agent.domain.plan import Condition, Plan
 from agent.domain.registry import Entry
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
-from agent.errors import InvalidInputs, InvocationFailed, NotFound, Refused, SandboxUnavailable
-from agent.plan_run import SHOWN, SHOWN_IN_ALL, PlanRun
+from agent.errors import BudgetSpent, InvalidInputs, InvocationFailed, NotFound, Refused, SandboxUnavailable
+from agent.plan_run import SHOWN, SHOWN_IN_ALL, PlanRun, Rules
 from agent.stages import planning
 from tests.builders import a_manifest, an_entry
 from tests.fakes import FakeModel
@@ -289,3 +290,160 @@ def test_what_a_skill_says_reaches_the_model_only_between_fences(skilled: Callab
     fence = user.content.index("<<<data failure")
     mark = user.content[fence:].split("\n", 1)[0].split()[-1]
     assert len(places) == 2 and fence < min(places) and max(places) < user.content.index(f">>>{mark}")
+
+
+# ---- conditions, lists, retries, budgets ------------------------------------------------------------------------------
+
+
+def steps(*given: dict[str, Any]) -> Plan:
+    return Plan.model_validate({"steps": given})
+
+
+def test_a_step_whose_condition_does_not_hold_is_skipped_with_what_refers_to_it(skilled: Callable[..., Skills]) -> None:
+    skills = skilled(
+        count=lambda inputs: {"n": 3}, large=lambda inputs: {"said": "large"}, small=lambda inputs: {"said": "small"}, say=lambda inputs: inputs
+    )
+    n = {"$step": "a", "path": "/n"}
+    plan = steps(
+        {"id": "a", "skill": "count"},
+        {"id": "big", "skill": "large", "when": {"value": n, "test": "above", "to": 10}},
+        {"id": "little", "skill": "small", "when": {"value": n, "test": "below", "to": 10}},
+        {"id": "never", "skill": "say", "inputs": {"x": {"$step": "big", "path": "/said"}}},
+        {"id": "either", "skill": "say", "inputs": {"x": {"$first": [{"$step": "big", "path": "/said"}, {"$step": "little", "path": "/said"}]}}},
+    )  # fmt: skip
+
+    ran = run(skills, plan)
+
+    assert (ran.error, ran.skipped, ran.done["either"].outputs) == (None, {"big", "never"}, {"x": "small"})
+    assert sorted(name for name, _, _ in skills.calls) == ["count", "say", "small"]
+
+
+def test_a_step_is_called_for_each_item_at_once_and_gives_their_outputs_in_order(skilled: Callable[..., Skills]) -> None:
+    together = threading.Barrier(3, timeout=10)
+    skills = skilled(
+        give=lambda inputs: {"rows": [{"w": "c"}, {"w": "a"}, {"w": "b"}]},
+        up=lambda inputs: {"is": inputs["w"].upper(), "met": together.wait() > -1},
+        join=lambda inputs: {"text": "".join(inputs["words"])},
+    )  # fmt: skip
+    plan = steps(
+        {"id": "a", "skill": "give"},
+        {"id": "b", "skill": "up", "each": {"$step": "a", "path": "/rows"}, "inputs": {"w": {"$item": "/w"}}},
+        {"id": "c", "skill": "join", "inputs": {"words": {"$step": "b", "path": "/items/*/is"}}},
+    )
+
+    ran = run(skills, plan)
+
+    assert ran.done["c"].outputs == {"text": "CAB"}
+    assert [receipt.request_id for receipt in ran.done["b"].receipts] == ["c1-1-1-1-b-0", "c1-1-1-1-b-1", "c1-1-1-1-b-2"]
+
+
+@pytest.mark.parametrize(("rows", "called", "outputs"), [([], 0, {"items": []}), ("text", 0, None), ([1] * 201, 0, None)])
+def test_an_empty_list_calls_nothing_and_what_is_no_list_or_too_long_fails(
+    skilled: Callable[..., Skills], rows: Any, called: int, outputs: Any
+) -> None:
+    skills = skilled(give=lambda inputs: {"rows": rows}, up=lambda inputs: {})
+
+    ran = run(skills, steps({"id": "a", "skill": "give"}, {"id": "b", "skill": "up", "each": {"$step": "a", "path": "/rows"}}))
+
+    assert sum(name == "up" for name, _, _ in skills.calls) == called
+    assert (ran.done["b"].outputs if "b" in ran.done else None) == outputs
+    assert (ran.error is None) == (outputs is not None)
+
+
+@pytest.mark.parametrize(("idempotent", "calls"), [(True, 3), (False, 1)])
+def test_only_what_does_nothing_twice_is_tried_again(
+    skilled: Callable[..., Skills], monkeypatch: pytest.MonkeyPatch, idempotent: bool, calls: int
+) -> None:
+    monkeypatch.setattr(plan_run, "PAUSE", 0.0)
+    replies = iter([b"", b"<html>", {"n": 1}])
+    skills = skilled(odd=lambda inputs: next(replies))
+    skills.manifests["odd"] = a_manifest(name="odd", inputs=ANY, outputs=ANY, annotations={"readOnly": False, "idempotent": idempotent})
+
+    ran = run(skills, steps({"id": "a", "skill": "odd", "retries": 3}))
+
+    assert (len(skills.calls), ran.error is None) == (calls, idempotent)
+
+
+def test_what_a_skill_says_of_its_inputs_is_not_asked_of_it_again(skilled: Callable[..., Skills]) -> None:
+    skills = skilled(bad=lambda inputs: fail("no"))
+
+    run(skills, steps({"id": "a", "skill": "bad", "retries": 3}))
+
+    assert len(skills.calls) == 1
+
+
+def test_when_the_time_of_a_plan_is_spent_its_calls_are_ended_and_no_other_begun(skilled: Callable[..., Skills]) -> None:
+    over = threading.Event()
+    skills = skilled(endless=lambda inputs: {"over": over.wait(20)}, next=lambda inputs: {})
+    began = time.monotonic()
+
+    ran = run(skills, steps({"id": "a", "skill": "endless"}), rules=Rules(until=began + 0.3))
+    late = run(skills, steps({"id": "b", "skill": "next"}), rules=Rules(until=began))
+    over.set()
+
+    assert isinstance(ran.error, InvocationFailed) and ran.error.code_ == "timeout" and time.monotonic() - began < 10
+    assert isinstance(late.error, BudgetSpent) and [name for name, _, _ in skills.calls] == ["endless"]
+
+
+def test_no_more_calls_are_made_than_there_may_be(skilled: Callable[..., Skills]) -> None:
+    skills = skilled(give=lambda inputs: {})
+
+    ran = run(skills, steps({"id": "a", "skill": "give", "each": [1, 2, 3]}), rules=Rules(calls=2))
+
+    assert isinstance(ran.error, BudgetSpent) and "limits.calls" in ran.error.next_step and skills.calls == []
+
+
+# ---- what may be called ----------------------------------------------------------------------------------------------
+
+
+def test_a_step_that_needs_leave_is_held_with_the_inputs_that_it_would_have_and_the_run_goes_on_from_there(skilled: Callable[..., Skills]) -> None:
+    def judge(manifest: Manifest) -> plan_run.Verdict:
+        return "ask" if manifest.name == "wipe" else "go"
+
+    skills = skilled(find=lambda inputs: {"path": "/old"}, wipe=lambda inputs: {"gone": inputs["path"]}, tell=lambda inputs: {})
+    path = {"path": {"$step": "a", "path": "/path"}}
+    plan = steps({"id": "a", "skill": "find"}, {"id": "b", "skill": "wipe", "inputs": path}, {"id": "c", "skill": "tell"})
+
+    held = run(skills, plan, rules=Rules(judge))
+
+    assert (held.error, list(held.done), held.held["b"].inputs) == (None, ["a", "c"], ({"path": "/old"},))
+    ran = run(skills, plan, rules=Rules(judge, granted=("b",)), done=held.done)
+    assert ran.done["b"].outputs == {"gone": "/old"} and [name for name, _, _ in skills.calls].count("find") == 1
+
+
+def test_what_may_not_be_called_is_not(skilled: Callable[..., Skills]) -> None:
+    def judge(manifest: Manifest) -> plan_run.Verdict:
+        raise Refused("This agent may not.")
+
+    skills = skilled(wipe=lambda inputs: {})
+
+    ran = run(skills, a_plan(a=("wipe", {})), rules=Rules(judge))
+
+    assert isinstance(ran.error, Refused) and skills.calls == []
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ([{"id": "a", "skill": "x", "inputs": {"v": {"$item": ""}}}], "has no `each`"),
+        ([{"id": "a", "skill": "x", "each": 7}], "neither a list nor a reference"),
+        ([{"id": "a", "skill": "x", "when": {"value": {"$step": "b"}}}, {"id": "b", "skill": "x", "each": {"$step": "a"}}], "in a circle"),
+        ([{"id": "a", "skill": "x", "inputs": {"v": {"$first": [{"$step": "gone"}]}}}], "'gone', which is no step"),
+        ([{"id": "a", "skill": "x", "inputs": {"v": {"$input": "/text"}}}], "belongs to workflows"),
+    ],
+)
+def test_a_graph_that_cannot_be_run_is_no_plan(given: list[dict[str, Any]], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        steps(*given)
+
+
+@pytest.mark.parametrize(
+    ("test", "to", "value", "holds"),
+    [
+        ("is", 1, 1.0, True), ("is", 1, True, False), ("is not", "a", "b", True), ("above", 2, 3, True), ("above", 2, "3", False),
+        ("below", 2, True, False), ("contains", "b", "abc", True), ("contains", "b", ["b"], True), ("contains", 1, 1, False),
+        ("is empty", None, [], True), ("is empty", None, 0, False), ("is not empty", None, {"a": 1}, True),
+    ],
+)  # fmt: skip
+def test_a_condition_holds_for_what_it_says(test: str, to: Any, value: Any, holds: bool) -> None:
+    assert Condition.model_validate({"value": None, "test": test, "to": to}).holds(value) is holds

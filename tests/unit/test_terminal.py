@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from agent.chats.line_history import LineHistory
+from agent.chats.showing import kept_picture, pictures, tables
 from agent.chats.terminal import Talk
 from agent.conversation import Result
+from agent.facts import Facts
 from agent.memory import Memory
 from agent.pipeline import Outcome
 
@@ -19,10 +22,10 @@ class Place:
     """A workplace whose agent answers `ok` to everything; `meanwhile` happens while it does."""
 
     def __init__(self, memory: Memory) -> None:
-        self.conversations, self.parts = SimpleNamespace(memory=memory), SimpleNamespace(user="ada")
+        self.conversations, self.parts = SimpleNamespace(memory=memory, spent=lambda ident: (0, 0.0)), SimpleNamespace(user="ada")
         self.meanwhile: Any = lambda: None
 
-    def ask(self, text: str, conversation: str | None) -> tuple[Result, Outcome]:
+    def ask(self, text: str, conversation: str | None, agent: str | None = None) -> tuple[Result, Outcome]:
         memory = self.conversations.memory
         ident = conversation or memory.start("ada")
         turn = say(memory, ident, text)
@@ -99,3 +102,53 @@ def test_quiet_shows_nothing(memory: Memory, monkeypatch: pytest.MonkeyPatch, ca
     talk(memory, monkeypatch, "hello\n", quiet=True)
 
     assert capsys.readouterr() == ("", "")
+
+
+# ---- what is drawn, and what is kept of what was typed ----------------------------------------------------------------
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+
+
+def test_lists_of_records_are_tables_and_nothing_else_is() -> None:
+    rows = [{"a": 1, "b": None}, {"a": 2, "c": "x"}]
+
+    assert list(tables({"s": {"rows": rows, "one": [{"a": 1}], "deep": [{"a": [1]}, {"a": 2}], "words": ["a", "b"]}})) == [rows]
+    assert list(tables([{str(number): 1 for number in range(11)}] * 2)) == []
+
+
+@pytest.mark.parametrize(
+    "outputs", [{"plot": f"data:image/png;base64,{PIXEL}"}, {"file": {"mediaType": "image/png", "data": PIXEL}}], ids=["data URL", "media type"]
+)
+def test_a_picture_becomes_a_file_that_can_be_opened(tmp_path: Path, outputs: Any) -> None:
+    ((ending, data),) = pictures(outputs)
+
+    path = kept_picture(tmp_path / "pictures", ending, data)
+
+    assert path.suffix == ".png" and path.read_bytes().startswith(b"\x89PNG")
+    assert list(pictures({"x": "data:image/png;base64,!!", "y": "data:text/html;base64,AAAA", "z": {"mime": "image/png"}})) == []
+
+
+def test_what_looks_like_a_secret_is_not_in_the_history(tmp_path: Path) -> None:
+    history = LineHistory(tmp_path / "state" / "chat_history")
+
+    kept = [history.add(line) for line in ("count the words", "my token is ghp_" + "a1B2" * 9, "password = 'hunter2-really'")]
+
+    assert kept == [True, False, False]
+    assert (tmp_path / "state" / "chat_history").read_text().split("\n") == ["count the words", ""]
+    assert (tmp_path / "state" / "chat_history").stat().st_mode & 0o077 == 0
+
+
+def test_facts_and_plans_are_shown_in_the_chat_and_other_slashes_are_said_to_the_agent(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place(memory)
+    place.conversations.facts = Facts(tmp_path / "facts.sqlite")
+    place.conversations.runs = lambda turn: []
+    place.conversations.facts.keep("ada", "I deploy on Tuesdays")
+
+    talk(memory, monkeypatch, "/facts\n/forget 1\n/forget x\n/plan\n/other\n", place)
+
+    told = capsys.readouterr()
+    assert told.out.splitlines()[0].startswith("1  I deploy on Tuesdays") and told.out.splitlines()[1:] == ["Forgotten: I deploy on Tuesdays", "ok"]
+    assert "Which fact?" in told.err and "No plan ran" in told.err
+    assert place.conversations.facts.of("ada") == []

@@ -83,7 +83,7 @@ def test_a_recording_stands_before_a_live_model(root: Path) -> None:
 def test_a_live_model_is_recorded_where_that_is_asked(root: Path, tmp_path: Path) -> None:
     settings = Settings.load(root, model="openai/gpt-5", record=tmp_path / "session.json")
     assert type(wiring.model_of(settings)).__name__ == "RecordingModel"
-    assert type(wiring.model_of(Settings.load(root, model="openai/gpt-5"))).__name__ == "LiteLLMModel"
+    assert type(wiring.model_of(Settings.load(root, model="openai/gpt-5"))).__name__ == "TendedModel"
 
 
 def test_the_author_tries_with_fewer_checks_than_judge_the_proposal(root: Path) -> None:
