@@ -97,7 +97,7 @@ def new(
     folder: Annotated[Path, typer.Option("--in", help="Where to make its folder.")] = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Make a skill from a template; it passes its checks as it is.
+    """Make a skill from a template; it passes its checks as it is (one with a Dockerfile of its own where skills run as containers).
 
     Example: skillops new word-count && skillops check word-count && skillops propose --from word-count
     """
@@ -106,6 +106,8 @@ def new(
 
     made = new_skill(name, language, folder, wiring.languages_of())
     told = f"{made}: edit it, then `skillops check {made}` and `skillops propose --from {made}`."
+    if language == "container":
+        told += " It is built and run by Docker Engine: its checks fail unless skillops.toml has `runtime = \"docker\"` and `builder = \"docker\"`."
     emit({"folder": str(made), "files": sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file())}, as_json, told)
 
 

@@ -123,7 +123,22 @@ class Evidence:
         missing = needed - len(self.approvals)
         if missing <= 0:
             return None
-        return self.wait(f"{why} It needs {_count(missing, 'more approval' if self.approvals else 'approval')}: `skillops approve {number}`.")
+        count = _count(missing, "more approval" if self.approvals else "approval")
+        return self.wait(f"{why} It needs {count}{self._by_whom()}: `skillops approve {number}`.{self._alone()}")
+
+    def _by_whom(self) -> str:
+        """Whose approval counts, where it is not anybody's."""
+        author = self.proposal.author
+        if "*" not in self.policy.approvers:
+            able = [person for person in self.policy.approvers if self.policy.self_approval or person != author]
+            return f" by {' or '.join(able) or 'an approver, and policy names none who could give it'}"
+        return "" if self.proposal.by_agent or self.policy.self_approval else f" by somebody else than {author}, who wrote it"
+
+    def _alone(self) -> str:
+        """What helps where the author may be the only one there is."""
+        if self.proposal.by_agent or self.policy.self_approval or not self.policy.may_approve(self.proposal.author):
+            return ""
+        return f" Where there is nobody else, `self_approval: true` in reviewers/policy.yaml lets {self.proposal.author} approve it."
 
     def _decision(self, action: Action, why: str, **more: object) -> Decision:
         return Decision.model_validate({"action": action, "head": self.proposal.head, "rule": "", "why": why, "risk": self.risk, **more})

@@ -141,11 +141,13 @@ def test_it_answers_soon_and_ends_with_its_input(home: Home) -> None:
         [*PROGRAM, "mcp", "--stdio", "--repository", str(home.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdin and process.stdout
-    process.stdin.write("this is no message\n" + json.dumps(HELLO) + "\n")
+    process.stdin.write("this is no message\n\n" + json.dumps(HELLO) + "\n")
     process.stdin.flush()
+    refused = json.loads(process.stdout.readline())
     answer = json.loads(process.stdout.readline())
     answered = time.monotonic() - started
     rest, errors = process.communicate(timeout=30)
+    assert (refused["id"], refused["error"]["code"]) == (None, -32700), refused
     assert answer["result"]["serverInfo"]["name"] == "skillops", answer
     assert (process.returncode, rest) == (0, ""), errors
     assert answered < 20, "it is within two seconds on a machine that does nothing else"

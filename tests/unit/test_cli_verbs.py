@@ -94,6 +94,12 @@ def test_a_new_skill_has_what_a_skill_needs(tmp_path: Path) -> None:
         assert done.code == 2 and done.err.count("\n") == 2
 
 
+def test_a_new_skill_with_a_dockerfile_says_what_its_checks_need(tmp_path: Path) -> None:
+    made = skillops("new", "word-count", "--in", tmp_path, "-l", "container")
+    assert made.code == 0 and "Docker Engine" in made.out and "`runtime = \"docker\"`" in " ".join(made.out.split())
+    assert "Docker" not in skillops("new", "other", "--in", tmp_path).out
+
+
 def test_config_tells_each_value_and_where_it_came_from(repository: Path) -> None:
     (repository / "skillops.toml").write_text("workers = 3\n")
     (repository / "deeper").mkdir()

@@ -179,6 +179,27 @@ def test_an_approval_of_ones_own_proposal_counts_where_policy_lets_it() -> None:
     assert decided(proposal=mine, risk="medium", also=[by_person()], spent=None, policy=Policy(self_approval=True)).action is Action.MERGE
 
 
+@pytest.mark.parametrize(
+    ("policy", "told", "untold"),
+    [
+        ({}, ["1 approval by somebody else than ada", "`skillops approve 2`", "`self_approval: true`"], []),
+        ({"approvers": ("ada", "bob", "eve")}, ["1 approval by bob or eve: `skillops approve 2`", "`self_approval: true`"], ["somebody"]),
+        ({"approvers": ("bob",)}, ["1 approval by bob: "], ["self_approval"]),
+        ({"approvers": ("ada",)}, ["policy names none", "`self_approval: true`"], []),
+        ({"self_approval": True}, ["1 approval: `skillops approve 2`."], ["self_approval", "somebody"]),
+    ],
+)
+def test_who_may_approve_what_a_person_wrote_is_said(policy: dict[str, Any], told: list[str], untold: list[str]) -> None:
+    mine = a_proposal(author="ada", kind="person", request=None)
+    why = decided(proposal=mine, risk="medium", spent=None, policy=Policy(**policy)).why
+    assert [words for words in told if words not in why] == [] and [words for words in untold if words in why] == [], why
+
+
+def test_the_agents_work_is_approved_by_anybody_or_by_whom_policy_names() -> None:
+    assert "It needs 1 approval: `skillops approve 2`." in decided(risk="high").why
+    assert "It needs 1 approval by bob: `skillops approve 2`." in decided(risk="high", policy=Policy(approvers=("bob",))).why
+
+
 def test_an_own_approval_that_nobody_asked_for_does_no_harm() -> None:
     assert decided(proposal=a_proposal(author="ada", kind="person"), also=[by_person()]).action is Action.MERGE
 
