@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench shelf base-images workflows clean
+.PHONY: help demo test lint types bench shelf base-images image workflows clean
 
 help:
 	@echo "make demo    tell the whole story on a throw-away repository (no Docker, no key, no network beyond the package index)"
@@ -43,6 +43,9 @@ bench: $(STAMP)
 
 base-images: $(STAMP)
 	@$(BIN)/python -m agent.builders.base_images $(BASE_IMAGES)
+
+image: $(STAMP)
+	@$(BIN)/python -m agent.builders.own_image
 
 shelf: $(STAMP)
 	@$(BIN)/python -m agent.starter.shelf

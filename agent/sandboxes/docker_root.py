@@ -50,16 +50,27 @@ def system_binds() -> Iterator[tuple[str, str]]:
 
 
 def see_our_files(engine: DockerEngine, image: str) -> bool:
-    """Whether what the engine mounts are files of this machine: it tells a word that was written to one just now."""
+    """Whether what the engine mounts are files of this machine: it tells a word that was written to one just now.
+
+    They are `Mounts`, of which the engine refuses what it does not have; of `Binds` it would make a folder, which would stay there.
+    """
+    import docker.errors
+
     word, api = secrets.token_hex(16), engine.client().api
     with tempfile.TemporaryDirectory(prefix="skillops-") as folder:
         Path(folder, "word").write_text(word)
         Path(folder).chmod(0o755)
-        binds = [f"{source}:{target}:ro" for source, target in system_binds()]
+        shown = [*system_binds(), (f"{folder}/word", "/word")]
+        mounts = [{"Type": "bind", "Source": source, "Target": target, "ReadOnly": True} for source, target in shown]
         config = {"Image": image, "Cmd": ["/bin/cat", "/word"], "User": str(user()), "HostConfig": {
-            "Binds": [*binds, f"{folder}/word:/word:ro"], "NetworkMode": "none", "CapDrop": ["ALL"], "LogConfig": {"Type": "json-file"}}}  # fmt: skip
+            "Mounts": mounts, "NetworkMode": "none", "CapDrop": ["ALL"], "LogConfig": {"Type": "json-file"}}}  # fmt: skip
         with faults("try a container"):
-            container = api.create_container_from_config(config, f"skillops-try-{word[:12]}")["Id"]
+            try:
+                container = api.create_container_from_config(config, f"skillops-try-{word[:12]}")["Id"]
+            except docker.errors.APIError as error:
+                if error.status_code != 400:  # 400: one of them is not there
+                    raise
+                return False
         try:
             return _said(api, container) == word
         finally:

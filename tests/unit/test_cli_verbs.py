@@ -96,7 +96,7 @@ def test_a_new_skill_has_what_a_skill_needs(tmp_path: Path) -> None:
 
 def test_a_new_skill_with_a_dockerfile_says_what_its_checks_need(tmp_path: Path) -> None:
     made = skillops("new", "word-count", "--in", tmp_path, "-l", "container")
-    assert made.code == 0 and "Docker Engine" in made.out and "`runtime = \"docker\"`" in " ".join(made.out.split())
+    assert made.code == 0 and "Docker Engine" in made.out and '`runtime = "docker"`' in " ".join(made.out.split())
     assert "Docker" not in skillops("new", "other", "--in", tmp_path).out
 
 
