@@ -107,7 +107,7 @@ def new(
     made = new_skill(name, language, folder, wiring.languages_of())
     told = f"{made}: edit it, then `skillops check {made}` and `skillops propose --from {made}`."
     if language == "container":
-        told += " It is built and run by Docker Engine: its checks fail unless skillops.toml has `runtime = \"docker\"` and `builder = \"docker\"`."
+        told += ' It is built and run by Docker Engine: its checks fail unless skillops.toml has `runtime = "docker"` and `builder = "docker"`.'
     emit({"folder": str(made), "files": sorted(str(p.relative_to(made)) for p in made.rglob("*") if p.is_file())}, as_json, told)
 
 

@@ -119,26 +119,25 @@ class Evidence:
 
     def ask_person(self, why: str) -> Decision | None:
         """Waits for an approval, unless enough people gave theirs."""
-        needed, number = max(1, self.policy.approvals.at(self.risk)), self.proposal.number
-        missing = needed - len(self.approvals)
+        missing = max(1, self.policy.approvals.at(self.risk)) - len(self.approvals)
         if missing <= 0:
             return None
         count = _count(missing, "more approval" if self.approvals else "approval")
-        return self.wait(f"{why} It needs {count}{self._by_whom()}: `skillops approve {number}`.{self._alone()}")
+        return self.wait(f"{why} It needs {count}{self._by_whom()}: `skillops approve {self.proposal.number}`.{self._alone()}")
 
     def _by_whom(self) -> str:
         """Whose approval counts, where it is not anybody's."""
-        author = self.proposal.author
+        barred = "" if self.proposal.by_agent or self.policy.self_approval else self.proposal.author
+        able = " or ".join(person for person in self.policy.approvers if person != barred)
         if "*" not in self.policy.approvers:
-            able = [person for person in self.policy.approvers if self.policy.self_approval or person != author]
-            return f" by {' or '.join(able) or 'an approver, and policy names none who could give it'}"
-        return "" if self.proposal.by_agent or self.policy.self_approval else f" by somebody else than {author}, who wrote it"
+            return f" by {able or 'an approver, and policy names none who could give it'}"
+        return barred and f" by somebody else than {barred}, who wrote it"
 
     def _alone(self) -> str:
         """What helps where the author may be the only one there is."""
-        if self.proposal.by_agent or self.policy.self_approval or not self.policy.may_approve(self.proposal.author):
-            return ""
-        return f" Where there is nobody else, `self_approval: true` in reviewers/policy.yaml lets {self.proposal.author} approve it."
+        author, able = self.proposal.author, self.proposal.by_agent or self.policy.self_approval
+        helps = not able and self.policy.may_approve(author)
+        return f" Where there is nobody else, `self_approval: true` in reviewers/policy.yaml lets {author} approve it." if helps else ""
 
     def _decision(self, action: Action, why: str, **more: object) -> Decision:
         return Decision.model_validate({"action": action, "head": self.proposal.head, "rule": "", "why": why, "risk": self.risk, **more})
