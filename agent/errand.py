@@ -26,6 +26,7 @@ from agent.pending import KEPT, Pending, Result
 from agent.plan_kept import kept, told
 from agent.plan_run import PlanRun, Rules, Verdict
 from agent.prompts import Asked
+from agent.situation import parts_of
 from agent.stages.planning import Manner, answer, cut, plan
 
 HITS, TURNS, TURN_LENGTH = 8, 20, 2000
@@ -215,7 +216,8 @@ class Errand:
         these, what the agent may use."""
         catalog, may_use = self.means.catalog, self.profile.may_use
         narrow = "*" not in self.profile.skills
-        gaps = [self._gap(request) for request in self.means.requests(self.task)]
+        asked_for = [each for request in self.means.requests(self.task) for each in (request, *parts_of(self.means.forge, request.number))]
+        gaps = [self._gap(request) for request in asked_for]
         names = [name for gap in gaps if gap and (name := gap.contract.name if gap.contract else gap.skill)]
         found = [hit.entry.name for hit in catalog.search(self.task.task.text, limit=8 * HITS if narrow else HITS)]
         names += list(filter(may_use, found))[:HITS]

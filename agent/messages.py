@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from agent.domain import Frozen
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision, Problem
 from agent.domain.gap import Gap
@@ -25,7 +26,8 @@ from agent.markdown import plain
 T = TypeVar("T", bound=BaseModel)
 
 # Markers of our sticky comments: one of each on a request or proposal.
-GAP, PROGRESS, DECISION, SECRET, OUTCOME = "gap", "progress", "decision", "secret", "outcome"
+GAP, PROGRESS, DECISION, SECRET, OUTCOME, PARTS = "gap", "progress", "decision", "secret", "outcome", "parts"
+LOST = "lost"  # the beginning of the marker of what is said of a part that will not be built
 
 
 def embed(kind: str, thing: BaseModel) -> str:
@@ -69,6 +71,44 @@ def _vague(gap: Gap, request: Request) -> str:
     return f"{asked}\n\nAnswer in a comment (`skillops reply {request.number} TEXT`)."
 
 
+def _several(gap: Gap, request: Request) -> str:
+    parts = "\n".join(f"- {plain(part.title)}" for part in gap.parts)
+    return f"This needs several skills: {plain(gap.reason)}\n\n{parts}\n\nEach becomes a request of its own; this one is answered when all are there."
+
+
+class Divided(Frozen):
+    """The numbers of the requests that the parts of a gap became, in their order."""
+
+    gap: str
+    numbers: tuple[int, ...]
+
+
+def parts_comment(gap: Gap, parts: Sequence[Request]) -> str:
+    """The one sticky comment of a request of several skills: how far they are."""
+    rows = "\n".join(
+        f"- [{'x' if part.met else ' '}] #{part.number} {plain(part.title)}{f': {part.closed_as}' if part.lost else ''}" for part in parts
+    )
+    there = f"{sum(part.met for part in parts)} of {len(parts)} are there."
+    return "\n\n".join((rows, there, embed(PARTS, Divided(gap=gap.digest, numbers=tuple(part.number for part in parts)))))
+
+
+def divided_of(comment: Comment) -> Divided | None:
+    return extract(PARTS, comment.text, Divided) if comment.marker == PARTS else None
+
+
+def lost_comment(part: Request, request: Request) -> str:
+    return (
+        f"@{request.requester} #{part.number} ({plain(part.title)}) was {part.closed_as}, and this cannot be done without it; why is said there. "
+        f"The other parts go on.\n\nSay here what is to be done instead (`skillops reply {request.number} TEXT`): it is assessed anew with that. "
+        "Or close this request."
+    )
+
+
+def parts_met_comment(parts: Sequence[Request]) -> str:
+    rows = "\n".join(f"- #{part.number} {plain(part.title)}" for part in parts)
+    return f"Every part of this is there:\n\n{rows}\n\nEach part says how its skill is called."
+
+
 def _contract(gap: Gap, request: Request) -> str:
     contract = gap.contract
     if contract is None:
@@ -82,7 +122,7 @@ def _contract(gap: Gap, request: Request) -> str:
     )
 
 
-_GAP_SENTENCES = {"covered": _covered, "refused": _refused, "vague": _vague, "new": _contract, "extend": _contract}
+_GAP_SENTENCES = {"covered": _covered, "refused": _refused, "vague": _vague, "several": _several, "new": _contract, "extend": _contract}
 
 
 def deployed_comment(entry: Entry, proposal: Proposal | None) -> str:

@@ -45,7 +45,7 @@ class Mirror:
         self.forge.count_from(request.number)
         self.forge.open_request(RequestDraft(
             key=f"mirror-{request.number}", title=request.title, text=request.text, requester=request.requester, source=request.source,
-            conversation=request.conversation,
+            conversation=request.conversation, parent=request.parent,
         ))  # fmt: skip
         self._labels_and_words(request.number, request.labels, comments)
 

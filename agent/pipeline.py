@@ -19,7 +19,7 @@ from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, Proposal
 from agent.errors import CouldNotTell, HeadMoved, InQueue, MissingSecret, ModelUnavailable, SkillOpsError, WaitsForPerson
 from agent.parts import Parts, Stopwatch
-from agent.situation import Work, look, open_work
+from agent.situation import Work, look, open_work, parts_of
 from agent.stages import deploying
 from agent.steps import Steps
 
@@ -46,7 +46,7 @@ class Outcome:
         """4 where something could not be told, 3 where a person is waited for, else 0."""
         if self.troubled or any(step.waiting_for == "machine" for _, step in self.waiting):
             return CouldNotTell.exit_code
-        return WaitsForPerson.exit_code if self.waiting else 0
+        return WaitsForPerson.exit_code if any(step.waiting_for != "parts" for _, step in self.waiting) else 0
 
 
 class Pipeline:
@@ -71,7 +71,7 @@ class Pipeline:
                 while True:
                     before = len(outcome.moved)
                     outcome.waiting.clear()  # what one brought may have changed what another waits for
-                    for work in [only] if only else open_work(self.parts):
+                    for work in self._with_parts(only) if only else open_work(self.parts):
                         while self._moved(work, outcome, moves) and not once:
                             pass
                     if once or len(outcome.moved) == before:
@@ -81,6 +81,10 @@ class Pipeline:
             finally:
                 self._steps.close()
         return outcome
+
+    def _with_parts(self, only: Work) -> tuple[Work, ...]:
+        """A piece of work with the requests that it was divided into: what they bring, it waits for."""
+        return (only, *(Work(request=part.number) for part in parts_of(self.parts.forge, only.request)))
 
     def _heed_what_people_wrote(self, outcome: Outcome, only: Work | None) -> None:
         """Slash commands on open proposals, or on the one of a piece of work."""

@@ -61,6 +61,8 @@ def look(parts: Parts, work: Work) -> Situation:
     proposal = parts.forge.proposal(work.proposal) if work.proposal else _proposal_of(parts, work.request)
     if gap and proposal is None and _outdated(parts, gap):
         gap = None
+    if request and gap and gap.verdict == "several" and proposal is None:
+        return _divided(parts, request, gap, answered)
     seen = Situation(request=request, gap=gap, answered=answered, proposal=proposal)
     if proposal is None or proposal.state == "closed":
         return seen
@@ -87,6 +89,29 @@ def assessment(comments: Sequence[Comment]) -> tuple[Gap | None, bool]:
         if comment.author == AGENT and (found := messages.gap_of(comment)):
             gap, at = found, comment.id
     return gap, any(comment.id > at and comment.author not in OURS for comment in comments)
+
+
+def parts_of(forge: Forge, number: int | None) -> tuple[Request, ...]:
+    """The requests that one of several skills became, as far as they were raised and shown."""
+    comments = forge.comments(number) if number else ()
+    gap = assessment(comments)[0]
+    divided = next((found for comment in comments if comment.author == AGENT and (found := messages.divided_of(comment))), None)
+    numbers = divided.numbers if gap and divided and divided.gap == gap.digest else ()
+    return tuple(forge.request(each) for each in numbers)
+
+
+def _divided(parts: Parts, request: Request, gap: Gap, spoken: bool) -> Situation:
+    """The situation of a request of several skills: what the sticky comment ought to say of its parts, and what it says.
+
+    What the requester has `spoken` since it was divided answers what was told of a lost part where it came after that.
+    """
+    children, comments = parts_of(parts.forge, request.number), parts.forge.comments(request.number)
+    told = {comment.marker: comment for comment in comments if comment.author == AGENT}
+    lost = [told.get(f"{messages.LOST}-{child.number}") for child in children if child.lost]
+    shown = bool(children) and all(lost) and told[messages.PARTS].text == messages.parts_comment(gap, children)
+    since = max((comment.id for comment in lost if comment), default=0)
+    answered = spoken and bool(since) and any(comment.id > since and comment.author not in OURS for comment in comments)
+    return Situation(request=request, gap=gap, answered=answered, parts=children, shown=shown)
 
 
 def _decision(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy, overtaken: str) -> Decision:

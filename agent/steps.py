@@ -12,7 +12,8 @@ from agent import messages
 from agent.domain.event import Event
 from agent.domain.progress import Situation, Stage
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, DEPLOYER, DONE, OVERTAKEN, Proposal
-from agent.domain.request import Request
+from agent.domain.request import Request, RequestDraft
+from agent.domain.skill import digest_of
 from agent.errors import MissingSecret, Refused, SkillOpsError
 from agent.parts import Parts
 from agent.stages import assessing, checking, deploying, proposing, releasing, reviewing
@@ -26,7 +27,8 @@ class Steps:
         self._benches = ExitStack()
         self._bench: tuple[str, str, checking.Opened] | None = None
         self.do: dict[Stage, Callable[[Situation], None]] = {
-            Stage.ASSESS: self._assess, Stage.PROPOSE: self._propose, Stage.CHECK: self._check, Stage.REVIEW: self._review,
+            Stage.ASSESS: self._assess, Stage.DIVIDE: self._divide, Stage.PROPOSE: self._propose,
+            Stage.CHECK: self._check, Stage.REVIEW: self._review,
             Stage.MERGE: self._merge, Stage.CLOSE: self._close, Stage.RELEASE: self._release, Stage.DEPLOY: self._deploy,
             Stage.REPORT: self._report, Stage.REVERT: self._revert,
         }  # fmt: skip
@@ -68,6 +70,21 @@ class Steps:
             parts.forge.say(request.number, messages.gap_comment(gap, request), author=AGENT, marker=f"{messages.GAP}-{heard}")
         if gap.verdict in ("covered", "refused"):
             parts.forge.close_request(request.number, gap.verdict)
+
+    def _divide(self, seen: Situation) -> None:
+        """Raises the parts of a request of several skills, none twice, and shows how far they are. A part that is lost is told at once."""
+        forge, request, gap = self.parts.forge, _request(seen), seen.gap
+        assert gap is not None, "the table of progress gives this step to gaps of several skills alone"
+        children = [forge.open_request(RequestDraft(
+            key=digest_of([request.number, part.model_dump()]), title=part.title, text=part.text, requester=request.requester,
+            source=request.source, conversation=request.conversation, parent=request.number,
+        )) for part in gap.parts]  # fmt: skip
+        for child in children:
+            self.parts.record(Event(stage="dividing", what="divided", actor=AGENT, request=request.number, note=f"#{child.number} {child.title}",
+                                    data={"part": child.number}, key=f"divided:{request.number}:{child.number}"))  # fmt: skip
+            if child.lost:
+                forge.say(request.number, messages.lost_comment(child, request), author=AGENT, marker=f"{messages.LOST}-{child.number}")
+        forge.say(request.number, messages.parts_comment(gap, children), author=AGENT, marker=messages.PARTS)
 
     def _propose(self, seen: Situation) -> None:
         parts = self.parts
@@ -127,6 +144,9 @@ class Steps:
             self.parts.forge.label(proposal.number, add=[DEPLOY_FAILED])
 
     def _report(self, seen: Situation) -> None:
+        if seen.parts:
+            self._end(seen, messages.parts_met_comment(seen.parts), "done")
+            return
         proposal = _proposal(seen)
         entry = self.parts.catalog.entry(proposal.skill)
         mine = entry is not None and entry.proposal == proposal.number  # else a later release overtook it

@@ -29,6 +29,8 @@ class Lacks:
         self.annotations: dict[tuple[str, int], list[dict[str, Any]]] = {}
         self.queued: dict[str, list[tuple[int, str]]] = {}
         self.renamed: dict[str, str] = {}
+        self.sub_issues: dict[tuple[str, int], list[int]] = {}  # of an issue, the ids of its parts
+        self.without_sub_issues: set[str] = set()  # repositories of a server that is too old to have them
         self._apps: dict[str, str] = {}  # a token to whose it is
         self._made_by: dict[tuple[str, int], str] = {}
         self._nodes: dict[str, tuple[str, int]] = {}
@@ -54,6 +56,15 @@ class Lacks:
                 known.insert(0, {**json.loads(body or b"{}"), "creator": {"login": self.slug_of(headers)}})
                 return as_json(201, known[0])
             return as_json(200, known)
+        if (found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/issues/(\d+)/sub_issues", plain)) and found[1] not in self.without_sub_issues:
+            parts = self.sub_issues.setdefault((found[1], int(found[2])), [])
+            if verb == "POST":
+                child = int(json.loads(body or b"{}")["sub_issue_id"])
+                if any(child in known for known in self.sub_issues.values()):
+                    return as_json(422, {"message": "Issue may not contain duplicate sub-issues"})
+                parts.append(child)
+                return as_json(201, {"id": child})
+            return as_json(200, [{"id": child} for child in parts])
         if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/rules/branches/main", plain):
             return as_json(200, [{"type": "merge_queue"}] if found[1] in self.queued else [])
         return None

@@ -28,6 +28,7 @@ DIFFERENCES = {
     "closes": "merging closes the issue that the body says it closes (docs: Linking a pull request to an issue)",
     "graphql": "drafts and the merge queue are GraphQL's (docs: markPullRequestReadyForReview, convertPullRequestToDraft, enqueuePullRequest)",
     "append": "a commit on a branch in one call, where that is at an expected head, is GraphQL's (docs: createCommitOnBranch)",
+    "sub_issues": "an issue may have parts (docs: REST API endpoints for sub-issues)",
     "rules": "the rules of a branch can be read (docs: Get rules for a branch)",
     "renamed": "the old name of a repository leads to the new one: 301, and 307 for what writes (docs: Best practices for using the REST API)",
     "expired": "a token that is no longer good is a 401 (docs: Authenticating as a GitHub App installation); `revoked` are those",

@@ -10,7 +10,8 @@ from agent.domain import Frozen
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Example, ObjectSchema, Permissions, Runtime, SkillName, digest_of
 
-Verdict = Literal["covered", "extend", "new", "refused", "vague"]
+Verdict = Literal["covered", "extend", "new", "several", "refused", "vague"]
+MOST_PARTS = 5  # of a request that needs several skills
 
 
 class Contract(Frozen):
@@ -34,11 +35,19 @@ class Contract(Frozen):
         return self
 
 
+class Part(Frozen):
+    """What one of several skills has to do, in words that need no others: it becomes a request of its own."""
+
+    title: str = Field(min_length=1, max_length=120, pattern=r"^\S([^\r\n]*\S)?$")
+    text: str = Field(min_length=10, max_length=4000)
+
+
 class Gap(Frozen):
     """The assessment of one request.
 
     `covered`: `skill` answers it, called with `call`. `extend`: `skill` at `base_version` grows to `contract`.
-    `new`: `contract` describes it. `refused`: `reason` says why. `vague`: `question` goes to the requester.
+    `new`: `contract` describes it. `several`: each of `parts` is a request of its own. `refused`: `reason` says why.
+    `vague`: `question` goes to the requester.
     """
 
     request: int
@@ -49,6 +58,7 @@ class Gap(Frozen):
     call: dict[str, Json] | None = None
     question: str | None = None
     contract: Contract | None = None
+    parts: tuple[Part, ...] = Field(default=(), max_length=MOST_PARTS)
 
     @model_validator(mode="after")
     def _complete(self) -> Gap:
@@ -56,6 +66,7 @@ class Gap(Frozen):
             "covered": ("skill",),
             "extend": ("skill", "contract", "base_version"),
             "new": ("contract",),
+            "several": (),
             "refused": (),
             "vague": ("question",),
         }[self.verdict]
@@ -63,6 +74,8 @@ class Gap(Frozen):
             raise ValueError(f"a {self.verdict!r} gap needs {', '.join(missing)}")
         if self.verdict == "extend" and self.contract and self.contract.name != self.skill:
             raise ValueError("an extension keeps the name of the skill that it extends")
+        if self.verdict == "several" and len({part.title for part in self.parts}) < max(2, len(self.parts)):
+            raise ValueError(f"a 'several' gap needs two to {MOST_PARTS} parts with titles that differ")
         return self
 
     @property
@@ -72,4 +85,4 @@ class Gap(Frozen):
     @property
     def digest(self) -> str:
         """Identifies the frozen contract: a change of one word is a change of digest."""
-        return digest_of(self.model_dump(mode="json"))
+        return digest_of(self.model_dump(mode="json", exclude=None if self.parts else {"parts"}))

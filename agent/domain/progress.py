@@ -22,6 +22,7 @@ class State(StrEnum):
     REQUESTED = "requested"
     UNCLEAR = "unclear"
     ACCEPTED = "accepted"
+    DIVIDED = "divided"
     PROPOSED = "proposed"
     CHECKED = "checked"
     RETURNED = "returned"
@@ -39,6 +40,7 @@ class Stage(StrEnum):
     """What is done in a state. WAIT and NOTHING are done by nobody here."""
 
     ASSESS = "assessing"
+    DIVIDE = "dividing"
     PROPOSE = "proposing"
     CHECK = "checking"
     REVIEW = "reviewing"
@@ -56,6 +58,7 @@ STEPS: dict[State, Stage] = {
     State.REQUESTED: Stage.ASSESS,
     State.UNCLEAR: Stage.WAIT,
     State.ACCEPTED: Stage.PROPOSE,
+    State.DIVIDED: Stage.DIVIDE,
     State.PROPOSED: Stage.CHECK,
     State.CHECKED: Stage.REVIEW,
     State.RETURNED: Stage.PROPOSE,
@@ -71,9 +74,10 @@ STEPS: dict[State, Stage] = {
 
 # Which states a step can lead to: what the diagram in the README shows.
 TRANSITIONS: dict[State, tuple[State, ...]] = {
-    State.REQUESTED: (State.UNCLEAR, State.ACCEPTED, State.CLOSED),
+    State.REQUESTED: (State.UNCLEAR, State.ACCEPTED, State.DIVIDED, State.CLOSED),
     State.UNCLEAR: (State.REQUESTED,),
     State.ACCEPTED: (State.PROPOSED, State.WAITING, State.REQUESTED),
+    State.DIVIDED: (State.DIVIDED, State.DEPLOYED, State.REQUESTED),
     State.PROPOSED: (State.CHECKED, State.APPROVED, State.RETURNED, State.WAITING, State.DECLINED),
     State.CHECKED: (State.APPROVED, State.RETURNED, State.WAITING, State.DECLINED),
     State.RETURNED: (State.PROPOSED, State.WAITING),
@@ -91,13 +95,16 @@ TRANSITIONS: dict[State, tuple[State, ...]] = {
 class Situation(Frozen):
     """What was seen when looking. `decision` is present once the verdicts that it needs are.
 
-    `answered` tells that the requester spoke after the agent asked. `released`: the registry holds the merged tree.
+    `answered` tells that the requester spoke after the agent asked. `parts` are the requests that a gap of several skills became, and
+    `shown` tells that the requester sees how far they are. `released`: the registry holds the merged tree.
     `deployed`: the runtime serves what the registry holds.
     """
 
     request: Request | None = None
     gap: Gap | None = None
     answered: bool = False
+    parts: tuple[Request, ...] = ()
+    shown: bool = False
     proposal: Proposal | None = None
     report: CheckReport | None = None
     reviews: tuple[Review, ...] = ()
@@ -139,6 +146,12 @@ def next_step(seen: Situation) -> NextStep:
     state = state_of(seen)
     if state is State.UNCLEAR and seen.gap:
         return NextStep(state=state, stage=Stage.WAIT, why=seen.gap.question or "", waiting_for="requester")
+    if state is State.DIVIDED and seen.shown:
+        if declined := [part for part in seen.parts if part.lost]:
+            names = " and ".join(f"#{part.number} ({part.title})" for part in declined)
+            return NextStep(state=state, stage=Stage.WAIT, why=f"{names} will not be built: say on the request how it goes on.", waiting_for="person")
+        left = " and ".join(f"#{part.number} ({part.title})" for part in seen.parts if not part.met)
+        return NextStep(state=state, stage=Stage.WAIT, why=f"Its parts are being built: {left}.", waiting_for="parts")
     if state is State.WAITING:
         decision = seen.decision
         why = decision.why if decision else "The work ran out of its budget and is a draft: read what failed."
@@ -166,8 +179,19 @@ def _without_proposal(seen: Situation) -> State:
         return State.REQUESTED
     if seen.gap.verdict == "vague":
         return State.UNCLEAR
+    if seen.gap.verdict == "several":
+        return _divided(seen)
     # A covered or refused request is closed by assessing in the same step; where that was cut short, it is done again.
     return State.ACCEPTED if seen.gap.buildable else State.REQUESTED
+
+
+def _divided(seen: Situation) -> State:
+    """A request of several skills is deployed when each of its parts is; where one is lost, the requester's next word begins it anew."""
+    if not seen.shown:
+        return State.DIVIDED
+    if all(part.met for part in seen.parts):
+        return State.DEPLOYED
+    return State.REQUESTED if seen.answered and any(part.lost for part in seen.parts) else State.DIVIDED
 
 
 def _open_proposal(seen: Situation, proposal: Proposal) -> State:

@@ -10,7 +10,10 @@ Source = Literal["cli", "chat", "issue", "gateway", "pipeline"]
 
 
 class RequestDraft(Frozen):
-    """A request that is to be raised. `key` makes raising idempotent: the same key never opens a second one."""
+    """A request that is to be raised. `key` makes raising idempotent: the same key never opens a second one.
+
+    `parent` is the request that needs several skills, of which this is one.
+    """
 
     key: str
     title: str
@@ -18,6 +21,7 @@ class RequestDraft(Frozen):
     requester: str
     source: Source
     conversation: str | None = None
+    parent: int | None = None
 
 
 class Request(Frozen):
@@ -32,10 +36,21 @@ class Request(Frozen):
     requester: str
     source: Source
     conversation: str | None = None
+    parent: int | None = None
     state: Literal["open", "closed"] = "open"
     closed_as: Literal["", "done", "covered", "refused", "withdrawn"] = ""
     labels: tuple[str, ...] = ()
     url: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether there is a skill for it now."""
+        return self.closed_as in ("done", "covered")
+
+    @property
+    def lost(self) -> bool:
+        """Whether there never will be."""
+        return self.closed_as in ("refused", "withdrawn")
 
 
 class Comment(Frozen):

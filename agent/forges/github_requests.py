@@ -12,6 +12,7 @@ from agent.domain.request import Comment, Request, RequestDraft
 from agent.errors import NotFound, UsageError
 from agent.forges.github_api import GitHubApi
 from agent.forges.github_marks import marked, unmarked
+from agent.forges.github_parts import GitHubParts, unlisted
 from agent.forges.github_statuses import VERDICTS
 from agent.forges.sound import LABEL, TITLE, sound
 from agent.markdown import plain, woken
@@ -23,7 +24,7 @@ _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}(\[bot\])?")
 _MARKER = re.compile(r"[\w:.-]{1,200}")
 
 
-class GitHubRequests:
+class GitHubRequests(GitHubParts):
     """Issues of the repository behind `api`; `login` is who we are."""
 
     api: GitHubApi
@@ -33,7 +34,9 @@ class GitHubRequests:
     def open_request(self, draft: RequestDraft) -> Request:
         sound("title", draft.title, TITLE)
         sound("text", draft.text)
-        told = {"key": draft.key, "requester": draft.requester, "source": draft.source, "conversation": draft.conversation}
+        told: dict[str, Any] = {"key": draft.key, "requester": draft.requester, "source": draft.source, "conversation": draft.conversation}
+        if draft.parent is not None:
+            told["parent"] = draft.parent
         body = {"title": draft.title, "body": marked(plain(draft.text, len(draft.text)), "request", told), "labels": [CAPABILITY]}
 
         def made() -> Request | None:
@@ -44,6 +47,8 @@ class GitHubRequests:
             first = made() or raised
         if first.number != raised.number:  # another process was quicker by a moment
             self.close_request(raised.number, "withdrawn")
+        if first.parent is not None:
+            self._link(first)
         return first
 
     def request(self, number: int) -> Request:
@@ -61,6 +66,7 @@ class GitHubRequests:
         self.api.send("POST", f"issues/{number}/labels", {"labels": [f"{_ENDED}{closed_as}"]})
         reason = "completed" if closed_as in ("done", "covered") else "not_planned"
         self.api.send("PATCH", f"issues/{number}", {"state": "closed", "state_reason": reason})
+        self._tick(self.request(number))
 
     def label(self, number: int, *, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         added, removed = ([sound("label", label, LABEL) for label in labels] for labels in (add, remove))
@@ -139,7 +145,7 @@ class GitHubRequests:
 
     def _request(self, issue: dict[str, Any]) -> Request:
         text, told = unmarked(issue["body"], "request") if self._ours(issue) else (issue["body"] or "", None)
-        text = woken(text) if told else text
+        text = woken(unlisted(text)) if told else unlisted(text)
         told = told or {"requester": _who(issue), "source": "issue", "conversation": None}
         labels = [label["name"] for label in issue["labels"]]
         ended = next((label.removeprefix(_ENDED) for label in labels if label.startswith(_ENDED)), "")
@@ -147,7 +153,7 @@ class GitHubRequests:
             ended = "withdrawn" if issue.get("state_reason") == "not_planned" else ""
         return Request(
             number=issue["number"], title=issue["title"], text=text, requester=told["requester"], source=told["source"],
-            conversation=told["conversation"], state=issue["state"], closed_as=ended if issue["state"] == "closed" else "",
+            conversation=told["conversation"], parent=told.get("parent"), state=issue["state"], closed_as=ended if issue["state"] == "closed" else "",
             labels=tuple(sorted(label for label in labels if label != CAPABILITY and not label.startswith(_ENDED))), url=issue["html_url"],
         )  # fmt: skip
 

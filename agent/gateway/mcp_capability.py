@@ -95,7 +95,7 @@ async def _followed(number: int, patience: float, gateway: Gateway, progress: Pr
     while True:
         status = await asyncio.to_thread(_status, number, gateway)
         left = until - time.monotonic()
-        if left <= 0 or status["callable"] or status["waiting_for"] or status["state"] == State.CLOSED:
+        if left <= 0 or status["callable"] or status["waiting_for"] not in ("", "parts") or status["state"] == State.CLOSED:
             return status
         if status["state"] != state:
             state, heard = status["state"], heard + 1  # work may go back to its author; progress only rises
@@ -115,17 +115,19 @@ def _status(number: int, gateway: Gateway) -> dict[str, Any]:
     return {
         "number": number, "title": asked.title, "state": str(step.state), "stage": str(step.stage), "waiting_for": step.waiting_for, "why": why,
         "skill": skill, "callable": entry is not None and entry.status == "active",
-        "next_step": _advice(step.state, skill if entry else "", step.waiting_for, gateway.worker is not None),
+        "next_step": _advice(step.state, skill if entry else "", step.waiting_for, gateway.worker is not None, divided=asked.met),
     }  # fmt: skip
 
 
-def _advice(state: State, skill: str, waiting_for: str, works: bool) -> str:
+def _advice(state: State, skill: str, waiting_for: str, works: bool, *, divided: bool) -> str:
     if skill:
         return f"Call the tool {skill}."
     if waiting_for == "requester":
         return "Answer the question with `skillops reply`, or POST /requests/NUMBER/replies."
-    if waiting_for:
+    if waiting_for and waiting_for != "parts":
         return "A person has to look: `skillops explain NUMBER` tells what they should decide."
+    if state is State.CLOSED and divided:
+        return "Each of its parts has a skill now: list the tools again."
     if state is State.CLOSED:
         return "It was closed without a skill; `skillops explain NUMBER` tells why."
     return "Ask capability_status again." if works else "`skillops run` carries it on; then ask capability_status again."

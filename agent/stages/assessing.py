@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from agent.domain import Frozen
 from agent.domain.event import Event
-from agent.domain.gap import Contract, Gap, Verdict
+from agent.domain.gap import MOST_PARTS, Contract, Gap, Part, Verdict
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, WITNESS
 from agent.domain.request import Comment, Request
 from agent.domain.schema import Json, violations
@@ -39,6 +39,7 @@ class Assessment(Frozen):
     call: dict[str, Json] | None = None
     question: str | None = Field(default=None, min_length=1, max_length=1000)
     contract: Contract | None = None
+    parts: tuple[Part, ...] = Field(default=(), max_length=MOST_PARTS)
 
 
 def assess(
@@ -60,7 +61,10 @@ def assess(
     if gap is not None:
         record(_event(request, gap))
         return gap
-    variables = {"title": request.title, "text": _cut(request.text), "said": talk[-20:], "skills": [_shown(each) for each in hits]}
+    variables = {
+        "title": request.title, "text": _cut(request.text), "said": talk[-20:], "skills": [_shown(each) for each in hits],
+        "whole": request.parent is None,
+    }  # fmt: skip
     by_name = {each.name: each for each in hits if each.status != "retired"}
     asked = ask(model, "assess", Assessment, variables, check=lambda found: _problem(found, request, by_name, taken))
     gap = _gap(asked.answer, request, by_name)
@@ -106,7 +110,10 @@ def _shown(manifest: Manifest) -> dict[str, Any]:
 
 def _gap(found: Assessment, request: Request, hits: Mapping[str, Manifest]) -> Gap:
     """The Gap of an assessment, of which only the parts that its verdict speaks of are kept."""
-    parts = {"covered": ("skill", "call"), "extend": ("skill", "contract"), "new": ("contract",), "refused": (), "vague": ("question",)}
+    parts = {
+        "covered": ("skill", "call"), "extend": ("skill", "contract"), "new": ("contract",), "several": ("parts",), "refused": (),
+        "vague": ("question",),
+    }  # fmt: skip
     kept = {name: getattr(found, name) for name in parts[found.verdict]}
     base = hits.get(found.skill or "") if found.verdict == "extend" else None
     return Gap(request=request.number, verdict=found.verdict, reason=found.reason, base_version=base.version if base else None, **kept)
@@ -116,6 +123,8 @@ def _problem(found: Assessment, request: Request, hits: Mapping[str, Manifest], 
     """What is wrong with an assessment that has the right form, in words for the model."""
     if found.verdict in ("covered", "extend") and found.skill not in hits:
         return f"skill: {found.skill!r} is not one of the existing skills given: {', '.join(hits) or 'there are none'}"
+    if found.verdict == "several" and request.parent is not None:
+        return "verdict: this request is a part of a larger one already, and is not divided again; choose another verdict"
     try:
         gap = _gap(found, request, hits)
     except ValidationError as error:

@@ -454,6 +454,16 @@ def test_the_same_key_never_opens_a_second_request(forge: Forge) -> None:
     assert len(forge.requests("all")) == 1
 
 
+def test_a_part_names_the_request_that_it_is_of_and_leaves_the_words_of_that_alone(forge: Forge, reopen: Callable[[], Forge]) -> None:
+    whole = forge.open_request(a_request_draft(text="Count words.\r\nAnd lines."))
+    parts = [forge.open_request(a_request_draft(key=f"part {number}", title=f"Part {number}", parent=whole.number)) for number in (1, 2, 1)]
+    forge.close_request(parts[1].number, "done")
+
+    assert [part.parent for part in parts] == [whole.number] * 3 and parts[0] == parts[2] == reopen().request(parts[0].number)
+    assert (forge.request(whole.number), whole.parent) == (whole, None)
+    assert [(each.number, each.parent) for each in reopen().requests()] == [(whole.number, None), (parts[0].number, whole.number)]
+
+
 def test_threads_that_raise_the_same_request_get_the_same_number(forge: Forge) -> None:
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda number: forge.open_request(a_request_draft(key=f"k{number % 2}")).number, range(16)))

@@ -25,6 +25,9 @@ def decided(action: Action) -> Decision:
 
 REVIEWS = tuple(a_review(name) for name in PANEL)
 VAGUE = a_gap(verdict="vague", question="In which unit?", contract=None)
+SEVERAL = a_gap(verdict="several", contract=None, parts=[{"title": t, "text": f"Do {t} for a text."} for t in ("one", "two")])
+OPEN, MET = a_request(number=8, parent=7), a_request(number=9, parent=7, state="closed", closed_as="done")
+LOST = a_request(number=9, parent=7, state="closed", closed_as="refused")
 MERGED = a_proposal(state="merged", merged_commit="d" * 40)
 
 CASES = {
@@ -34,6 +37,13 @@ CASES = {
     "a gap with a contract is built": (seen(gap=a_gap()), State.ACCEPTED, Stage.PROPOSE),
     "an assessment cut short before it closed the request is done again": (
         seen(gap=a_gap(verdict="refused", contract=None)), State.REQUESTED, Stage.ASSESS),
+    "a request of several skills is divided": (seen(gap=SEVERAL), State.DIVIDED, Stage.DIVIDE),
+    "while a part is built its request waits": (seen(gap=SEVERAL, parts=(OPEN, MET), shown=True), State.DIVIDED, Stage.WAIT),
+    "what changed of a part is shown": (seen(gap=SEVERAL, parts=(MET, MET)), State.DIVIDED, Stage.DIVIDE),
+    "a request whose parts are all deployed is answered": (seen(gap=SEVERAL, parts=(MET, MET), shown=True), State.DEPLOYED, Stage.REPORT),
+    "a lost part waits for a word": (seen(gap=SEVERAL, parts=(MET, LOST), shown=True), State.DIVIDED, Stage.WAIT),
+    "a word on a lost part has it assessed anew": (seen(gap=SEVERAL, parts=(OPEN, LOST), shown=True, answered=True), State.REQUESTED, Stage.ASSESS),
+    "a word while all goes well changes nothing": (seen(gap=SEVERAL, parts=(OPEN, MET), shown=True, answered=True), State.DIVIDED, Stage.WAIT),
     "a closed request is left alone": (seen(request=a_request(state="closed")), State.CLOSED, Stage.NOTHING),
     "an open proposal is checked": (seen(proposal=a_proposal()), State.PROPOSED, Stage.CHECK),
     "a partly checked proposal is checked": (
@@ -90,3 +100,10 @@ def test_reviewers_are_not_asked_about_what_failed_its_checks() -> None:
     situation = seen(proposal=a_proposal(), report=a_report(style="failed"))
 
     assert verdicts_needed(situation) is None
+
+
+def test_whom_a_divided_request_waits_for_is_told() -> None:
+    built, lost = (next_step(seen(gap=SEVERAL, parts=(OPEN, part), shown=True)) for part in (MET, LOST))
+
+    assert (built.waiting_for, "#8" in built.why, "#9" in built.why) == ("parts", True, False)
+    assert (lost.waiting_for, "#9" in lost.why) == ("person", True)
