@@ -111,6 +111,14 @@ class Memory:
             row = connection.execute(sql, (_encodable(user), agent or "")).fetchone()
         return _conversation(row) if row else None
 
+    def talks(self, user: str, limit: int = 30) -> list[Turn]:
+        """What this person said first in each conversation, the latest conversation first."""
+        sql = """SELECT turn.* FROM conversation JOIN turn ON turn.id = (SELECT min(id) FROM turn WHERE turn.conversation = conversation.id)
+            WHERE user = ? ORDER BY number DESC LIMIT ?"""
+        with self._file.reading() as connection:
+            rows = connection.execute(sql, (_encodable(user), limit)).fetchall()
+        return [_turn(row) for row in rows]
+
     def say(self, conversation: str, role: Role, text: str, data: Json = None) -> Turn:
         with self._file.writing() as connection:
             return self._add(connection, conversation, role, text, data)
@@ -120,7 +128,7 @@ class Memory:
         with self._file.reading() as connection:
             _row(connection, id)
             rows = connection.execute("SELECT * FROM turn WHERE conversation = ? ORDER BY id", (id,)).fetchall()
-        return [Turn(**{**row, "data": json.loads(row["data"])}) for row in map(dict, rows)]
+        return [_turn(row) for row in rows]
 
     # ---- what is to be done ----------------------------------------------------------------------------------------
 
@@ -222,6 +230,10 @@ def _row(connection: sqlite3.Connection, id: str) -> sqlite3.Row:
     if row is None:
         raise NotFound(f"There is no conversation {id!r}.", next_step="`skillops chat --new` starts one.")
     return row
+
+
+def _turn(row: sqlite3.Row) -> Turn:
+    return Turn(**{**dict(row), "data": json.loads(row["data"])})
 
 
 def _conversation(row: sqlite3.Row) -> Conversation:

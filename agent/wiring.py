@@ -47,6 +47,7 @@ from agent.workplace import Workplace
 if TYPE_CHECKING:
     from agent.gateway.door import Door
     from agent.gateway.gateway import Gateway
+    from agent.gateway.pages.feed import Feed
     from agent.gateway.secrets import Link
     from agent.llms.recorded import RekeyingModel
 
@@ -107,8 +108,8 @@ def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float,
     return make_link(Vault(checkout.kept), gateway or settings.gateway_url or GATEWAY, wanted, settings.user or _login())
 
 
-def gateway_of(place: Workplace, host: str, *, work: bool) -> Gateway:
-    """The gateway to one repository, as it is reached at `host`; with `work`, it has a worker."""
+def gateway_of(place: Workplace, host: str, *, work: bool, feed: Feed | None = None) -> Gateway:
+    """The gateway to one repository, as it is reached at `host`; with `work`, it has a worker. `feed` hears what the place does."""
     from agent.gateway.gateway import Gateway
     from agent.gateway.server import LOOPBACK_NAMES, is_loopback
     from agent.gateway.worker import Worker
@@ -118,7 +119,7 @@ def gateway_of(place: Workplace, host: str, *, work: bool) -> Gateway:
     return Gateway(
         place, _keys(place.checkout), hosts=LOOPBACK_NAMES.union((host.lower(), *map(str.lower, settings.gateway_hosts))),
         origins=frozenset(settings.gateway_origins), rate=settings.gateway_rate, at_once=settings.gateway_concurrency,
-        on_loopback=is_loopback(host), webhook_path="/webhooks/github" if hooked else "",
+        on_loopback=is_loopback(host), feed=feed, webhook_path="/webhooks/github" if hooked else "",
         worker=Worker(place, deliveries=_deliveries(place.checkout) if hooked else None) if work else None,
     )  # fmt: skip
 

@@ -31,10 +31,11 @@ DOORS = {
     "fastapi": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
     "prometheus_client": {"agent/gateway/meters.py"},
     "uvicorn": {"agent/gateway/server.py", "agent/gateway/fast_lane.py"},
-    "jinja2": {"agent/prompts/__init__.py"},
+    "jinja2": {"agent/prompts/__init__.py", "agent/gateway/pages/rendering.py"},
     "jsonschema_rs": {"agent/domain/schema.py"},
     "yaml": {"agent/strict_yaml.py"},
     "cryptography": {"agent/vault.py", "agent/stand_ins/authority.py"},
+    "starlette": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").rglob("*.py")},
     "mcp": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
 }  # fmt: skip
 FLOW = ("agent/domain", "agent/stages", "agent/ports.py", "agent/pipeline.py", "agent/steps.py", "agent/conversation.py", "agent/situation.py")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agent.commands import HERE, AsJson, Repo, emit, opened
+from agent.commands import HERE, AsJson, Repo, emit
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,15 +28,18 @@ def serve(
     Example: skillops serve --port 8765 --work
     """
     from agent import wiring
+    from agent.gateway.pages.feed import Feed
     from agent.gateway.server import listen, run, url_of
+    from agent.screen import Watcher
 
-    place = opened(repository, as_json, forge=forge)
-    gateway = wiring.gateway_of(place, host, work=work)
+    feed = Feed(wiring.silent if as_json else Watcher())
+    place = wiring.open_workplace(repository, feed, forge=forge)
+    gateway = wiring.gateway_of(place, host, work=work, feed=feed)
     listening = listen(host, port)
     if first := gateway.keys.first(place.parts.user):
         print(f"The first admin key, shown this once: {first}", file=sys.stderr)
     url = url_of(listening)
-    emit({"url": url}, as_json, f"The gateway listens at {url}; {url}/docs shows what it offers.")
+    emit({"url": url}, as_json, f"The gateway listens at {url}: sign in there with a key. {url}/docs shows what it offers.")
     sys.stdout.flush()
     if gateway.worker:
         gateway.worker.start()

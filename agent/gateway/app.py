@@ -20,12 +20,13 @@ from agent.gateway import builds, docs, execute, openapi, probes, requests, secr
 from agent.gateway.door import Answer, Door, Receive, Send, Visit, open_paths
 from agent.gateway.gateway import Gateway
 from agent.gateway.mcp_http import PATH, Endpoint
+from agent.gateway.pages.app import Pages
 from agent.gateway.problems import WrongMethod, problem
 
 
 def make_app(gateway: Gateway, *more: APIRouter) -> Door:
     """The ASGI application; `more` are routes that only some gateways have."""
-    mcp, execute_route = Endpoint(gateway), execute.route(gateway)
+    mcp, execute_route, pages = Endpoint(gateway), execute.route(gateway), Pages(gateway)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +57,11 @@ def make_app(gateway: Gateway, *more: APIRouter) -> Door:
     async def behind(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await (mcp if scope.get("path") == PATH else app)(scope, receive, send)
 
-    return Door(gateway, hot, behind, mcp.leave)
+    def leave() -> None:
+        mcp.leave()
+        pages.leave()
+
+    return Door(gateway, hot, behind, leave, pages)
 
 
 def _add_documents(app: FastAPI, gateway: Gateway) -> None:

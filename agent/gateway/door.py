@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from agent.domain.invocation import MAX_BODY
@@ -22,6 +22,9 @@ from agent.errors import CouldNotTell, SkillOpsError
 from agent.gateway.gateway import Gateway
 from agent.gateway.problems import Forbidden, TooLarge, TooSlow, WrongHost, WrongType, problem
 from agent.keys import Key
+
+if TYPE_CHECKING:
+    from agent.gateway.pages.app import Pages
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -76,8 +79,8 @@ Hot = Callable[[Visit], Coroutine[Any, Any, Answer] | None]
 class Door:
     """`hot` answers a visit by itself, or gives None; then `app` is asked. `leave` ends what would never end by itself."""
 
-    def __init__(self, gateway: Gateway, hot: Hot, app: App, leave: Callable[[], None] = lambda: None) -> None:
-        self._gateway, self._hot, self._app, self.leave = gateway, hot, app, leave
+    def __init__(self, gateway: Gateway, hot: Hot, app: App, leave: Callable[[], None] = lambda: None, pages: Pages | None = None) -> None:
+        self._gateway, self._hot, self._app, self.leave, self._pages = gateway, hot, app, leave, pages
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,6 +90,12 @@ class Door:
         request_id = _request_id(headers)
         out = _Out(send, request_id, self._gateway.meters.answered)
         try:
+            if self._pages and self._pages.wants(scope["method"], scope["path"], headers):
+                _check_host(headers, self._gateway)
+                _check_origin(headers, self._gateway)
+                scope.setdefault("state", {}).update(request_id=request_id)
+                await self._pages(scope, receive, out)
+                return
             visit = await self._let_in(scope, headers, receive, request_id)
             if answering := self._hot(visit):
                 await out.answer(*await answering)
@@ -135,14 +144,21 @@ class Door:
         _check_origin(headers, gateway)
         at_form = path.startswith(FORMS)
         free = at_form or path in open_paths(gateway) or path == gateway.webhook_path
-        key = None if free else gateway.authority.key(headers.get("authorization"))
+        key = None if free else self._key(method, headers)
         if key:
             gateway.rates.take(key.id)
         # What a browser's form may send to another site without asking is none of these (Fetch standard, 4.10).
-        body = await _body(headers, receive) if method not in ("GET", "HEAD") else b""
+        body = await body_of(headers, receive) if method not in ("GET", "HEAD") else b""
         if body and not at_form and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise WrongType("The body must be JSON.", next_step="Send it with `Content-Type: application/json`.")
         return Visit(method, path, headers, body, key, request_id, receive, len(headers) != len(scope["headers"]))
+
+    def _key(self, method: str, headers: Mapping[str, str]) -> Key:
+        """The caller's, who brings it along; of somebody who has signed in to the pages where nothing is changed."""
+        given = headers.get("authorization")
+        if given is None and self._pages and method in ("GET", "HEAD") and (known := self._pages.key(headers)):
+            return known
+        return self._gateway.authority.key(given)
 
 
 class _Out:
@@ -233,30 +249,30 @@ def _netloc_of(origin: str) -> str:
     return ""
 
 
-async def _body(headers: Mapping[str, str], receive: Receive) -> bytes:
-    """The whole body. Some of one that is too large is read all the same, so that the client can read the answer."""
+async def body_of(headers: Mapping[str, str], receive: Receive, most: int = MAX_BODY, drained: int = 4 * MAX_BODY) -> bytes:
+    """The whole body. Some of one that is too large is read all the same (`drained` bytes), so that the client can read the answer."""
     announced = headers.get("content-length", "0")
-    too_large = announced.isdecimal() and len(announced) < 20 and int(announced) > MAX_BODY
+    too_large = announced.isdecimal() and len(announced) < 20 and int(announced) > most
     content = bytearray()
     size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            while size <= 4 * MAX_BODY:
+            while size <= drained:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise TooSlow("The client went away before the whole body had arrived.")
                 part = message.get("body", b"")
                 size += len(part)
-                if size <= MAX_BODY and not too_large:
+                if size <= most and not too_large:
                     content += part
                 if not message.get("more_body"):
                     break
     except TimeoutError:
         raise TooSlow(f"The body did not arrive within {BODY_SECONDS:g} s.", headers={"connection": "close"}) from None
-    if size > MAX_BODY or too_large:
+    if size > most or too_large:
         raise TooLarge(
             "The body is too large.",
-            why=f"It may have {MAX_BODY} bytes.",
+            why=f"It may have {most} bytes.",
             next_step="Send less at once.",
             headers={"connection": "close"},
         )

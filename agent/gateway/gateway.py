@@ -13,6 +13,7 @@ from agent.errors import InvocationFailed, SkillOpsError
 from agent.gateway.authority import Authority
 from agent.gateway.limits import Lane, Rates
 from agent.gateway.meters import Meters
+from agent.gateway.pages.feed import Feed
 from agent.gateway.shelf import Shelf, Standing, another_version
 from agent.gateway.worker import Worker
 from agent.keys import Key, Keys
@@ -42,6 +43,7 @@ class Gateway:
     at_once: int = 16
     on_loopback: bool = True
     worker: Worker | None = None
+    feed: Feed | None = None  # what this process did lately, for the pages
     webhook_path: str = ""  # where deliveries come in, which bring a signature and no key; empty: nowhere
     meters: Meters = field(default_factory=Meters)
 

@@ -61,6 +61,13 @@ class Meters:
         usage.errors += outcome != "ok"
         usage.seconds += seconds
 
+    def latency(self, skill: str) -> list[tuple[float, int]]:
+        """Of the calls of a skill, how many took at most so many seconds; the last is of all. Empty where it was not called."""
+        if skill not in self._skills:
+            return []
+        samples = next(iter(self._skills[skill].seconds.collect())).samples
+        return [(float(sample.labels["le"]), int(sample.value)) for sample in samples if sample.name.endswith("_bucket")]
+
     def circuit(self, skill: str, is_open: bool) -> None:
         figures = self._of(skill)
         if figures.is_open != is_open:

@@ -92,7 +92,7 @@ def router(gateway: Gateway) -> APIRouter:
             return _refusal(request, settings.gateway_proxies)
         sent = _sent(request)
         proof = vault.signature(token)
-        if not _own_page(request) or not hmac.compare_digest(sent.get("proof", "").encode(), proof.encode()):
+        if not own_page(request) or not hmac.compare_digest(sent.get("proof", "").encode(), proof.encode()):
             return _page(403, secret_page.refusal_page("This did not come from our page", "Open the link itself, and fill in the form there."))
         try:
             secret = vault.submit(token, sent.get("value", ""))
@@ -105,11 +105,11 @@ def router(gateway: Gateway) -> APIRouter:
 
 def address(request: Request, settings: Settings) -> str:
     """Where the visitor reaches this gateway, as the settings say or as they came."""
-    scheme = "https" if _over_tls(request, settings.gateway_proxies) else "http"
+    scheme = "https" if over_tls(request, settings.gateway_proxies) else "http"
     return settings.gateway_url or f"{scheme}://{request.headers['host']}"
 
 
-def _over_tls(request: Request, proxies: tuple[str, ...]) -> bool:
+def over_tls(request: Request, proxies: tuple[str, ...]) -> bool:
     """Whether the visitor came over TLS: to us, or to a proxy that we believe."""
     peer = request.client.host if request.client else ""
     return request.url.scheme == "https" or (peer in proxies and request.headers.get("x-forwarded-proto", "").strip().lower() == "https")
@@ -120,10 +120,10 @@ def _private(request: Request, proxies: tuple[str, ...]) -> bool:
     peer = request.client.host if request.client else ""
     through_a_proxy = any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "via"))
     at_home = is_loopback(peer) and not through_a_proxy and is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
-    return at_home or _over_tls(request, proxies)
+    return at_home or over_tls(request, proxies)
 
 
-def _own_page(request: Request) -> bool:
+def own_page(request: Request) -> bool:
     """Whether a browser says that it sent a form of ours (Origin, RFC 6454; Sec-Fetch-Site, Fetch Metadata)."""
     origin = urlsplit(request.headers.get("origin", ""))
     own = origin.scheme in ("http", "https") and origin.netloc == request.headers.get("host")

@@ -1,0 +1,92 @@
+"""What a skill asks for, beside what it had before: the difference that a person decides on. Pure."""
+
+from __future__ import annotations
+
+from agent.domain import Frozen
+from agent.domain.decision import Policy
+from agent.domain.risk import risk_of
+from agent.domain.skill import Manifest
+
+
+class Want(Frozen):
+    """One thing that a skill may do: in words before and now. `wider`: it asks for more than before."""
+
+    what: str
+    before: str
+    now: str
+    wider: bool
+
+    @property
+    def same(self) -> bool:
+        return self.before == self.now
+
+
+class Wants(Frozen):
+    """All of it, with the risk that the policy sees in it and what brings that."""
+
+    rows: tuple[Want, ...]
+    risk: str
+    reasons: tuple[str, ...]
+    is_new: bool
+
+    @property
+    def wider(self) -> tuple[Want, ...]:
+        return tuple(row for row in self.rows if row.wider)
+
+
+def wants_of(now: Manifest | None, before: Manifest | None, policy: Policy) -> Wants:
+    """`now` is None where the manifest cannot be read, `before` where there was no such skill."""
+    risk, reasons = risk_of(now, before, policy)
+    rows = () if now is None else tuple(_rows(now, before))
+    return Wants(rows=rows, risk=risk, reasons=reasons, is_new=before is None)
+
+
+def _rows(now: Manifest, before: Manifest | None) -> list[Want]:
+    had, asked = before.permissions if before else None, now.permissions
+    hosts = {str(rule) for rule in asked.rules if had is None or not any(old.covers(rule) for old in had.rules)}
+    secrets = set(asked.secrets) - set(had.secrets if had else ())
+    marks, old = now.annotations, before.annotations if before else None
+    return [
+        Want(what="reaches", before=_listed(had.network if had else None), now=_listed(asked.network), wider=bool(hosts)),
+        Want(what="secrets", before=_listed(had.secrets if had else None), now=_listed(asked.secrets), wider=bool(secrets)),
+        Want(
+            what="keeps data", before=_kept(had.storage) if had else "", now=_kept(asked.storage),
+            wider=asked.storage != "none" and (had is None or had.storage == "none"),
+        ),
+        Want(
+            what="depends on", before=_listed(before.dependencies if before else None), now=_listed(now.dependencies),
+            wider=bool(set(now.dependencies) - set(before.dependencies if before else ())),
+        ),
+        Want(
+            what="calls skills", before=_listed(before.requires if before else None), now=_listed(now.requires),
+            wider=bool(set(now.requires) - set(before.requires if before else ())),
+        ),
+        Want(
+            what="changes things", before=_marked(old.readOnly, old.destructive) if old else "", now=_marked(marks.readOnly, marks.destructive),
+            wider=(marks.destructive and not (old and old.destructive)) or (not marks.readOnly and not (old and not old.readOnly)),
+        ),
+        Want(
+            what="memory, cores, seconds a call", before=_size(before) if before else "", now=_size(now),
+            wider=before is not None and (
+                now.resources.memory_bytes > before.resources.memory_bytes or now.resources.cpu > before.resources.cpu
+                or now.resources.timeout_seconds > before.resources.timeout_seconds
+            ),
+        ),
+    ]  # fmt: skip
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
+    return "" if names is None else ", ".join(names) or "nothing"
+
+
+def _kept(storage: str) -> str:
+    return "no" if storage == "none" else storage
+
+
+def _marked(read_only: bool, destructive: bool) -> str:
+    return "destroys" if destructive else "only reads" if read_only else "yes"
+
+
+def _size(manifest: Manifest) -> str:
+    size = manifest.resources
+    return f"{size.memory}, {size.cpu:g}, {size.timeout.removesuffix('s')}"
