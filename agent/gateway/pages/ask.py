@@ -9,16 +9,20 @@ from typing import Any
 
 from starlette.requests import Request
 
-from agent.conversation import Pending
 from agent.domain import Frozen
 from agent.domain.invocation import Receipt
 from agent.domain.plan import Step
+from agent.domain.profile import ASSISTANT, Profile
+from agent.domain.question import Question
 from agent.errors import NotFound, SkillOpsError, UsageError
 from agent.gateway.pages.requests import Progress, progress
 from agent.gateway.pages.site import Site
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.problems import Busy
 from agent.memory import Turn
+from agent.pending import Pending
+from agent.plan_kept import KeptRun
+from agent.profiles import profile_named, profiles
 from agent.stages.assessing import LIMIT
 
 AT_ONCE = 8  # turns, of all who ask
@@ -27,21 +31,24 @@ log = logging.getLogger("agent.gateway")
 
 
 class Said(Frozen):
-    """One thing said. Of the agent's: what kind of answer it is, the receipts behind it, and the requests that it waits for."""
+    """One thing said. Of the agent's: what kind of answer it is, how its plans ran, the receipts behind it, and the requests that it waits for."""
 
     role: str
     text: str
     at: str
     kind: str = ""
+    runs: tuple[KeptRun, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     requests: tuple[Progress, ...] = ()
 
 
-class Undone(Frozen):
-    """A task that is being done: the plan, as far as there is one."""
+class Doing(Frozen):
+    """A task that is not answered yet: the plan, as far as there is one, which of its steps are `called` now, and what it waits for."""
 
-    text: str
+    turn: int
     steps: tuple[Step, ...] = ()
+    called: tuple[str, ...] = ()
+    question: Question | None = None
     waits: bool = False
 
 
@@ -56,12 +63,6 @@ class Ask:
 
     def say(self, conversation: str, text: str, person: str) -> None:
         """Begins a turn. Busy where one is under way in this conversation, or too many in all."""
-        if not text.strip():
-            raise UsageError("Nothing was said.", next_step="Say what you would like to have done.")
-        if len(text) > LIMIT:
-            raise UsageError(
-                "That is too much to ask at once.", why=f"It has {len(text):,} characters; {LIMIT:,} is the most.", next_step="Say it in a page."
-            )
         with self._lock:
             if conversation in self._busy:
                 raise Busy("The agent is still at your last question.", next_step="Wait for its answer, or begin another conversation.")
@@ -89,31 +90,31 @@ class Ask:
             with self._lock:
                 self._busy.discard(conversation)
 
-    def show(self, conversation: str, person: str) -> dict[str, Any]:
+    def show(self, conversation: str) -> dict[str, Any]:
         memory = self._place.conversations.memory
-        turns = memory.turns(conversation)
-        undone = memory.undone(conversation)
-        waiting = {each.turn for each in undone}
-        pending = [(each.turn, Pending.model_validate({**each.pending, "turn": each.turn})) for each in undone]
-        told = {turn.id: turn for turn in turns}
+        turns, undone = memory.turns(conversation), memory.undone(conversation)
+        doing = [self._doing(each.turn, Pending.model_validate({**each.pending, "turn": each.turn})) for each in undone]
+        tokens, cost = self._place.conversations.spent(conversation)
         return {
-            "title": turns[0].text[:80] if turns else "Ask", "conversation": conversation, "said": [self._said(turn, waiting) for turn in turns],
-            "undone": [
-                Undone(text=told[turn].text, steps=task.plan.steps if task.plan else (), waits=bool(task.requests) and task.plan is None)
-                for turn, task in pending if turn in told
-            ],
-            "busy": conversation in self._busy, "trouble": _told(self._troubles.get(conversation)), "limit": LIMIT,
+            "title": turns[0].text[:80] if turns else "Ask", "conversation": conversation, "agent": memory.get(conversation).agent,
+            "said": [self._said(turn) for turn in turns], "doing": doing, "question": next((each.question for each in doing if each.question), None),
+            "busy": conversation in self._busy, "trouble": _told(self._troubles.get(conversation)), "limit": LIMIT, "tokens": tokens, "cost": cost,
             "working": self._site.gateway.worker is not None,
         }  # fmt: skip
 
-    def _said(self, turn: Turn, waiting: set[int]) -> Said:
+    def _said(self, turn: Turn) -> Said:
         data = turn.data or {}
-        kind = data.get("kind", "")
-        requests = tuple(self._progress(number) for number in data.get("requests", ())) if kind == "waits" else ()
-        return Said(role=turn.role, text=turn.text, at=turn.at, kind=kind, receipts=data.get("receipts", ()), requests=requests)
+        kind, of = data.get("kind", ""), data.get("turn")
+        requests = tuple(progress(self._site.parts, number) for number in data.get("requests", ())) if kind == "waits" else ()
+        runs = tuple(self._place.conversations.runs(of)) if of is not None and kind in ("answered", "failed") else ()
+        return Said(role=turn.role, text=turn.text, at=turn.at, kind=kind, runs=runs, receipts=data.get("receipts", ()), requests=requests)
 
-    def _progress(self, number: int) -> Progress:
-        return progress(self._site.parts, number)
+    def _doing(self, turn: int, task: Pending) -> Doing:
+        feed, begun = self._site.gateway.feed, f"{task.ident}-"
+        lines = feed.lately() if feed else []
+        called = [line.event.data.get("step", "") for line in lines if str(line.event.data.get("call", "")).startswith(begun)]
+        steps = task.plan.steps if task.plan else ()
+        return Doing(turn=turn, steps=steps, called=tuple(called), question=task.question, waits=bool(task.requests) and task.plan is None)
 
 
 def add_to(site: Site) -> None:
@@ -129,27 +130,39 @@ def add_to(site: Site) -> None:
         raise NotFound("There is no such conversation of yours.", next_step="/ask begins one.")
 
     def start(visitor: Visitor, request: Request) -> dict[str, Any]:
-        return {"title": "Ask", "talks": memory.talks(visitor.name), "limit": LIMIT}
+        agents = [found for _, found in profiles(site.parts.forge) if isinstance(found, Profile)]
+        return {"title": "Ask", "talks": memory.talks(visitor.name), "limit": LIMIT, "agents": agents}
 
     def show(visitor: Visitor, request: Request) -> dict[str, Any]:
-        return ask.show(mine(request.path_params["conversation"], visitor), visitor.name)
+        return ask.show(mine(request.path_params["conversation"], visitor))
 
     def begin(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
-        if not fields.get("text", "").strip() or len(fields["text"]) > LIMIT:
-            ask.say("", fields.get("text", ""), visitor.name)  # which says why not, and begins nothing
-        conversation = memory.start(visitor.name)
-        ask.say(conversation, fields["text"], visitor.name)
+        text, agent = _fitting(fields), fields.get("agent") or ASSISTANT
+        profile_named(agent[:63], site.parts.forge)  # one that is not there begins nothing
+        conversation = memory.start(visitor.name, agent)
+        ask.say(conversation, text, visitor.name)
         return f"/ask/{conversation}"
 
     def go_on(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
         conversation = mine(request.path_params["conversation"], visitor)
-        ask.say(conversation, fields.get("text", ""), visitor.name)
+        ask.say(conversation, _fitting(fields), visitor.name)
         return f"/ask/{conversation}"
 
     site.page("/ask", "ask.html", start, "invoke", "request", personal=True)
     site.page("/ask/{conversation}", "talk.html", show, "invoke", "request", personal=True)
     site.form("/ask", begin, "invoke", "request")
     site.form("/ask/{conversation}", go_on, "invoke", "request")
+
+
+def _fitting(fields: dict[str, str]) -> str:
+    text = fields.get("text", "")
+    if not text.strip():
+        raise UsageError("Nothing was said.", next_step="Say what you would like to have done.")
+    if len(text) > LIMIT:
+        raise UsageError(
+            "That is too much to ask at once.", why=f"It has {len(text):,} characters; {LIMIT:,} is the most.", next_step="Say it in a page."
+        )
+    return text
 
 
 def _told(error: SkillOpsError | None) -> dict[str, str] | None:

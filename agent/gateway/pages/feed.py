@@ -36,12 +36,15 @@ class Feed:
         if self._then:
             self._then(event)
 
+    def lately(self) -> list[Line]:
+        """Everything that is kept, in order."""
+        with self._lock:
+            return list(self._lines)
+
     def of(self, *, request: int | None, proposal: int | None) -> list[Line]:
         """What was told of one piece of work, in order."""
-        with self._lock:
-            lines = list(self._lines)
         return [
-            line for line in lines
+            line for line in self.lately()
             if (request is not None and line.event.request == request) or (proposal is not None and line.event.proposal == proposal)
         ]  # fmt: skip
 

@@ -51,6 +51,7 @@ _SIGNS = {
     "open": ("wait", "open"), "merged": ("yes", "merged"), "closed": ("rest", "closed"), "done": ("yes", "done"), "covered": ("yes", "covered"),
     "refused": ("no", "refused"), "withdrawn": ("rest", "withdrawn"), "running": ("yes", "running"), "drifted": ("no", "drifted"),
     "not running": ("rest", "not running"), "gone": ("no", "not in the registry"),
+    "skipped": ("rest", "skipped"), "held": ("wait", "waits for leave"), "not begun": ("rest", "not begun"),
 }  # fmt: skip
 _TONES = {"yes": "good", "no": "bad", "unknown": "odd", "wait": "odd", "again": "calm", "rest": "calm"}
 
