@@ -198,6 +198,8 @@ def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service
     origin = f"proposal #{entry.proposal}, approved by {', '.join(entry.approvals) or 'nobody'}" if entry.proposal else entry.origin
     asked = ", ".join(entry.permissions.wider_than(type(entry.permissions)())) or "nothing"
     out.print(f"came from  {origin}\ncommit     {entry.commit[:12]}\ndigest     {entry.digest}\nmay reach  {escape(asked)}", soft_wrap=True)
+    if manifest and manifest.requires:
+        out.print(f"uses       {escape(', '.join(manifest.requires))}", soft_wrap=True)
     for service in services:
         out.print(f"runs       {service.version} {service.state}, {service.restarts} restarts {escape(service.detail)}", soft_wrap=True)
     if manifest and entry.status != "retired":

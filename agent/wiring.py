@@ -7,6 +7,7 @@ import importlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ from agent.conversation import Conversations
 from agent.deliveries import Deliveries
 from agent.domain.check import CheckReport
 from agent.domain.event import Event
-from agent.domain.profile import Profile
 from agent.errors import CouldNotTell
 from agent.facts import Facts
 from agent.forges.checkout import Checkout
@@ -37,11 +37,16 @@ from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.ports import Check, Forge, Language, LanguageModel, Ledger, Reviewer, Sandbox, Tell
 from agent.profiles import profile_named
+from agent.redactor import struck
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
+from agent.stages.releasing import artifact_of
 from agent.vault import Vault
+from agent.wiring_models import embedder_of, model_of, model_of_agent
+from agent.wiring_models import rekeying as rekeying
 from agent.wiring_runtimes import builder_of, languages_of, runtime_of, sandbox_of
 from agent.workbench import Bench, TryOut, examine, subject_of_folder
+from agent.workflow_runtime import WorkflowRuntime
 from agent.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -49,7 +54,6 @@ if TYPE_CHECKING:
     from agent.gateway.gateway import Gateway
     from agent.gateway.pages.feed import Feed
     from agent.gateway.secrets import Link
-    from agent.llms.recorded import RekeyingModel
 
 GATEWAY = "http://127.0.0.1:8765"  # where `skillops serve` listens unless told otherwise
 CHECKS = ("scope", "manifest", "style", "security", "secrets", "dependencies", "tests", "contract")
@@ -75,12 +79,14 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
     model = stand_in or model_of(settings, checkout.kept)
     parts = parts_of(settings, checkout.kept, tell, model)
     pipeline = Pipeline(parts)
+    if isinstance(parts.runtime, WorkflowRuntime):
+        parts.runtime.deploy_now = pipeline.deploy
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
         memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
         strike=parts.strike, tell=tell, facts=Facts(checkout.kept / "facts.sqlite"),
         profile=lambda name: profile_named(name, parts.forge),
-        model_of=lambda profile: stand_in or _model_of_agent(profile, settings, checkout.kept, model),
+        model_of=lambda profile: stand_in or model_of_agent(profile, settings, checkout.kept, model),
     )  # fmt: skip
     return Workplace(parts, checkout, pipeline, conversations)
 
@@ -149,22 +155,26 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     `given` takes the place of the forge and the ledger that the settings name.
     """
     sandbox = sandbox_of(settings)
-    languages = languages_of()
+    catalog, vault = Catalog(settings.state / "catalog.sqlite", embedder_of(settings)), Vault(kept)
+    languages = languages_of(catalog)
     builder = builder_of(settings, settings.state / "artifacts", languages)
-    runtime = runtime_of(settings, sandbox, languages)
     forge, ledger = given or forge_of(settings, kept)
+    runtime = WorkflowRuntime(
+        runtime_of(settings, sandbox, languages), catalog, partial(artifact_of, forge=forge, builder=builder),
+        settings.state / "workflows", settings.workers, partial(struck, vault),
+    )  # fmt: skip
 
     def record(event: Event) -> None:
         ledger.record(event)
         tell(event)
 
-    written = {name: language for name, language in languages.items() if name != "container"}  # the model is given no Dockerfile to write
+    written = {name: language for name, language in languages.items() if name not in ("container", "workflow")}  # what a model writes is code
     trial = TryOut(_checks(settings, sandbox, languages, light=True), builder, runtime, settings.workers)
     return Parts(
         settings=settings, user=settings.user or _login(), forge=forge, ledger=ledger,
-        catalog=Catalog(settings.state / "catalog.sqlite", _embedder(settings)), model=model, sandbox=sandbox, languages=languages,
+        catalog=catalog, model=model, sandbox=sandbox, languages=languages,
         checks=_checks(settings, sandbox, languages, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
-        vault=Vault(kept), author=Author(model, written, trial, record, settings.state / "drafts"), tell=tell,
+        vault=vault, author=Author(model, written, trial, record, settings.state / "drafts"), tell=tell,
         alone=lambda: _turn(kept / "run.lock"),
     )  # fmt: skip
 
@@ -185,51 +195,21 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
     return forge, BranchLedger(forge)
 
 
-def model_of(settings: Settings, kept: Path | None = None) -> LanguageModel:
-    """The live model with what holds for its every call, a recorded session, or none; wrapped where a session is to be recorded.
-    Calls are counted in the folder `kept`, or beside the clone's caches."""
-    from agent.llms.recorded import NoModel, RecordedModel, RecordingModel
-
-    if settings.recording:
-        return RecordedModel(settings.recording)
-    if not settings.model:
-        return NoModel()
-    from agent.llms.litellm import LiteLLMModel
-    from agent.llms.tended import Spending, TendedModel
-
-    names = dict.fromkeys((settings.model, *settings.model_fallback))
-    live = TendedModel(
-        [LiteLLMModel(settings.model_copy(update={"model": name})) for name in names],
-        Spending((kept or settings.state) / "spending.sqlite"), rate=settings.model_rate, tokens=settings.model_tokens,
-        patience=settings.model_timeout,
-    )  # fmt: skip
-    return RecordingModel(live, settings.record) if settings.record else live
-
-
-def _model_of_agent(profile: Profile, settings: Settings, kept: Path, usual: LanguageModel) -> LanguageModel:
-    """The models that an agent's manifest names, or those of the settings. A recorded session speaks for every agent."""
-    if settings.recording or not (profile.models.primary or profile.models.fallback):
-        return usual
-    named = {"model": profile.models.primary or settings.model, "model_fallback": profile.models.fallback or settings.model_fallback}
-    return model_of(settings.model_copy(update=named), kept)
-
-
-def rekeying(recording: Path) -> RekeyingModel:
-    """A model that answers from a recording in its order and can write the new keys."""
-    from agent.llms.recorded import RekeyingModel
-
-    return RekeyingModel(recording)
-
-
 def check_folder(folder: Path, settings: Settings) -> CheckReport:
-    """The eight checks on a skill's folder as it lies on disk; nothing is posted."""
+    """The eight checks on a skill's folder as it lies on disk; nothing is posted. A workflow's are made with the skills of the repository."""
     sandbox, languages = sandbox_of(settings), languages_of()
-    runtime = runtime_of(settings, sandbox, languages)
     with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
         place = Path(temporary)
         subject = subject_of_folder(folder, place / folder.resolve().name)
-        with Bench(subject, builder_of(settings, place / "artifacts", languages), runtime) as bench:
-            return examine(_checks(settings, sandbox, languages, light=False), subject, bench, settings.workers)
+        if subject.manifest and subject.manifest.runtime == "workflow":
+            parts = open_workplace(settings.repository).parts
+            parts.sync()
+            builder, runtime, checks = parts.builder, parts.runtime, parts.checks
+        else:
+            builder, runtime = builder_of(settings, place / "artifacts", languages), runtime_of(settings, sandbox, languages)
+            checks = _checks(settings, sandbox, languages, light=False)
+        with Bench(subject, builder, runtime) as bench:
+            return examine(checks, subject, bench, settings.workers)
 
 
 def _checks(settings: Settings, sandbox: Sandbox, languages: dict[str, Language], *, light: bool) -> tuple[Check, ...]:
@@ -250,14 +230,6 @@ def _checks(settings: Settings, sandbox: Sandbox, languages: dict[str, Language]
 
 def _reviewers(model: LanguageModel) -> dict[str, Reviewer]:
     return {name: importlib.import_module(f"reviewers.{name}").make(model) for name in REVIEWERS}
-
-
-def _embedder(settings: Settings) -> Any:
-    if not settings.embedding_model:
-        return None
-    from agent.llms.litellm import embedder
-
-    return embedder(settings)
 
 
 def _login() -> str:

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from agent.builders.by_runtime import ByRuntime
 from agent.builders.directory import DirectoryBuilder
+from agent.domain.workflow import RUNTIME, Shelf
 from agent.errors import ConfigurationError
 from agent.forges.checkout import Checkout
 from agent.languages.bash import BashLanguage
@@ -14,6 +16,7 @@ from agent.languages.container import ContainerLanguage
 from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
+from agent.languages.workflow import WorkflowLanguage
 from agent.ports import AdoptingSandbox, Builder, Language, Launcher, Runtime, Sandbox
 from agent.runtimes.process import ProcessLauncher, ProcessRuntime
 from agent.runtimes.supervised import SupervisedRuntime
@@ -25,10 +28,10 @@ if TYPE_CHECKING:
     from agent.runtimes.docker import DockerLauncher
 
 
-def languages_of() -> dict[str, Language]:
-    """The shelf of languages, by the manifest's `runtime`."""
+def languages_of(shelf: Shelf | None = None) -> dict[str, Language]:
+    """The shelf of languages, by the manifest's `runtime`; with the skills of a registry, there are workflows of them too."""
     languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage(), ContainerLanguage())
-    return {language.name: language for language in languages}
+    return {language.name: language for language in (*languages, *([WorkflowLanguage(shelf)] if shelf else []))}
 
 
 def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) -> Builder:
@@ -38,7 +41,8 @@ def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) 
     from agent.builders.docker import DockerBuilder
     from agent.docker_engine import DockerEngine
 
-    return DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds, network=settings.build_network)
+    images = DockerBuilder(store, languages, DockerEngine(), settings.base_images, seconds=settings.build_seconds, network=settings.build_network)
+    return ByRuntime(images, DirectoryBuilder(store / "workflows", languages), {RUNTIME})
 
 
 def sandbox_of(settings: Settings) -> Sandbox:

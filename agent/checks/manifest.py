@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from agent.checks import concluded, language_of
 from agent.checks.skill_md import skill_md_findings
 from agent.domain.check import CheckResult, Finding, Subject
+from agent.domain.requirement import Requirement
 from agent.domain.schema import violations
-from agent.domain.skill import NAME_PATTERN, Manifest, same_json
+from agent.domain.skill import Manifest, same_json
 from agent.domain.stand_in import STAND_INS_PATH, StandIns
 from agent.errors import InvalidFile
 from agent.manifest_file import read_stand_ins
@@ -17,8 +17,6 @@ from agent.ports import Check, Language, Workbench
 from agent.strict_yaml import locate
 
 RESTORES = frozenset(("rollback", "revert", "retire"))  # kinds that take something back, under a patch version
-_VERSION = r"\d+(\.\d+){0,2}"
-_REQUIRES = re.compile(rf"(?P<name>{NAME_PATTERN[1:-1]})( *(>=|<=|==|>|<|~=) *{_VERSION}( *, *(>=|<=|==|>|<|~=) *{_VERSION})*)?")
 # Names that never leave this machine or its network (RFC 6761, RFC 8375, and Kubernetes' own).
 _LOCAL = (".localhost", ".local", ".internal", ".home.arpa", ".localdomain")
 
@@ -102,15 +100,17 @@ def _status(subject: Subject, manifest: Manifest) -> Iterator[Problem]:
 
 def _requires(manifest: Manifest) -> Iterator[Problem]:
     names = set()
-    for index, requirement in enumerate(manifest.requires):
-        match = _REQUIRES.fullmatch(requirement)
-        if not match:
-            yield "requires", f"{requirement!r} is not of the form `csv-to-json >=1.0,<2`", f"/requires/{index}"
-        elif match["name"] == manifest.name:
+    for index, text in enumerate(manifest.requires):
+        try:
+            name = Requirement.parse(text).name
+        except ValueError as error:
+            yield "requires", str(error), f"/requires/{index}"
+            continue
+        if name == manifest.name:
             yield "requires", "a skill cannot require itself", f"/requires/{index}"
-        elif match["name"] in names:
-            yield "requires", f"{match['name']} is required twice", f"/requires/{index}"
-        names.add(match["name"] if match else requirement)
+        elif name in names:
+            yield "requires", f"{name} is required twice", f"/requires/{index}"
+        names.add(name)
 
 
 def _hosts(manifest: Manifest) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,18 +33,28 @@ def agents(repository: Repo = HERE, as_json: AsJson = False) -> None:
 def plan(
     turn: Annotated[int | None, typer.Argument(help="The turn; left out: the last one that ran a plan.")] = None,
     conversation: Annotated[str | None, typer.Option("--conversation", help="Of this conversation.")] = None,
+    save: Annotated[str, typer.Option("--save", metavar="NAME", help="Make a workflow of it: the folder of a skill of this name.")] = "",
+    folder: Annotated[Path, typer.Option("--in", help="Where to make that folder.")] = HERE,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Show a plan and how it ran.
+    """Show a plan and how it ran, or save it as a workflow, which is a skill.
 
-    Example: skillops plan
+    Examples: skillops plan · skillops plan --save weekly-report && skillops check weekly-report && skillops propose --from weekly-report
     """
     from agent.chats.views import last_runs, run_lines
 
     place = opened(repository, as_json)
     runs = last_runs(place, conversation, turn)
-    emit(runs, as_json, "\n".join(line for run in runs for line in run_lines(run)))
+    if not save:
+        emit(runs, as_json, "\n".join(line for run in runs for line in run_lines(run)))
+        return
+    from agent.starter.workflow import saved
+
+    place.parts.sync()
+    made = saved(runs[-1], save, folder, place.parts.catalog)
+    told = f"{made}: read it, then `skillops check {made}` and `skillops propose --from {made}`."
+    emit({"folder": str(made), "files": sorted(path.name for path in made.iterdir())}, as_json, told)
 
 
 def facts(

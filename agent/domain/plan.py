@@ -73,9 +73,8 @@ class Step(Frozen):
         if self.each is not None and not (isinstance(self.each, list) or _is_reference(self.each)):
             raise ValueError(f"step {self.id!r} is called for each of something that is neither a list nor a reference")
         for ref in references(self.parts):
-            path = _path(ref)
-            if not isinstance(path, str) or not (path == "" or path.startswith("/")):
-                raise ValueError(f"step {self.id!r} has the path {path!r}, which is no JSON Pointer: it is empty or begins with '/'")
+            if (wrong := path_fault(ref)) is not None:
+                raise ValueError(f"step {self.id!r} has the path {wrong!r}, which is no JSON Pointer: it is empty or begins with '/'")
         if self.each is None and any(ITEM in ref for ref in references(self.inputs)):
             raise ValueError(f"step {self.id!r} takes an item, and has no `each` that gives one")
         if any(ITEM in ref for ref in references([self.each, self.when and self.when.value])):
@@ -205,6 +204,12 @@ def references(value: Json) -> Iterator[dict[str, Any]]:
     elif isinstance(value, dict | list):
         for child in value.values() if isinstance(value, dict) else value:
             yield from references(child)
+
+
+def path_fault(ref: Mapping[str, Any]) -> Json:
+    """The path of a reference, where it is no JSON Pointer; else None."""
+    path = "null" if (path := _path(ref)) is None else path
+    return None if isinstance(path, str) and (path == "" or path.startswith("/")) else path
 
 
 def _is_reference(value: Any) -> bool:

@@ -20,7 +20,7 @@ NAME_LENGTH = 63
 API_VERSION = "skillops/v1"
 WITNESS_PATH = "tests/witness.yaml"
 
-Runtime = Literal["python", "node", "go", "bash", "container"]
+Runtime = Literal["python", "node", "go", "bash", "container", "workflow"]
 Status = Literal["active", "deprecated", "retired"]
 SkillName = Annotated[str, Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 

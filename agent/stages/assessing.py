@@ -136,6 +136,8 @@ def _problem(found: Assessment, request: Request, hits: Mapping[str, Manifest], 
         return f"call: the inputs do not fit {gap.skill}: {'; '.join(broken)}" if broken else None
     if gap.contract is None:
         return None
+    if gap.contract.runtime == "workflow":
+        return "contract.runtime: a workflow is made by people, of a plan that ran; choose a language"
     if gap.verdict == "new" and (gap.contract.name in hits or taken(gap.contract.name)):
         return f"contract.name: {gap.contract.name!r} is taken; extend that skill, or choose another name"
     if gap.verdict == "extend" and gap.skill and (problem := breaks(hits[gap.skill], gap.contract)):

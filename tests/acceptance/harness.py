@@ -209,7 +209,8 @@ class Home:
         """Takes other parts in: `change(checks=…)`."""
         self.place = replace(self.place, parts=replace(self.parts, **parts))
         pipeline = Pipeline(self.parts)
-        self.place.conversations._runtime = OnDemand(self.parts.runtime, pipeline.deploy)
+        conversations = self.place.conversations
+        conversations._means = replace(conversations._means, runtime=OnDemand(self.parts.runtime, pipeline.deploy))
         self.place = replace(self.place, pipeline=pipeline)
 
     # ---- doing

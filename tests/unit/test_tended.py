@@ -12,7 +12,7 @@ from agent.errors import ModelLimit, ModelUnavailable
 from agent.llms.tended import Spending, TendedModel
 from agent.ports import Question
 from agent.settings import Settings
-from agent.wiring import _model_of_agent, model_of
+from agent.wiring_models import model_of, model_of_agent
 from tests.fakes import FakeModel
 from tests.unit.test_agents import a_profile
 
@@ -112,8 +112,8 @@ def test_an_agent_is_given_the_models_that_its_manifest_names(tmp_path: Path) ->
     settings = Settings.load(tmp_path, model="openai/usual", model_fallback=("openai/spare",), model_tokens=5)
     usual = model_of(settings, tmp_path)
 
-    own = _model_of_agent(a_profile(models=Models(primary="openai/mine", fallback=("openai/other",))), settings, tmp_path, usual)
+    own = model_of_agent(a_profile(models=Models(primary="openai/mine", fallback=("openai/other",))), settings, tmp_path, usual)
 
     names = [[model.name for model in each._models] for each in (usual, own) if isinstance(each, TendedModel)]
     assert names == [["openai/usual", "openai/spare"], ["openai/mine", "openai/other"]]
-    assert _model_of_agent(a_profile(), settings, tmp_path, usual) is usual
+    assert model_of_agent(a_profile(), settings, tmp_path, usual) is usual

@@ -1,0 +1,110 @@
+"""A Workflow: a plan that is a skill. Its steps call the skills that it requires, and it can do what they can and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, Protocol
+
+from pydantic import Field, model_validator
+
+from agent.domain import Frozen
+from agent.domain.plan import ITEM, STEP, Step, check_order, path_fault, references
+from agent.domain.requirement import Requirement
+from agent.domain.schema import Json
+from agent.domain.skill import Annotations, Manifest, Permissions, Status
+
+RUNTIME, FILE = "workflow", "workflow.yaml"
+MOST_STEPS = 40
+
+
+class Workflow(Frozen):
+    """`workflow.yaml`. `outputs` are values and references; one that leads only to steps that were skipped is left out."""
+
+    apiVersion: Literal["skillops/v1"]
+    kind: Literal["Workflow"]
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=MOST_STEPS)
+    outputs: dict[str, Json] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Workflow:
+        check_order(self.steps)
+        if need := next((step for step in self.steps if step.need), None):
+            raise ValueError(f"step {need.id!r} is a need; a workflow calls skills alone")
+        known = {step.id for step in self.steps}
+        for ref in references(self.outputs):
+            if ITEM in ref or (STEP in ref and ref[STEP] not in known):
+                raise ValueError(f"the outputs refer to {ref.get(STEP, ITEM)!r}, which is no step")
+            if (wrong := path_fault(ref)) is not None:
+                raise ValueError(f"the outputs have the path {wrong!r}, which is no JSON Pointer: it is empty or begins with '/'")
+        return self
+
+    @property
+    def skills(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(str(step.skill) for step in self.steps))
+
+
+class Shelf(Protocol):
+    """What skills there are."""
+
+    def manifest(self, name: str) -> Manifest | None: ...
+
+
+def permissions_of(required: Iterable[Manifest]) -> Permissions:
+    """What skills may reach together."""
+    found = [manifest.permissions for manifest in required]
+    return Permissions(
+        network=tuple(sorted({rule for each in found for rule in each.network})),
+        secrets=tuple(sorted({name for each in found for name in each.secrets})),
+        storage="persistent" if any(each.storage == "persistent" for each in found) else "none",
+    )  # fmt: skip
+
+
+def annotations_of(required: Sequence[Manifest]) -> Annotations:
+    """What a caller may assume of skills that are called one after the other."""
+    marks = [manifest.annotations for manifest in required]
+    return Annotations(
+        readOnly=all(mark.readOnly for mark in marks), idempotent=all(mark.idempotent for mark in marks),
+        destructive=any(mark.destructive for mark in marks),
+    )  # fmt: skip
+
+
+def circle(manifest: Manifest, shelf: Shelf) -> tuple[str, ...]:
+    """The way from a workflow back to itself over what it requires, by names; empty where there is none."""
+    ways: list[tuple[str, ...]] = [(manifest.name,)]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        at = manifest if len(way) == 1 else shelf.manifest(way[-1])
+        for name in requirements(at) if at and at.runtime == RUNTIME else ():
+            if name == manifest.name:
+                return (*way, name)
+            if name not in seen:
+                seen.add(name)
+                ways.append((*way, name))
+    return ()
+
+
+def requirements(manifest: Manifest) -> Mapping[str, Requirement]:
+    """What a manifest requires, by name; what is not of the form is left out, which the check manifest tells of."""
+    found = {}
+    for text in manifest.requires:
+        try:
+            requirement = Requirement.parse(text)
+        except ValueError:
+            continue
+        found[requirement.name] = requirement
+    return found
+
+
+def unmet(manifest: Manifest, shelf: Shelf) -> dict[str, str]:
+    """Each skill that a workflow requires and that is not there as it needs it, with why, in words."""
+    why = {}
+    retired: Status = "retired"
+    for name, requirement in requirements(manifest).items():
+        there = shelf.manifest(name)
+        if there is None or there.status == retired:
+            why[name] = f"{name} is {'retired' if there else 'not in the registry'}"
+        elif not requirement.admits(there.semver):
+            wanted = next(text for text in manifest.requires if Requirement.parse(text).name == name)
+            why[name] = f"{name} is {there.version} in the registry, and {wanted!r} is required"
+    return why
