@@ -5,21 +5,24 @@ What the key may not look at is told as that, and is no fault by itself: the key
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from agent import wiring
 from agent.doctor import Diagnosis
-from agent.errors import SkillOpsError
+from agent.errors import InvalidFile, SkillOpsError
+from agent.forges.github_rights import covers, of_the_app
 from agent.settings import Settings
 
-# What the App needs, as GitHub names it (docs: Permissions required for GitHub Apps).
-PERMISSIONS = {"checks": "write", "contents": "write", "issues": "write", "metadata": "read", "pull_requests": "write"}
+PERMISSIONS = of_the_app()
 # The secrets of each environment, and the variables; whether the work stands still without one.
 SECRETS = {("skillops-app", "SKILLOPS_APP_KEY"): True, ("skillops-model", "SKILLOPS_API_KEY"): False}
 VARIABLES = {"SKILLOPS_APP_CLIENT_ID": True, "SKILLOPS_GITHUB_LOGIN": True, "SKILLOPS_MODEL": False, "SKILLOPS_VERSION": True}
-_LEVELS = {"read": 1, "write": 2, "admin": 3}
+LABELS = ".github/labels.json"
+_PLAIN = "ededed"  # the colour that GitHub gives to a label which comes to be by being used
 
 
 class _Place(NamedTuple):
@@ -30,19 +33,21 @@ class _Place(NamedTuple):
     ask: Callable[[str], Any]
 
 
-def examine_github(repository: Path) -> tuple[Diagnosis, ...]:
-    """Everything that the workflows need on GitHub, in the order in which it is set up."""
+def examine_github(repository: Path, *, fix: bool = False) -> tuple[Diagnosis, ...]:
+    """Everything that the workflows need on GitHub, in the order in which it is set up. With `fix`, what may be mended without a word
+    to anybody is: the labels.
+    """
     try:
         settings, checkout = wiring.settings_of(repository)
         if settings.forge != "github":
-            fix = "Set SKILLOPS_FORGE=github, or run `skillops init DIR --github OWNER/REPO`."
-            return (Diagnosis(what="repository", ok=False, found="its forge is on this machine", fix=fix),)
+            step = "Set SKILLOPS_FORGE=github, or run `skillops init DIR --github OWNER/REPO`."
+            return (Diagnosis(what="repository", ok=False, found="its forge is on this machine", fix=step),)
         forge: Any = wiring.forge_of(settings, checkout.kept)[0]
     except SkillOpsError as error:
         return (Diagnosis(what="repository", ok=False, found=error.fault, fix=error.next_step),)
     place = _Place(settings, forge, forge.api.get)
     looks = {"repository": _repository, "rights": _rights, "workflow files": _files, "workflows": _workflows, "required checks": _required,
-             "secrets": _secrets, "variables": _variables}  # fmt: skip
+             "secrets": _secrets, "variables": _variables, "labels": _mended_labels if fix else _labels}  # fmt: skip
     return tuple(_looked(what, look, place) for what, look in looks.items())
 
 
@@ -70,7 +75,7 @@ def _rights(place: _Place) -> Diagnosis:
         may = (place.ask("").get("permissions") or {}).get("push", False)
         fix = "Set SKILLOPS_GITHUB_APP_ID and SKILLOPS_GITHUB_APP_KEY; then the App's permissions are compared with what is needed."
         return Diagnosis(what="rights", ok=bool(may), found=f"the token may {'push' if may else 'only read'}", fix=fix, needed=False)
-    lacks = [f"{name}: {level}" for name, level in PERMISSIONS.items() if _LEVELS.get(has.get(name, ""), 0) < _LEVELS[level]]
+    lacks = [f"{name}: {level}" for name, level in PERMISSIONS.items() if not covers(has.get(name, ""), level)]
     fix = "Give them to the App (Settings, Developer settings, GitHub Apps, Permissions), then accept them where it is installed."
     return Diagnosis(what="rights", ok=not lacks, found=f"the App lacks {', '.join(lacks)}" if lacks else "the App has what it needs", fix=fix)
 
@@ -137,3 +142,38 @@ def _variables(place: _Place) -> Diagnosis:
 def _names(place: _Place, path: str, inside: str) -> set[str] | None:
     told = place.ask(f"{path}?per_page=100")
     return None if told is None else {each["name"] for each in told[inside]}
+
+
+def _labels(place: _Place) -> Diagnosis:
+    odd = [f"{name} ({'missing' if known is None else 'without its colour'})" for name, known in _odd_labels(place).items()]
+    step = "skillops doctor --github --fix"
+    return Diagnosis(what="labels", ok=not odd, found=", ".join(odd) or f"as {LABELS} has them", fix=step, needed=False)
+
+
+def _mended_labels(place: _Place) -> Diagnosis:
+    """Makes the labels that are missing, and gives those their colour that came to be by being used. What a person chose is left."""
+    odd, wanted = _odd_labels(place), {label["name"]: label for label in _wanted_labels(place)}
+    for name, known in odd.items():
+        if known is None:
+            place.forge.api.send("POST", "labels", wanted[name], allow=(422,))  # somebody else was faster
+        else:
+            place.forge.api.send("PATCH", f"labels/{quote(name, safe='')}", {key: wanted[name][key] for key in ("color", "description")})
+    return Diagnosis(what="labels", ok=True, found=f"mended: {', '.join(odd)}" if odd else f"as {LABELS} has them")
+
+
+def _odd_labels(place: _Place) -> dict[str, dict[str, Any] | None]:
+    """The labels that are not there (None), or that nobody gave a colour and a description, by name."""
+    known = {label["name"].lower(): label for label in place.forge.api.pages("labels")}
+    found = {label["name"]: known.get(label["name"].lower()) for label in _wanted_labels(place)}
+    return {name: label for name, label in found.items() if label is None or (label["color"] == _PLAIN and not label["description"])}
+
+
+def _wanted_labels(place: _Place) -> list[dict[str, str]]:
+    """Those of the repository's own file; of the shipped one where it has none."""
+    from agent.starter.hosted import github_files
+
+    try:
+        told = json.loads(place.forge.read(place.forge.main, LABELS) or github_files()[LABELS])
+        return [{key: str(label[key]) for key in ("name", "color", "description")} for label in told]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidFile(LABELS, f"a list of labels with name, color and description was expected: {error!r}") from None

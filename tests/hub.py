@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.forges.github import GitHubForge, Key, forge_of_repository
+from agent.github_doctor import PERMISSIONS
 from tests.engines import missing
 from tests.hub_proxy import APPS, Proxy
 
 VERSION = "0.11.2"  # the package's newest of this kind: its `latest` is another program
 BOT, ADA, MALLORY = "skillops-bot", "ada", "mallory"  # Ada may push; Mallory is just anybody
 APP_IDS = {1: 1001, 2: 1002}  # by the number of the installation
-PERMISSIONS = ("contents", "issues", "pull_requests", "checks", "statuses", "metadata")
 _USERS = (BOT, ADA, MALLORY)
 
 
@@ -148,7 +148,7 @@ def running() -> Iterator[Hub]:
         tokens = {token_of(user): {"login": user, "scopes": ["repo", "user", "workflow"]} for user in _USERS}
         app_key = _private_key()
         apps = [
-            {"app_id": APP_IDS[number], "slug": slug, "name": slug, "private_key": app_key, "permissions": dict.fromkeys(PERMISSIONS, "write"),
+            {"app_id": APP_IDS[number], "slug": slug, "name": slug, "private_key": app_key, "permissions": PERMISSIONS,
              "installations": [{"installation_id": number, "account": BOT, "repository_selection": "all"}]}
             for number, slug in APPS.items()
         ]  # fmt: skip

@@ -73,6 +73,7 @@ def _init_hosted(folder: Path, repository: str, app: int, with_shelf: bool, as_j
 
 def doctor(
     github: Annotated[bool, typer.Option("--github", help="Look at the repository on GitHub instead: rights, rules, secrets, workflows.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="With --github: make the labels of .github/labels.json that are missing.")] = False,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -81,11 +82,12 @@ def doctor(
     Example: skillops doctor
     """
     from agent.doctor import examine
+    from agent.github_doctor import examine_github
     from agent.screen import diagnoses_of
 
-    if github:
-        from agent.github_doctor import examine_github as examine
-    diagnoses = examine(repository)
+    if fix and not github:
+        raise UsageError("--fix mends what is on GitHub.", next_step="skillops doctor --github --fix")
+    diagnoses = examine_github(repository, fix=fix) if github else examine(repository)
     emit({"ok": all(d.ok for d in diagnoses), "diagnoses": diagnoses}, as_json, lambda: diagnoses_of(diagnoses))
     if any(not diagnosis.ok and diagnosis.needed for diagnosis in diagnoses):
         raise typer.Exit(ConfigurationError.exit_code)

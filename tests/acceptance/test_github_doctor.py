@@ -109,3 +109,33 @@ def test_secrets_that_the_key_may_not_look_at_are_no_fault_of_the_repository(des
         desk.server.proxy.faults.plan.clear()
 
     assert told.found.startswith("the key may not look") and not told.needed
+
+
+def test_labels_are_made_and_coloured_and_what_a_person_chose_is_left(desk: Desk) -> None:
+    desk.forge.commit("skill/x", {"skills/x/skill.py": b"x = 1\n"}, parent=None, message="Add x", author="ada")
+    issue = desk.ask("POST", "issues", {"title": "X", "body": "", "labels": []})[1]["number"]
+    for name, told in {"hold": {"color": "ededed", "description": ""}, "done": {"color": "123456", "description": "Mine"}}.items():
+        assert desk.ask("POST", "labels", {"name": name, **told})[0] == 201
+    desk.ask("POST", f"issues/{issue}/labels", {"labels": ["hold"]})
+    ok, found, fix = desk.said()["labels"]
+    assert not ok and fix == "skillops doctor --github --fix"
+    assert "capability (missing)" in found and "hold (without its colour)" in found and "done" not in found
+
+    done = skillops("doctor", "--github", "--fix", "-C", desk.clone, SKILLOPS_GITHUB_API=desk.server.url, SKILLOPS_GITHUB_TOKEN=hub.token_of(hub.BOT))
+
+    assert "mended: capability, hold, out-of-budget, overtaken, deploy-failed, dashboard" in " ".join(done.said.split())
+    labels = {label["name"]: (label["color"], label["description"]) for label in desk.ask("GET", "labels?per_page=100")[1]}
+    assert labels["capability"] == ("1d76db", "A request: somebody asks for an ability") and labels["hold"][0] == "fbca04"
+    assert labels["done"] == ("123456", "Mine")
+    assert [label["name"] for label in desk.ask("GET", f"issues/{issue}")[1]["labels"]] == ["hold"]
+    assert desk.said()["labels"][:2] == (True, "as .github/labels.json has them")
+
+
+def test_a_file_of_labels_that_is_none_is_told(desk: Desk) -> None:
+    desk.forge.commit("main", {".github/labels.json": b"[7]"}, parent=desk.forge.head("main"), message="Change", author="ada")
+    ok, found, _ = desk.said()["labels"]
+    assert not ok and "labels.json" in found
+
+
+def test_fix_is_for_github() -> None:
+    assert skillops("doctor", "--fix").code == 2

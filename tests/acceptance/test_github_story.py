@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from agent.domain.progress import State
+from agent.forges.github_rights import needed
+from agent.github_doctor import PERMISSIONS
 from agent.starter import starting_files
 from tests import hub
 from tests.acceptance.harness import Home, a_draft, a_judgement, a_remark, answers
@@ -25,6 +27,7 @@ CALLS = 300  # of the API, for one request with a revision; a run that needs mor
 class Told(NamedTuple):
     home: Home
     server: hub.Hub
+    seen: list[tuple[str, str]]
     repository: str
     issue: int
     before: list[State]
@@ -41,6 +44,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         repository = forge.api.repository
         policy = b"apiVersion: skillops/v1\nautonomy: manual\n"
         forge.commit("main", {**starting_files(), "reviewers/policy.yaml": policy}, parent=None, message="A new skills repository", author="ada")
+        begun = len(server.proxy.seen) if server.proxy else 0
         home = open_home(folder / "clone", server, repository, said=answers(
             author=[a_draft(), a_draft(EXTENDED_CODE, EXTENDED_TESTS)],
             review_correctness=[a_judgement("revise", [a_remark("well-known", 2)]), a_judgement()],
@@ -56,7 +60,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         before, approved = ([step.state for _, step in outcome.moved] for outcome in (first, second))
         waited = [(step.state, step.waiting_for) for _, step in first.waiting]
         assert first.troubled == second.troubled == []
-        yield Told(home, server, repository, issue, before, approved, waited, home.forge.api.calls.copy())  # type: ignore[attr-defined]
+        seen = [(verb, _path(path)) for verb, path in server.proxy.seen[begun:]] if server.proxy else []
+        yield Told(home, server, seen, repository, issue, before, approved, waited, home.forge.api.calls.copy())  # type: ignore[attr-defined]
         home.close()
 
 
@@ -139,6 +144,17 @@ def test_it_took_few_calls(told: Told, record_property: pytest.RecordProperty) -
     assert told.calls.total() < CALLS
 
 
+def test_the_doctor_asks_for_the_rights_of_every_call(told: Told) -> None:
+    rights = {right for verb, path in told.seen for right in needed(verb, path)}
+
+    assert {name for name, _ in rights} == set(PERMISSIONS)
+    assert {name for name, level in rights if level == "write"} == {name for name, level in PERMISSIONS.items() if level == "write"}
+
+
+def _path(path: str) -> str:
+    return re.sub(r"^/repos/[^/]+/[^/?]+/?", "", path)
+
+
 def _shape(path: str) -> str:
     """The path without the repository and the ids in it."""
-    return re.sub(r"[0-9a-f]{40}|\b\d+\b", "N", re.sub(r"^/repos/[^/]+/[^/?]+/?", "", path))
+    return re.sub(r"[0-9a-f]{40}|\b\d+\b", "N", _path(path))
