@@ -60,6 +60,7 @@ class Proxy:
         self.lacks = Lacks(self.ask)
         self.forked: dict[tuple[str, int], dict[str, Any]] = {}  # pull requests whose head lies elsewhere, with where
         self._labels: dict[tuple[str, int], list[str]] = {}
+        self._heads: dict[tuple[str, int], str] = {}
         self._bodies: dict[tuple[str, int], str] = {}
         self._merged: dict[tuple[str, int], dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -149,7 +150,9 @@ class Proxy:
             document["head"].update(self.forked.get((repo, number), {}))
             status, branch = self.ask("GET", f"{repo}/git/ref/heads/{document['head']['ref']}", headers)
             if document["state"] == "open" and status == 200:
-                document["head"]["sha"] = branch["object"]["sha"]
+                self._heads[repo, number] = branch["object"]["sha"]
+            if document["state"] == "open" and (repo, number) in self._heads:  # also once its branch is gone
+                document["head"]["sha"] = self._heads[repo, number]
         elif "commit_id" in document and (repo, document.get("id")) in self._bodies:
             document["body"] = self._bodies[repo, document["id"]]
         return document

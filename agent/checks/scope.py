@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agent.checks import concluded
-from agent.domain.check import NO_WITNESS, CheckResult, Finding, Subject
+from agent.domain.check import FILES, NO_WITNESS, CheckResult, Finding, Subject
 from agent.domain.paths import odd_path, shown
 from agent.domain.proposal import Change
 from agent.domain.skill import WITNESS_PATH
@@ -14,7 +14,7 @@ from agent.errors import InvalidFile
 from agent.manifest_file import read_witness, witness_digest
 from agent.ports import Check, Workbench
 
-FILE_BYTES, ALL_BYTES, FILES = 256 * 2**10, 2 * 2**20, 200
+FILE_BYTES, ALL_BYTES = 256 * 2**10, 2 * 2**20
 _MODES = {
     "120000": "is a link; a skill holds plain files alone",
     "160000": "is a submodule; a skill holds plain files alone",

@@ -12,6 +12,7 @@ from agent.domain.proposal import Change
 from agent.domain.skill import Case, Manifest, SkillName
 
 NO_WITNESS = "none"
+FILES = 200  # that a skill may have
 
 
 class Outcome(StrEnum):

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.domain.check import NO_WITNESS, CheckReport, CheckResult, Outcome, Subject
+from agent.domain.check import FILES, NO_WITNESS, CheckReport, CheckResult, Finding, Outcome, Subject
 from agent.domain.event import Event
-from agent.domain.proposal import AGENT, Proposal
+from agent.domain.proposal import AGENT, Change, Proposal
 from agent.domain.skill import WITNESS_PATH
 from agent.manifest_file import witness_digest
 from agent.ports import Builder, Check, Forge, Ledger, Runtime, Tell
@@ -33,10 +33,12 @@ class Opened(NamedTuple):
 def bench_for(proposal: Proposal, forge: Forge, builder: Builder, runtime: Runtime, ledger: Ledger) -> Iterator[Opened]:
     """The subject at the proposal's head, its snapshot in a throw-away folder; nothing is built or started until asked for."""
     folder = f"skills/{proposal.skill}"
+    changes = forge.changes(proposal.base, proposal.head)
+    files = {} if _too_many(proposal, changes) else forge.files(proposal.head, folder)
     with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
         subject = make_subject(
-            proposal.skill, proposal.head, forge.files(proposal.head, folder), root=Path(temporary) / proposal.skill,
-            base=proposal.base, base_files=forge.files(proposal.base, folder), changes=forge.changes(proposal.base, proposal.head),
+            proposal.skill, proposal.head, files, root=Path(temporary) / proposal.skill,
+            base=proposal.base, base_files=forge.files(proposal.base, folder), changes=changes,
             witness_digest=recorded_witness(proposal, forge, ledger), kind=proposal.kind,
         )  # fmt: skip
         with Bench(subject, builder, runtime) as bench:
@@ -47,7 +49,8 @@ def check(proposal: Proposal, opened: Opened, forge: Forge, checks: Sequence[Che
     """Runs what has no result at this head yet, and posts and records each as it ends.
 
     Results that the forge already holds stand, so a killed run carries on where it was, and verdicts reused from
-    another proposal (a rollback's) are posted before this is called. `tell` hears which checks begin.
+    another proposal (a rollback's) are posted before this is called. `tell` hears which checks begin. Of more files than a skill
+    may have none is read: every check says so.
     """
     subject, bench = opened
     known = {result.name: result for result in forge.checks(proposal.number, proposal.head).results}
@@ -57,10 +60,28 @@ def check(proposal: Proposal, opened: Opened, forge: Forge, checks: Sequence[Che
         forge.post_check(proposal.number, result)
 
     missing = [check for check in checks if check.name not in known]
+    if count := _too_many(proposal, subject.changes):
+        refused = {check.name: _refused(check.name, proposal, count) for check in missing}
+        for result in refused.values():
+            post(result)
+        return CheckReport(head=proposal.head, results=tuple((known | refused)[check.name] for check in checks))
     for check in missing:
         tell(Event(stage="checking", what="started", actor=AGENT, request=proposal.request, proposal=proposal.number, data={"check": check.name}))
     found = {result.name: result for result in examine(missing, subject, bench, workers, post).results} if missing else {}
     return CheckReport(head=proposal.head, results=tuple((known | found)[check.name] for check in checks))
+
+
+def _too_many(proposal: Proposal, changes: Sequence[Change]) -> int:
+    """How many files of the skill a proposal brings, where that is more than a skill may have; else 0."""
+    count = sum(change.status != "deleted" and change.path.startswith(f"skills/{proposal.skill}/") for change in changes)
+    return count if count > FILES else 0
+
+
+def _refused(name: str, proposal: Proposal, count: int) -> CheckResult:
+    what = f"It brings {count:,} files of {proposal.skill}, and a skill has at most {FILES}: none was looked at."
+    step = "Keep data out of the skill (an input, or its storage), push again, and it is checked."
+    finding = Finding(message=f"{what} {step}", rule="size")
+    return CheckResult(name=name, outcome=Outcome.FAILED, head=proposal.head, summary=what, findings=(finding,) if name == "scope" else ())
 
 
 def recorded_witness(proposal: Proposal, forge: Forge, ledger: Ledger) -> str | None:
