@@ -35,7 +35,8 @@ class AsyncCaller:
         self._left = connections
         self._queue: deque[asyncio.Future[None]] = deque()
         self._calls, self._retired = 0, False
-        self._deadlines = Deadlines()
+        self._loop = asyncio.get_running_loop()  # to ask for it is a system call, up to Python 3.12
+        self._deadlines = Deadlines(self._loop)
 
     async def execute(self, invocation: Invocation, *, repeatable: bool = False, again: Callable[[], Awaitable[object]] | None = None) -> Reply:
         """Calls the skill. Whatever it does comes back as a Reply.
@@ -71,7 +72,7 @@ class AsyncCaller:
                 self._free.pop().close()
 
     async def _exchange(self, body: bytes, timeout: float) -> bytes:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         exchange = self._kept(now)
         if exchange is None:
             try:
@@ -99,20 +100,20 @@ class AsyncCaller:
     async def _connected(self) -> Exchange:
         """A free connection, or a new one; waits for its turn where there are enough."""
         while not self._left:
-            turn = asyncio.get_running_loop().create_future()
+            turn = self._loop.create_future()
             self._queue.append(turn)
             try:
                 await turn
             finally:
                 if turn in self._queue:
                     self._queue.remove(turn)
-            if exchange := self._kept(asyncio.get_running_loop().time()):
+            if exchange := self._kept(self._loop.time()):
                 return exchange
         self._left -= 1
         exchange = None
         try:
             exchange = await self._connect()
-            exchange.born = asyncio.get_running_loop().time()
+            exchange.born = self._loop.time()
             return exchange
         finally:
             if exchange is None:
@@ -120,7 +121,7 @@ class AsyncCaller:
                 self._next()
 
     async def _connect(self) -> Exchange:
-        loop, path = asyncio.get_running_loop(), self._endpoint.socket
+        loop, path = self._loop, self._endpoint.socket
         try:
             if path is None:
                 return (await loop.create_connection(Exchange, *self._address))[1]
@@ -130,7 +131,7 @@ class AsyncCaller:
 
     def _put_back(self, exchange: Exchange) -> None:
         if exchange.usable:
-            exchange.since = asyncio.get_running_loop().time()
+            exchange.since = self._loop.time()
             self._free.append(exchange)
             self._next()
         else:
@@ -178,7 +179,8 @@ async def _connected_to(path: str) -> socket.socket:
 class Deadlines:
     """Gives up what is waited for too long, with one timer for all that is: each its own would cost as much as the rest of an exchange."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._waiting: dict[asyncio.Future[bytes], tuple[float, float]] = {}  # until when, and how long that was
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf  # when the timer rings
@@ -199,11 +201,11 @@ class Deadlines:
 
     def _set(self, due: float) -> None:
         self.close()
-        self._timer, self._due = asyncio.get_running_loop().call_at(due, self._look), due
+        self._timer, self._due = self._loop.call_at(due, self._look), due
 
     def _look(self) -> None:
         self.close()
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         for answer, (until, seconds) in self._waiting.items():
             if until <= now and not answer.done():
                 answer.set_exception(_late(seconds))

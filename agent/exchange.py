@@ -10,6 +10,7 @@ import httptools
 from agent.caller import NoAnswer
 from agent.domain.invocation import MAX_BODY
 from agent.domain.release import UNREACHABLE
+from agent.heads import length_of_reply, split
 
 LONGEST_HEAD = 2**16  # bytes of a reply before its body
 _UNREACHABLE = UNREACHABLE.encode()
@@ -21,6 +22,7 @@ class Exchange(asyncio.Protocol):
     def __init__(self) -> None:
         self.usable = False  # for the next exchange: connected, and nothing of the last one is left
         self.since = self.born = 0.0  # when it was put aside, and when it was connected, for whoever keeps it
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[bytes] | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -31,7 +33,7 @@ class Exchange(asyncio.Protocol):
         assert self._transport is not None and self._waiting is None
         self._begin()
         self.usable = False
-        self._waiting = asyncio.get_running_loop().create_future()
+        self._waiting = self._loop.create_future()
         self._transport.write(request)
         return self._waiting
 
@@ -49,6 +51,9 @@ class Exchange(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._waiting is None:  # nobody asked
             self.close()
+            return
+        if not self._head and 0 < length_of_reply(data[: (begin := split(data))]) == len(data) - begin:
+            self._answered(data[begin:], again=True)
             return
         if not self._headed:
             self._head += len(data)
@@ -94,13 +99,17 @@ class Exchange(asyncio.Protocol):
         self._parts.append(part)
 
     def on_message_complete(self) -> None:
+        if self._headed and self._waiting:
+            body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._answered(body, again=not self._until_end and self._parser.should_keep_alive())
+
+    def _answered(self, body: bytes, again: bool) -> None:
         waiting, transport = self._waiting, self._transport
-        if not self._headed or waiting is None or transport is None:
-            return
+        assert waiting is not None and transport is not None, "nothing is answered that nobody asked"
         self._waiting = None
-        self.usable = not self._until_end and self._parser.should_keep_alive() and not transport.get_write_buffer_size()
+        self.usable = again and not transport.get_write_buffer_size()
         if not waiting.done():
-            waiting.set_result(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+            waiting.set_result(body)
         if not self.usable:
             transport.abort()
 

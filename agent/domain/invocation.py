@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
 from agent.domain import Frozen
 from agent.domain.schema import Json
 from agent.domain.skill import SkillName
+from agent.domain.wire import written
 
 MAX_BODY = 8 * 2**20  # bytes of inputs or outputs, either way
 
@@ -27,8 +26,7 @@ class Receipt(Frozen):
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(NamedTuple):
     """One call. `deadline_seconds` is how long the skill may take. `written`: the inputs as JSON, where somebody wrote them already.
 
     It and its Reply are made for every call and leave no process, so nothing holds them against a schema of their own.
@@ -40,15 +38,14 @@ class Invocation:
     caller: str
     deadline_seconds: float = 30.0
     traceparent: str = ""
-    written: str = ""
+    written: bytes = b""
 
     def body(self) -> bytes:
         context = {"request_id": self.request_id, "deadline": self.deadline_seconds, "traceparent": self.traceparent, "caller": self.caller}
-        return f'{{"inputs": {self.written or json.dumps(self.inputs)}, "context": {json.dumps(context)}}}'.encode()
+        return b'{"inputs": %b, "context": %b}' % (self.written or written(self.inputs), written(context))
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What came back over `/execute`, before it is held against the schema. `error_code` is set where not `success`."""
 
     success: bool
@@ -72,7 +69,7 @@ class Reply:
             )
 
 
-class InvocationResult(Frozen):
+class InvocationResult(NamedTuple):
     """Outputs that fit the schema, with the receipt."""
 
     outputs: dict[str, Json]

@@ -11,16 +11,16 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from agent.domain.invocation import MAX_BODY
 from agent.errors import CouldNotTell, SkillOpsError
 from agent.gateway.gateway import Gateway
 from agent.gateway.problems import Forbidden, TooLarge, TooSlow, WrongHost, WrongType, problem
+from agent.heads import Head
 from agent.keys import Key
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ _ALWAYS = {
 _ALWAYS_SENT = [(name.encode(), value.encode()) for name, value in _ALWAYS.items()]
 
 
-@dataclass(frozen=True)
-class Visit:
+class Visit(NamedTuple):
     """One request that was let in, and read whole. `receive` tells what the client does after that; `repeated`: a header came twice."""
 
     method: str
@@ -108,18 +107,18 @@ class Door:
             log.exception("request %s", request_id)
             await out.answer(*problem(_unexpected(request_id), request_id))
 
-    def at_once(self, url: bytes, sent: list[tuple[bytes, bytes]], body: bytes, receive: Receive) -> tuple[Awaitable[Answer], str] | None:
+    def at_once(self, head: Head, body: bytes, receive: Receive) -> tuple[Awaitable[Answer], str] | None:
         """What is to be given to `answered`, of a POST that a hot route answers and that nothing speaks against; else None, and nothing is done.
 
         For whoever has a request whole and without ASGI. It says no to nobody: what is not plainly right here is judged by `__call__`.
         """
-        gateway, headers = self._gateway, {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
-        if len(headers) != len(sent) or "origin" in headers or headers.get("content-type") != "application/json" or len(body) > MAX_BODY:
-            return None
+        gateway, headers = self._gateway, head.headers
         key = gateway.authority.known(headers.get("authorization", ""))
-        if key is None or host_of(f"//{headers.get('host', '')}") not in gateway.hosts or (path := url.decode("latin-1")) == gateway.webhook_path:
+        if key is None or not _is_plain(head) or len(body) > MAX_BODY:
             return None
-        visit = Visit("POST", path, headers, body, key, _request_id(headers), receive)
+        if host_of(f"//{headers.get('host', '')}") not in gateway.hosts or head.target == gateway.webhook_path:
+            return None
+        visit = Visit("POST", head.target, headers, body, key, _request_id(headers), receive)
         answering = self._hot(visit)
         if answering and not gateway.rates.allows(key.id):
             answering.close()
@@ -191,9 +190,11 @@ def open_paths(gateway: Gateway) -> frozenset[str]:
     return _OPEN_THERE if gateway.on_loopback else OPEN
 
 
-def is_hot(url: bytes) -> bool:
-    """Whether a hot route may answer there: what it says of a path it says of every spelling that `at_once` takes."""
-    return (url.endswith(b"/execute") or url == b"/mcp") and b"%" not in url and b"?" not in url and url.startswith(b"/")
+def _is_plain(head: Head) -> bool:
+    """Whether a hot route may answer it at once: what it says of a path it says of every spelling that `at_once` takes."""
+    target, headers = head.target, head.headers
+    hot = (target.endswith("/execute") or target == "/mcp") and "%" not in target and "?" not in target and target.startswith("/")
+    return hot and head.method == "POST" and "origin" not in headers and headers.get("content-type") == "application/json"
 
 
 def _request_id(headers: Mapping[str, str]) -> str:

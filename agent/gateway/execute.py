@@ -7,7 +7,10 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
+from pydantic_core import from_json, to_json
+
 from agent.domain.invocation import InvocationResult
+from agent.domain.wire import written
 from agent.errors import InvocationFailed, UsageError
 from agent.gateway.authority import demand
 from agent.gateway.door import Answer, Visit
@@ -41,10 +44,7 @@ async def _execute(gateway: Gateway, visit: Visit, name: str, version: str | Non
 
 def _answer(result: InvocationResult) -> bytes:
     try:
-        return b'{"success": true, "outputs": %b, "receipt": %b}' % (
-            _ENCODER.encode(result.outputs).encode(),
-            result.receipt.model_dump_json().encode(),
-        )
+        return b'{"success": true, "outputs": %b, "receipt": %b}' % (written(result.outputs), to_json(result.receipt))
     except ValueError:  # 1e999 is JSON, and reads as Infinity
         raise InvocationFailed("bad-outputs", f"{result.receipt.skill} answered a number that is too large.") from None
 
@@ -52,7 +52,7 @@ def _answer(result: InvocationResult) -> bytes:
 def _asked(body: bytes) -> tuple[Any, float | None]:
     """The inputs, and the deadline in seconds where the context has one. UsageError for what is not of the form."""
     try:
-        document = _DECODER.decode(body.decode())
+        document = _read(body)
     except (ValueError, RecursionError) as error:
         raise UsageError("The body is not JSON.", why=f"{str(error)[:200]}.", next_step=EXAMPLE) from None
     if not isinstance(document, dict) or "inputs" not in document or document.keys() - {"inputs", "context"}:
@@ -66,9 +66,15 @@ def _asked(body: bytes) -> tuple[Any, float | None]:
     return document["inputs"], deadline
 
 
+def _read(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:  # wrong, or one of the few things that Rust does not take; and here it is told in words that are known
+        return _DECODER.decode(body.decode())
+
+
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON's")
 
 
-_ENCODER = json.JSONEncoder(allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_no_number)

@@ -8,60 +8,63 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from agent.gateway.door import Answer, Door, is_hot
+from agent.gateway.door import Answer, Door
+from agent.heads import asked, split
 
 
 class _Answering:
     """An answer under way, with what uvicorn's protocol asks of its own (`RequestResponseCycle`)."""
 
-    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
-
     def __init__(self, keep_alive: bool) -> None:
         self.keep_alive, self.response_complete, self.disconnected = keep_alive, False, False
-        self.message_event = asyncio.Event()  # is set when the client has gone
+        self._gone: asyncio.Event | None = None
+        self.task: asyncio.Task[None]
+
+    @property
+    def message_event(self) -> asyncio.Event:
+        """Is set when the client has gone. Most calls are over before anybody asks."""
+        self._gone = self._gone or asyncio.Event()
+        return self._gone
 
     async def receive(self) -> MutableMapping[str, Any]:
         await self.message_event.wait()
         return {"type": "http.disconnect"}
 
 
-class FastLane(HttpToolsProtocol):
-    """uvicorn's protocol, which holds a head back until it has seen whether the body came with it."""
+@lru_cache(maxsize=8)
+def _lines(*headers: tuple[bytes, bytes]) -> bytes:
+    """Headers that are the same for a second: uvicorn's own, with the date."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
-    _parts: list[bytes] | None = None  # of the body, while the head is held back
+
+class FastLane(HttpToolsProtocol):
+    """uvicorn's protocol, which sees what comes between two requests before its parser does."""
+
+    _between = True  # whether what the parser has read so far ends with a request
     _resting: float | None = None  # since when the connection is, after an answer of this lane; seconds of the loop
     _timer: asyncio.TimerHandle | None = None
 
     # ---- what httptools calls ----------------------------------------------------------------------------------------------
 
-    def on_headers_complete(self) -> None:
-        free = self.cycle is None or self.cycle.response_complete
-        if free and is_hot(self.url) and self.parser.get_method() == b"POST" and not (self.expect_100_continue or self.parser.should_upgrade()):
-            self._parts = []
-        else:
-            super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        if self._parts is None:
-            super().on_body(body)
-        else:
-            self._parts.append(body)
+    def on_message_begin(self) -> None:
+        self._between = False
+        super().on_message_begin()
 
     def on_message_complete(self) -> None:
-        if self._parts is None or not self._answers_at_once(b"".join(self._parts)):
-            self._hand_over()
-            super().on_message_complete()
+        self._between = True
+        super().on_message_complete()
 
     # ---- asyncio.Protocol --------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         self._resting = None
-        super().data_received(data)
-        self._hand_over()
+        if left := self._answered_at_once(data):
+            super().data_received(left)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -70,34 +73,35 @@ class FastLane(HttpToolsProtocol):
 
     # ---- the lane ----------------------------------------------------------------------------------------------------------
 
-    def _answers_at_once(self, body: bytes) -> bool:
+    def _answered_at_once(self, data: bytes) -> bytes:
+        """Begins an answer where the data begins with a whole request that may have one; gives what is left of the data."""
+        free = self._between and (self.cycle is None or (self.cycle.response_complete and self.cycle.keep_alive))
+        begin = split(data) if free and data.startswith(b"POST ") else 0
+        head = asked(data[:begin]) if begin else None
+        if head is None or len(data) < (end := begin + head.length):
+            return data
         door: Door = self.config.app  # type: ignore[assignment]
-        cycle = _Answering(self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
-        begun = door.at_once(self.url, self.headers, body, cycle.receive)
+        cycle = _Answering(head.kept)
+        begun = door.at_once(head, data[begin:end], cycle.receive)
         if begun is None:
-            return False
-        self._parts, self.cycle = None, cycle  # type: ignore[assignment]
-        task = self.loop.create_task(self._answer(door, cycle, *begun))
-        self.tasks.add(task)  # what is waited for where the server ends
-        task.add_done_callback(self.tasks.discard)
-        return True
-
-    def _hand_over(self) -> None:
-        """Lets uvicorn have what was held back."""
-        if self._parts is not None:
-            parts, self._parts = self._parts, None
-            super().on_headers_complete()
-            for part in parts:
-                super().on_body(part)
+            return data
+        self._unset_keepalive_if_required()
+        self.cycle = cycle  # type: ignore[assignment]
+        cycle.task = self.loop.create_task(self._answer(door, cycle, *begun))
+        self.tasks.add(cycle.task)  # what is waited for where the server ends
+        return data[end:]
 
     async def _answer(self, door: Door, cycle: _Answering, answering: Awaitable[Answer], request_id: str) -> None:
-        head, body = await door.answered(answering, request_id)
-        if self.flow.write_paused and not cycle.disconnected:
-            await self.flow.drain()
+        try:
+            head, body = await door.answered(answering, request_id)
+            if self.flow.write_paused and not cycle.disconnected:
+                await self.flow.drain()
+        finally:
+            self.tasks.discard(cycle.task)
         if cycle.disconnected:
             return
-        ours = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
-        self.transport.write(b"%b%b%b\r\n%b" % (head, ours, b"" if cycle.keep_alive else b"connection: close\r\n", body))
+        ours, last = _lines(*self.server_state.default_headers), b"" if cycle.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"%b%b%b\r\n%b" % (head, ours, last, body))
         cycle.response_complete = True
         if self.pipeline or not cycle.keep_alive:
             if not cycle.keep_alive:

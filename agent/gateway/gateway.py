@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from agent.domain.invocation import Invocation, InvocationResult, Reply
-from agent.domain.registry import Entry
+from agent.domain.invocation import Invocation, InvocationResult
 from agent.domain.schema import Json
 from agent.errors import InvocationFailed, SkillOpsError
 from agent.gateway.authority import Authority
@@ -21,8 +21,7 @@ from agent.stages.invoking import interpret, prepare
 from agent.workplace import Workplace
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """What the caller says beside the inputs. `deadline` in seconds; `traceparent` as in W3C Trace Context."""
 
     request_id: str
@@ -73,21 +72,26 @@ class Gateway:
         """
         listed = await self.shelf.listed(name, version)
         invocation = prepare(listed.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
-        async with self.lane(name).turn(invocation.deadline_seconds):
+        lane = self.lane(name)
+        await lane.take(invocation.deadline_seconds)
+        try:
             standing = await self.shelf.standing(listed)
             if standing.entry is not listed.entry and standing.entry.digest != listed.entry.digest:
                 if version:
                     raise another_version(standing.entry, version)
                 invocation = prepare(standing.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
-            return await self._metered(standing, invocation)
+            return await self._metered(standing, invocation, lane)
+        finally:
+            lane.give_back()
 
-    async def _metered(self, standing: Standing, invocation: Invocation) -> InvocationResult:
+    async def _metered(self, standing: Standing, invocation: Invocation, lane: Lane) -> InvocationResult:
         entry, manifest, caller = standing
         started, outcome = time.monotonic(), "cancelled"
         self.meters.began(entry.name)
         try:
             reply = await caller.execute(invocation, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(entry))
-            self._heard(entry, reply)
+            lane.heard(None if reply.success else reply.error_code)
+            self.meters.circuit(entry.name, lane.is_open)
             result = interpret(manifest, entry, invocation, reply, self.place.parts.strike)
             outcome = "ok"
             return result
@@ -99,8 +103,3 @@ class Gateway:
             raise
         finally:
             self.meters.ended(entry.name, outcome, time.monotonic() - started)
-
-    def _heard(self, entry: Entry, reply: Reply) -> None:
-        lane = self.lane(entry.name)
-        lane.heard(None if reply.success else reply.error_code)
-        self.meters.circuit(entry.name, lane.is_open)

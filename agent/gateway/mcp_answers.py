@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 from agent.domain.invocation import InvocationResult
 from agent.domain.schema import Json
+from agent.domain.wire import written
 from agent.errors import InvocationFailed, NotFound, SkillOpsError
 from agent.gateway.problems import Forbidden
 
 RECEIPT, ERROR = "skillops/receipt", "skillops/error"  # keys of a result's `_meta`
-_text = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 INVALID_PARAMS = -32602  # of JSON-RPC 2.0; MCP has it for a tool or a resource that is not there
 
 
@@ -30,7 +29,7 @@ def told(result: InvocationResult) -> dict[str, Any]:
 
 def structured(outputs: Json, tool: str, meta: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
-        text = _text(outputs)
+        text = written(outputs).decode()
     except ValueError:  # 1e999 is JSON, and reads as Infinity
         raise InvocationFailed("bad-outputs", f"{tool} answered a number that is too large.") from None
     result = {"content": [{"type": "text", "text": text}], "structuredContent": outputs, "isError": False, "resultType": "complete"}

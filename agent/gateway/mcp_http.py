@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 from collections.abc import Coroutine, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import from_json
+
 from agent.domain.invocation import MAX_BODY
+from agent.domain.wire import written
 from agent.errors import SkillOpsError
 from agent.gateway.door import Answer, Receive, Send, Visit, traceparent_of
 from agent.gateway.gateway import Call, Gateway
 from agent.gateway.mcp_answers import Fault, failed, told
-from agent.gateway.patience import unless_gone
+from agent.gateway.patience import Patience
 
 if TYPE_CHECKING:
     from agent.gateway.mcp_server import Caller, Context, SkillServer
@@ -28,7 +30,6 @@ PATH = "/mcp"
 SESSIONS = 1000  # of clients of the handshake era that may be open at once
 _JSON = {"content-type": "application/json"}
 _MODERN = "2026-07-28"
-_compact = json.JSONEncoder(separators=(",", ":")).encode
 _KEYS = {"jsonrpc", "id", "method", "params"}
 _PARAMS = frozenset(("_meta", "name", "arguments"))  # others go on with a call that asked for input
 _USUAL = {f"io.modelcontextprotocol/{name}" for name in ("protocolVersion", "clientCapabilities", "clientInfo")}  # of a client's `_meta`
@@ -43,6 +44,7 @@ class Endpoint:
         self._loading, self._ending = asyncio.Lock(), asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._seen: dict[str, Any] = {}
+        self._patience = Patience()
 
     # ---- the hot path -------------------------------------------------------------------------------------------------
 
@@ -62,8 +64,8 @@ class Endpoint:
     def _asked(self, visit: Visit) -> dict[str, Any] | None:
         """The body, where it is a call as the protocol has it and nothing beside."""
         try:
-            body = json.loads(visit.body)
-        except (ValueError, RecursionError):
+            body = from_json(visit.body)
+        except ValueError:  # wrong, or one of the few things that Rust does not take
             return None
         if not isinstance(body, dict) or body.keys() != _KEYS or type(body["id"]) not in (int, str) or body["jsonrpc"] != "2.0":
             return None
@@ -89,13 +91,13 @@ class Endpoint:
         assert key is not None, "the door asks for a key here"
         try:
             call = self._gateway.invoke(name, params.get("arguments") or {}, key, _call_of(visit, params["_meta"]))
-            result: dict[str, Any] | Fault = told(await unless_gone(call, visit.receive))
+            result: dict[str, Any] | Fault = told(await self._patience.unless_gone(call, visit.receive))
         except SkillOpsError as error:
             result = failed(error)
         if isinstance(result, Fault):
-            return 400, _JSON, _compact({"jsonrpc": "2.0", "id": number, "error": result._asdict()}).encode()
+            return 400, _JSON, written({"jsonrpc": "2.0", "id": number, "error": result._asdict()})
         result["_meta"][_SERVER_INFO] = self._stamp
-        return 200, _JSON, _compact({"jsonrpc": "2.0", "id": number, "result": result}).encode()
+        return 200, _JSON, written({"jsonrpc": "2.0", "id": number, "result": result})
 
     # ---- the library's path ---------------------------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ from agent.domain.invocation import MAX_BODY, Invocation, InvocationResult, Rece
 from agent.domain.registry import Entry
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
+from agent.domain.wire import written
 from agent.errors import InvalidInputs, InvocationFailed, Refused
 from agent.ports import Endpoints
 
-_ENCODER = json.JSONEncoder(allow_nan=False)
 _HINT = 600  # characters of the schema that a person is shown
 
 
@@ -41,7 +41,7 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
             why="A retired skill is kept for its history and is not called.",
             next_step=f"`skillops search` finds one that replaces it; `skillops history {manifest.name}` tells why it went.",
         )
-    written, problem = _written(manifest, inputs)
+    text, problem = _written(manifest, inputs)
     if problem:
         raise InvalidInputs(f"The inputs of {manifest.name} are not right.", why=problem, next_step=f"It takes {_shape(manifest)}.")
     seconds = manifest.resources.timeout_seconds
@@ -52,7 +52,7 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
         caller=caller,
         deadline_seconds=seconds if deadline is None else min(deadline, seconds),
         traceparent=traceparent,
-        written=written,
+        written=text,
     )
 
 
@@ -101,15 +101,15 @@ def invoke(
     return interpret(manifest, entry, invocation, reply, strike)
 
 
-def _written(manifest: Manifest, inputs: Json) -> tuple[str, str]:
+def _written(manifest: Manifest, inputs: Json) -> tuple[bytes, str]:
     """The inputs as JSON, and why the skill does not take them, or nothing."""
     try:
-        text = _ENCODER.encode(inputs)
+        text = written(inputs)
+        if len(text) > MAX_BODY:
+            return b"", f"they have {len(text)} bytes as JSON; {MAX_BODY} are allowed"
+        return text, "; ".join(violations(manifest.inputs, inputs))
     except (TypeError, ValueError, RecursionError) as error:
-        return "", f"they are not JSON: {error}"
-    if len(text) > MAX_BODY:
-        return "", f"they have {len(text)} bytes as JSON; {MAX_BODY} are allowed"
-    return text, "; ".join(violations(manifest.inputs, inputs))
+        return b"", f"they are not JSON: {error}"
 
 
 def _shape(manifest: Manifest) -> str:

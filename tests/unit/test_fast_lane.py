@@ -151,3 +151,16 @@ async def test_a_key_that_called_too_often_is_told_so_and_nothing_is_counted_twi
             found.append((await line.answer())[0])
         assert found == [200, 200, 200, 429]
         assert len(line.lane) == 3 and len(line.asgi) == 1
+
+
+async def test_a_body_that_looks_like_a_call_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_line(tmp_path, monkeypatch) as line:
+        inner = line.request()
+        outer = line.request(content_length=str(len(inner))).partition(b"\r\n\r\n")
+        line.writer.write(outer[0] + outer[1])
+        await asyncio.sleep(0.05)
+        line.writer.write(inner)
+        assert (await line.answer())[0] == 400
+        line.writer.write(line.request())  # and the next one is none of its rest
+        assert (await line.answer())[0] == 200
+        assert (len(line.lane), len(line.asgi)) == (1, 1) and len(line.house.skill.calls) == 1

@@ -6,6 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from loop import READ, Line, Loop
 from zygote import MAX_BODY, error_body
@@ -143,26 +144,14 @@ class Connection(Line):
             raise Wrong(431, "bad-request", "the head of the request is too long")
         if end < 0:
             return False
-        first, *lines = bytes(self._data[:end]).split(b"\r\n")
+        head = bytes(self._data[:end])
         del self._data[: end + 4]
-        asked = _REQUEST(first)
-        if not asked:
-            raise Wrong(400, "bad-request", "the request cannot be read")
-        if asked[3] != b"1":
-            raise Wrong(505, "bad-request", "the version of HTTP is not 1.0 or 1.1")
-        fields = _fields(lines)
-        if b"transfer-encoding" in fields:
-            raise Wrong(411, "bad-request", "the body needs a Content-Length")
-        length = fields.get(b"content-length", b"0")
-        if not length.isdigit() or len(length) > 15:
-            raise Wrong(400, "bad-request", "the Content-Length is no number")
-        wishes = fields.get(b"connection", b"").lower()
-        kept = b"close" not in wishes if asked[4] != b"0" else b"keep-alive" in wishes
-        if fields.get(b"expect", b"").lower() == b"100-continue" and len(self._data) < int(length):
-            if int(length) > MAX_BODY:
+        method, path, length, kept, waits = _read(head)
+        if waits and len(self._data) < length:
+            if length > MAX_BODY:
                 raise Wrong(413, "too-large", f"the body is larger than {MAX_BODY} bytes")
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._head, self._ignored = (asked[1], asked[2].partition(b"?")[0], int(length), kept), 0
+        self._head, self._ignored = (method, path, length, kept), 0
         return True
 
     def _linger(self) -> None:
@@ -175,6 +164,26 @@ class Connection(Line):
         self.pause(False)
         if self._hung_up:
             self.close()
+
+
+@lru_cache(maxsize=32)
+def _read(head: bytes) -> tuple[bytes, bytes, int, bool, bool]:
+    """Method, path, length, whether the connection is kept, and whether the client waits for our word. A gateway says the same again and again."""
+    first, *lines = head.split(b"\r\n")
+    asked = _REQUEST(first)
+    if not asked:
+        raise Wrong(400, "bad-request", "the request cannot be read")
+    if asked[3] != b"1":
+        raise Wrong(505, "bad-request", "the version of HTTP is not 1.0 or 1.1")
+    fields = _fields(lines)
+    if b"transfer-encoding" in fields:
+        raise Wrong(411, "bad-request", "the body needs a Content-Length")
+    length = fields.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > 15:
+        raise Wrong(400, "bad-request", "the Content-Length is no number")
+    wishes = fields.get(b"connection", b"").lower()
+    kept = b"close" not in wishes if asked[4] != b"0" else b"keep-alive" in wishes
+    return asked[1], asked[2].partition(b"?")[0], int(length), kept, fields.get(b"expect", b"").lower() == b"100-continue"
 
 
 def _fields(lines: list[bytes]) -> dict[bytes, bytes]:

@@ -32,6 +32,7 @@ GROWTH = 16 * 2**20  # bytes that a child may have grown by and still go on
 PR_SET_CHILD_SUBREAPER = 36
 OURS = ("zygote", "loop", "http11", "workers")  # modules in the shim's own folder, which a skill may have by the same names
 
+_ENCODER = json.JSONEncoder(allow_nan=False)
 _PRCTL = ctypes.CDLL(None).prctl
 PAGE = resource.getpagesize()
 
@@ -107,20 +108,16 @@ class Zygote:
             adopt_orphans()
             send(line, PID, str(os.getpid()).encode())
             resource.setrlimit(resource.RLIMIT_AS, (self._memory, self._memory))
-            wanted = SOME
+            looked, wanted = Looked(), SOME
             while wanted == SOME:
                 wanted, body = receive(line)
                 kind, reply = answered(execute, body)
                 sys.stdout.flush()
                 sys.stderr.flush()
-                wanted = wanted if kind == OUTPUTS and is_alone() and self._is_small() else ONE
+                wanted = wanted if kind == OUTPUTS and looked.alone() and looked.touched() - self._touched < GROWTH else ONE
                 kind = KEPT if wanted == SOME else kind
                 send(line, kind, reply)
         os._exit(0)
-
-    def _is_small(self) -> bool:
-        """Whether this child has not grown much beyond the zygote."""
-        return used()[1] - self._touched < GROWTH
 
     def _reap(self, *_: Any) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -154,15 +151,29 @@ def adopt_orphans() -> None:
     _PRCTL(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def is_alone() -> bool:
-    """Whether this process has one thread, and no process below it."""
-    if os.stat("/proc/self/task").st_nlink > 3:  # noqa: PTH116
+class Looked:
+    """What the kernel says of this process, of files that are opened once: it is asked after every call. A skill may have closed them."""
+
+    def __init__(self) -> None:
+        self._threads = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY)
+        self._memory = os.open("/proc/self/statm", os.O_RDONLY)
+
+    def alone(self) -> bool:
+        """Whether it has one thread, and no process below it."""
+        try:
+            if os.fstat(self._threads).st_nlink != 3:  # two of every folder, and one for each thread
+                return False
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except OSError as error:
+            return isinstance(error, ChildProcessError)
         return False
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
+
+    def touched(self) -> float:
+        """Bytes of memory that it has touched; infinitely many where nobody can tell."""
+        try:
+            return int(os.pread(self._memory, 100, 0).split()[1]) * PAGE
+        except (OSError, ValueError, IndexError):
+            return float("inf")
 
 
 def used() -> tuple[int, int]:
@@ -184,12 +195,12 @@ def memory_with(more: int) -> int:
 def answered(execute: Execute, body: bytes) -> tuple[bytes, bytes]:
     """What one call of the skill comes to: the kind of frame, and the reply's body."""
     try:
-        call = json.loads(body)
+        call = json.loads(body.decode())
         outputs = execute(call["inputs"], call.get("context", {}))
         if not isinstance(outputs, dict):
             return ERROR, error_body("bad-outputs", f"execute returned {type(outputs).__name__}, not a dict")
         try:
-            reply = json.dumps({"success": True, "outputs": outputs}, allow_nan=False).encode()
+            reply = _ENCODER.encode({"success": True, "outputs": outputs}).encode()
         except (TypeError, ValueError, RecursionError) as error:
             return ERROR, error_body("bad-outputs", f"the outputs are not JSON: {described(error)}")
         if len(reply) > MAX_BODY:
