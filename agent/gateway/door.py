@@ -198,8 +198,8 @@ def _is_plain(head: Head) -> bool:
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else f"{_some.getrandbits(128):032x}"
+    given = headers.get("x-request-id")
+    return given if given and _REQUEST_ID.fullmatch(given) else f"{_some.getrandbits(128):032x}"
 
 
 @lru_cache(maxsize=256)

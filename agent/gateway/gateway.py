@@ -73,16 +73,13 @@ class Gateway:
         listed = await self.shelf.listed(name, version)
         invocation = prepare(listed.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
         lane = self.lane(name)
-        await lane.take(invocation.deadline_seconds)
-        try:
+        async with lane.turn(invocation.deadline_seconds):
             standing = await self.shelf.standing(listed)
             if standing.entry is not listed.entry and standing.entry.digest != listed.entry.digest:
                 if version:
                     raise another_version(standing.entry, version)
                 invocation = prepare(standing.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
             return await self._metered(standing, invocation, lane)
-        finally:
-            lane.give_back()
 
     async def _metered(self, standing: Standing, invocation: Invocation, lane: Lane) -> InvocationResult:
         entry, manifest, caller = standing

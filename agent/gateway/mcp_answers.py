@@ -24,7 +24,7 @@ class Fault(NamedTuple):
 
 def told(result: InvocationResult) -> dict[str, Any]:
     """The result of tools/call: the outputs as structured content and as text, the receipt in `_meta`. Raises InvocationFailed."""
-    return structured(result.outputs, result.receipt.skill, {RECEIPT: result.receipt.model_dump(mode="json")})
+    return structured(result.outputs, result.receipt.skill, {RECEIPT: dict(result.receipt)})
 
 
 def structured(outputs: Json, tool: str, meta: dict[str, Any] | None = None) -> dict[str, Any]:

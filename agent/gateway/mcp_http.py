@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from agent.domain.invocation import MAX_BODY
 from agent.domain.wire import written
@@ -97,7 +97,7 @@ class Endpoint:
         if isinstance(result, Fault):
             return 400, _JSON, written({"jsonrpc": "2.0", "id": number, "error": result._asdict()})
         result["_meta"][_SERVER_INFO] = self._stamp
-        return 200, _JSON, written({"jsonrpc": "2.0", "id": number, "result": result})
+        return 200, _JSON, to_json({"jsonrpc": "2.0", "id": number, "result": result})  # its outputs were `written` once, for the text
 
     # ---- the library's path ---------------------------------------------------------------------------------------------
 
