@@ -27,7 +27,8 @@ def test_a_plain_request_is_read_as_it_is() -> None:
     [
         b"", b"\r\n", ASKED, ASKED + b"Content-Length: 6\r\n\r\n", ASKED + b"Transfer-Encoding: chunked\r\n\r\n", ASKED + b"HOST: b\r\n\r\n",
         ASKED + b"Expect: 100-continue\r\n\r\n", ASKED + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n", ASKED + b"A: b\r\n c\r\n\r\n",
-        ASKED + b"Bad Name: b\r\n\r\n", ASKED.replace(b"1.1", b"1.0") + b"\r\n", ASKED.replace(b"5", b"0") + b"\r\n", ASKED.replace(b"5", b"+5") + b"\r\n",
+        ASKED + b"Bad Name: b\r\n\r\n", ASKED.replace(b"1.1", b"1.0") + b"\r\n", ASKED.replace(b"5", b"0") + b"\r\n",
+        ASKED.replace(b"5", b"+5") + b"\r\n",
         ASKED.replace(b"Length:", b"Length :") + b"\r\n", b"GET /mcp HTTP/1.1\r\nHost: a\r\n\r\n", ASKED.replace(b"\r\n", b"\n") + b"\n",
     ],
 )  # fmt: skip

@@ -19,8 +19,11 @@ def nested(depth: int) -> list[Any]:
 
 @pytest.mark.parametrize(
     "value",
-    [{"a": [1, 2.5, None, True, "naïve ☃"]}, 2**80, 1e16, 1e-7, "Infinity and NaN", {"NaN": 1}, "half of a pair \ud83d", nested(400), "a\u2028\x00\"\\"],
-)
+    [
+        {"a": [1, 2.5, None, True, "naïve ☃"]}, 2**80, 1e16, 1e-7, "Infinity and NaN", {"NaN": 1}, "half of a pair \ud83d", nested(400),
+        "a\u2028\x00\"\\",
+    ],
+)  # fmt: skip
 def test_whatever_is_json_comes_back_as_it_was(value: Any) -> None:
     assert json.loads(written(value)) == value
 
