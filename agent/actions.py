@@ -7,6 +7,7 @@ neither; `apply` holds the token, runs nothing, and believes a journal only as f
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,14 +39,14 @@ def draft(root: Path, number: int, model: LanguageModel | None = None) -> Journa
     settings, hub, trail = _hub(root)
     request = hub.request(number)
     found = [each for each in hub.proposals("open") if each.request == number]
-    with _mirror(root) as mirror:
+    with mirror_of(root) as mirror:
         mirror.request(request, hub.comments(number))
         for proposal in found:
             mirror.proposal(proposal, hub.comments(proposal.number), hub.reviews(proposal.number, proposal.head))
             for result in hub.checks(proposal.number, proposal.head).results:
                 mirror.forge.post_check(proposal.number, result)
         mirror.trail(trail.entries(request=number))
-        noting, parts = _parts(settings, mirror, model)
+        noting, parts = parts_on(settings, mirror, model)
         parts.sync()
         pipeline, work = Pipeline(parts), Work(request=number)
         for _ in range(STEPS):
@@ -55,17 +56,21 @@ def draft(root: Path, number: int, model: LanguageModel | None = None) -> Journa
         return Journal(job="draft", request=number, proposal=found[0].number if found else None, lines=tuple(noting.lines))
 
 
-def check(root: Path, event: Path) -> Journal | None:
-    """Runs the checks on the pull request of a `pull_request` event, whose head the clone holds; nothing is asked of GitHub.
+def check(root: Path, event: Path, pull: Path | None = None) -> Journal | None:
+    """Runs the checks on the pull request of a `pull_request` event, or on what the merge queue made of one (`merge_group`; `pull` is the
+    file of that pull request, as the API tells it). The clone holds the head; nothing is asked of GitHub.
 
     None of a pull request that is no proposal: it is left to the repository's own CI.
     """
     settings = Settings.load(root)
-    with _mirror(root) as mirror:
-        proposal = _from_event(json.loads(event.read_bytes()), settings, mirror)
+    with mirror_of(root) as mirror:
+        told = json.loads(event.read_bytes())
+        if pull is not None and "merge_group" in told:
+            told = _in_queue(told["merge_group"], json.loads(pull.read_bytes()), mirror)
+        proposal = _from_event(told, settings, mirror)
         if proposal is None:
             return None
-        noting, parts = _parts(settings, mirror, None)
+        noting, parts = parts_on(settings, mirror, None)
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
             checking.check(proposal, opened, parts.forge, parts.checks, settings.workers, parts.record, parts.tell)
     return _journal("check", proposal, noting)
@@ -75,7 +80,7 @@ def review(root: Path, number: int, model: LanguageModel | None = None) -> Journ
     """Asks the reviewers; what they remark is not tried yet, as this job holds the model's key."""
     settings, hub, trail = _hub(root)
     with _proposal_on_mirror(root, number, hub, trail) as (proposal, mirror):
-        noting, parts = _parts(settings, mirror, model)
+        noting, parts = parts_on(settings, mirror, model)
         parts.sync()
         seen = look(parts, Work(request=proposal.request, proposal=number))
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
@@ -93,7 +98,7 @@ def reproduce(root: Path, journal: Journal) -> Journal:
     lines: list[Any] = []
     with _proposal_on_mirror(root, journal.proposal, hub, trail) as (proposal, mirror):
         _same_head(proposal, journal)
-        _, parts = _parts(settings, mirror, None)
+        _, parts = parts_on(settings, mirror, None)
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
             for line in journal.lines:
                 if isinstance(line, Reviewed):
@@ -108,13 +113,18 @@ def enter(root: Path, journal: Journal, head: str | None = None, job: Job | None
     _enter(journal, hub, trail, head, job)
 
 
-def report(root: Path, left: Path, head: str) -> tuple[Proposal, ...]:
-    """Enters what the checks of the commit `head` left, for each open proposal that is at it; those come back.
+def report(root: Path, left: Path, head: str, queue: str = "") -> tuple[Proposal, ...]:
+    """Enters what the checks of the commit `head` left, for each open proposal that is at it; those come back. `queue` is the merge queue's
+    branch where it made that commit: none comes back then, as the queue does the rest.
 
     Where they left nothing that counts, each check could not be told, and says why: whoever edits what judges gets no verdict.
     """
     _, hub, trail = _hub(root)
-    found = tuple(each for each in hub.proposals("open") if each.head == head)
+    if queue:
+        number, base = in_queue(queue)
+        found = tuple(each.model_copy(update={"head": head, "base": base}) for each in hub.proposals("open") if each.number == number)
+    else:
+        number, found = None, tuple(each for each in hub.proposals("open") if each.head == head)
     for proposal in found:
         try:
             if not left.is_file():
@@ -122,13 +132,13 @@ def report(root: Path, left: Path, head: str) -> tuple[Proposal, ...]:
             journal = read_journal(left.read_bytes())
             if journal.proposal != proposal.number:
                 raise Refused("The journal is void.", why=f"It is of #{journal.proposal}.")
-            _enter(journal, hub, trail, head, "check")
+            _enter(journal, hub, trail, head, "check", proposal if queue else None)
         except Refused as fault:
             empty = Journal(job="check", request=proposal.request, proposal=proposal.number, head=head)
             apply(_completed(empty, proposal, fault.fault), hub, trail)
     if not found and (leave := getattr(hub, "leave_alone", None)):
-        leave(head, wiring.CHECKS)
-    return found
+        leave(head, wiring.CHECKS, number)
+    return () if queue else found
 
 
 def due(place: Workplace, work: Work) -> dict[str, str]:
@@ -139,15 +149,27 @@ def due(place: Workplace, work: Work) -> dict[str, str]:
     return {"stage": next_step(seen).stage.value, "request": str(work.request or ""), "proposal": str(proposal)}
 
 
-def _enter(journal: Journal, hub: Forge, trail: Ledger, head: str | None, job: Job | None) -> None:
+def in_queue(branch: str) -> tuple[int, str]:
+    """The pull request that a branch of the merge queue is of, and the commit that it was put upon; UsageError where it is no such branch.
+
+    GitHub makes those branches itself: gh-readonly-queue/main/pr-NUMBER-COMMIT.
+    """
+    found = re.fullmatch(r"(?:refs/heads/)?gh-readonly-queue/.+/pr-([1-9][0-9]*)-([0-9a-f]{40})", branch)
+    if found is None:
+        raise UsageError(f"{branch[:120]!r} is no branch of the merge queue.", next_step="This is for `on: merge_group`.")
+    return int(found[1]), found[2]
+
+
+def _enter(journal: Journal, hub: Forge, trail: Ledger, head: str | None, job: Job | None, queued: Proposal | None = None) -> None:
+    """`queued`: the proposal as the merge queue made it, which need not be the one that was pushed."""
     if job is not None and journal.job != job:
         raise Refused("The journal is void.", why=f"It is of a {journal.job} job, and a {job} job should have left it.")
     if journal.job != "draft":
-        proposal = hub.proposal(journal.proposal or 0)
+        proposal = queued or hub.proposal(journal.proposal or 0)
         if head is not None and journal.head != head:
             raise Refused("The journal is void.", why=f"It judges {(journal.head or '')[:12]}, and its run was of {head[:12]}.")
         _same_head(proposal, journal)
-        _one_skill(proposal, hub)
+        _one_skill(proposal, hub, proposal.base if queued else hub.main)
         if journal.job == "check":
             journal = _completed(journal, proposal)
     apply(journal, hub, trail)
@@ -163,10 +185,10 @@ def _completed(journal: Journal, proposal: Proposal, summary: str = "The job lef
     return journal.model_copy(update={"lines": (*journal.lines, *lost)})
 
 
-def _one_skill(proposal: Proposal, hub: Forge) -> None:
+def _one_skill(proposal: Proposal, hub: Forge, base: str) -> None:
     """What judges a proposal may not be changed by it, so that nobody forges a verdict by editing what gives it."""
     folder = f"skills/{proposal.skill}/"
-    outside = [change.path for change in hub.changes(hub.main, proposal.head) if not change.path.startswith(folder)]
+    outside = [change.path for change in hub.changes(base, proposal.head) if not change.path.startswith(folder)]
     if outside:
         raise Refused(
             "The journal is void.", why=f"#{proposal.number} changes {outside[0][:120]}, outside {folder}.",
@@ -189,7 +211,7 @@ def _hub(root: Path) -> tuple[Settings, Forge, Ledger]:
 
 
 @contextmanager
-def _mirror(root: Path) -> Iterator[Mirror]:
+def mirror_of(root: Path) -> Iterator[Mirror]:
     """With main at the commit that the clone has checked out: the base, whatever a proposal brings."""
     with tempfile.TemporaryDirectory(prefix="skillops-mirror-", ignore_cleanup_errors=True) as folder:
         yield Mirror(Path(folder), Checkout.root_of(root), "HEAD")
@@ -198,7 +220,7 @@ def _mirror(root: Path) -> Iterator[Mirror]:
 @contextmanager
 def _proposal_on_mirror(root: Path, number: int, hub: Forge, trail: Ledger) -> Iterator[tuple[Proposal, Mirror]]:
     proposal = hub.proposal(number)
-    with _mirror(root) as mirror:
+    with mirror_of(root) as mirror:
         if proposal.request is not None:
             mirror.request(hub.request(proposal.request), hub.comments(proposal.request))
         mirror.proposal(proposal, hub.comments(number), hub.reviews(number, proposal.head))
@@ -208,7 +230,7 @@ def _proposal_on_mirror(root: Path, number: int, hub: Forge, trail: Ledger) -> I
         yield mirror.forge.proposal(number), mirror
 
 
-def _parts(settings: Settings, mirror: Mirror, model: LanguageModel | None) -> tuple[Noting, Parts]:
+def parts_on(settings: Settings, mirror: Mirror, model: LanguageModel | None) -> tuple[Noting, Parts]:
     noting = Noting(mirror.forge)
     local = settings.model_copy(update={"forge": "local"})
     forge: Any = noting
@@ -237,6 +259,15 @@ def _from_event(told: dict[str, Any], settings: Settings, mirror: Mirror) -> Pro
         mirror.trail(BranchLedger(mirror.forge).entries())
     mirror.forge.count_from(number)
     return mirror.forge.open_proposal(draft.model_copy(update={"branch": f"pull/{number}"}))
+
+
+def _in_queue(group: dict[str, Any], pull: dict[str, Any], mirror: Mirror) -> dict[str, Any]:
+    """The event of a pull request as the merge queue made it: its head, upon what stands before it in the queue."""
+    number, base = in_queue(group["head_ref"])
+    if pull["number"] != number:
+        raise UsageError(f"#{pull['number']} is not what the merge queue made: that is #{number}.", next_step="Give the file of that pull request.")
+    mirror.fetch(base, mirror.forge.main)
+    return {"pull_request": {**pull, "head": {**pull["head"], "sha": group["head_sha"]}}}
 
 
 def _touched(mirror: Mirror, head: str) -> set[str]:

@@ -53,6 +53,16 @@ def marked(text: str, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_bases(text: str, images: Mapping[str, str]) -> str:
+    """The Dockerfile on other images: each that is a key is named by its value instead, and stays what it is called where it names a stage."""
+    lines = text.split("\n")
+    for each in bases(instructions(text)):
+        if named := images.get(each.rest):
+            for number in range(each.line - 1, each.last):
+                lines[number] = re.sub(rf"(?<!\S){re.escape(each.rest)}(?!\S)", lambda _: named, lines[number], count=1)
+    return "\n".join(lines)
+
+
 def label(pairs: Mapping[str, str]) -> str:
     """One LABEL for them all."""
     return "LABEL " + " \\\n      ".join(f"{key}={quoted(value)}" for key, value in sorted(pairs.items()))

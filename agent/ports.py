@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import IO, Any, Literal, NamedTuple, Protocol
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from agent.domain import Frozen
 from agent.domain.check import CheckReport, CheckResult, Finding, Subject, TestReport
 from agent.domain.decision import Spent
 from agent.domain.event import Entered, Event
+from agent.domain.package import Package
 from agent.domain.proposal import Change, Proposal, ProposalDraft
 from agent.domain.release import Artifact, Endpoint, Load, Service
 from agent.domain.request import Comment, Request, RequestDraft
@@ -307,6 +308,24 @@ class Language(Protocol):
         """The lock file, with hashes, of the manifest's dependencies; empty where it has none."""
         ...
 
+    def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        """What the lock file among a skill's files names; only of one that `dependencies` finds nothing wrong with."""
+        ...
+
+    def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        """The manifest's dependencies, each at the newest version that it is compatible with and that fits the others; as they are where
+        those are the newest. Raises as `lock` does."""
+        ...
+
+
+class Context(NamedTuple):
+    """What an image is built from: a tar with its Dockerfile in it, whose base images are named by digest. `bases` has those by the reference
+    that the settings or the skill give. Whoever is handed it closes `packed`."""
+
+    digest: str
+    packed: IO[bytes]
+    bases: Mapping[str, str]
+
 
 class Builder(Protocol):
     def digest(self, files: Mapping[str, bytes], manifest: Manifest) -> str:
@@ -318,6 +337,16 @@ class Builder(Protocol):
         ...
 
     def find(self, digest: str) -> Artifact | None: ...
+
+    def pack(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> Context | None:
+        """What an image is built from, for an engine elsewhere; None where no images are made here.
+        Raises Refused, CouldNotTell, and ConfigurationError where a base image is of this machine alone."""
+        ...
+
+    def fetch(self, digest: str, image: str) -> Artifact | None:
+        """The artifact that a release pushed as `image` (a reference by digest), brought here; None where none of that kind is used here.
+        Raises CouldNotTell where the registry of images is out of reach, Refused where it holds something else there."""
+        ...
 
 
 class Deployment(Frozen):

@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         default={},
         description="The image that skills of a language are built on, like {python = 'python:3.11-slim'}. Empty: ours (make base-images).",
     )
+    image_repository: str = Field(
+        default="",
+        pattern=r"^$|^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
+        description="Where releases in Actions push images, like ghcr.io/acme/skills (each skill below it). Empty: that of the GitHub repository.",
+    )
     build_network: Literal["none", "default", "host"] = Field(
         default="default",
         description="What the steps of a skill's own Dockerfile reach while it is built: nothing, the engine's network, or its host's.",
@@ -111,6 +116,12 @@ class Settings(BaseSettings):
     def state(self) -> Path:
         """Caches and running services of this clone: `.skillops`, never committed, safe to delete."""
         return self.repository / ".skillops"
+
+    @property
+    def images(self) -> str:
+        """Where images are pushed to; that of GitHub's own registry where nothing else is set, empty without a repository on GitHub."""
+        ours = f"ghcr.io/{self.github_repository.lower()}" if self.github_repository else ""
+        return self.image_repository or ours
 
     def explained(self) -> list[dict[str, str]]:
         """Every setting with its value, where that came from (default, file, environment or option) and what it is for."""

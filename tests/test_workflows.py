@@ -114,10 +114,13 @@ def test_no_job_holds_both_the_models_key_and_a_right_to_write() -> None:
 
 def test_the_checks_know_no_secret_and_hand_no_token_to_what_they_run() -> None:
     text = github_files()[".github/workflows/check.yml"].decode()
-    (job,) = loaded(".github/workflows/check.yml")["jobs"].values()
-    assert "secrets" not in text.partition("permissions:")[2] and "environment" not in job
-    assert job["permissions"] == {"contents": "read"}
-    assert [step.get("env") for step in job["steps"] if "run" in step] == [None]
+    jobs = loaded(".github/workflows/check.yml")["jobs"]
+    assert "secrets" not in text.partition("permissions:")[2] and not any("environment" in job for job in jobs.values())
+    assert {name: job["permissions"] for name, job in jobs.items()} == {
+        "check": {"contents": "read"}, "queue": {"contents": "read", "pull-requests": "read"},
+    }  # fmt: skip
+    checking = [step for job in jobs.values() for step in job["steps"] if "skillops" in step.get("run", "")]
+    assert [step.get("env") for step in checking] == [None, None]
 
 
 @pytest.mark.parametrize("path", [path for path in github_files() if path.endswith(".yml")])

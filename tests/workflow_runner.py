@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from agent.forges.github import GitHubForge
 from tests import hub
 from tests.workflow_expressions import evaluate, filled
 
+NONE: Mapping[str, Any] = {}
 READS = hub.MALLORY  # whose token stands for a workflow's own: it reads the repository, and may write nothing
 
 
@@ -40,12 +41,16 @@ class Ran:
 
 
 class Runner:
-    """GitHub Actions for one repository on the hub. `root` has the workflow files; `secrets` are by environment; `bin` comes first in PATH."""
+    """GitHub Actions for one repository on the hub. `root` has the workflow files; `secrets` are by environment; `bin` comes first in PATH.
+
+    `actions` are further stand-ins: what each is given, and what it puts out.
+    """
 
     def __init__(
         self, server: hub.Hub, forge: GitHubForge, root: Path, folder: Path, variables: Mapping[str, str],
-        secrets: Mapping[str, Mapping[str, str]], bin: Path | None = None,
+        secrets: Mapping[str, Mapping[str, str]], bin: Path | None = None, actions: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = NONE,
     ) -> None:  # fmt: skip
+        self.actions = actions
         self.server, self.forge, self.root, self.folder, self.bin = server, forge, root, folder, bin
         self.variables, self.secrets = dict(variables), {name: dict(each) for name, each in secrets.items()}
         self.summaries: list[str] = []
@@ -88,11 +93,25 @@ class Runner:
                     ran.results |= {f"{key}.{each}": result for each, result in inner.results.items()}
                     ran.results[key] = "failure" if "failure" in inner.results.values() else "success"
                 else:
-                    _Job(self, file, job, context, ran, f"{self._runs}-{Path(name).stem}-{key}", hidden).go(key)
+                    self._do(key, file, job, context, ran, f"{self._runs}-{Path(name).stem}-{key}", hidden)
         return ran
 
+    def _do(
+        self, key: str, file: dict[Any, Any], job: dict[str, Any], context: dict[str, Any], ran: Ran, name: str, hidden: bool
+    ) -> None:  # fmt: skip
+        """One job, or one after the other those of its matrix (of one name)."""
+        if "strategy" not in job:
+            _Job(self, file, job, context, ran, name, hidden).go(key)
+            return
+        ((variable, values),) = job["strategy"]["matrix"].items()
+        results = []
+        for number, value in enumerate(evaluate(values, context)):
+            _Job(self, file, job, {**context, "matrix": {variable: value}, "steps": {}}, ran, f"{name}-{number}", hidden).go(key)
+            results.append(ran.results[key])
+        ran.results[key] = "failure" if "failure" in results else "success"
+
     def _context(self, event_name: str, event: Mapping[str, Any], inputs: Mapping[str, str], ran: Ran, needs: list[str]) -> dict[str, Any]:
-        github = {"event": event, "event_name": event_name, "repository": self.forge.api.repository, "api_url": self.server.url,
+        github = {"event": event, "event_name": event_name, "actor": "ada", "repository": self.forge.api.repository, "api_url": self.server.url,
                   "token": hub.token_of(READS), "run_id": str(ran.number)}  # fmt: skip
         needed = {name: {"outputs": ran.outputs.get(name, {}), "result": ran.results[name]} for name in needs}
         return {"github": github, "inputs": inputs, "vars": self.variables, "needs": needed, "secrets": {}, "steps": {}}
@@ -136,7 +155,9 @@ class _Job:
         seen = self.runner.server.proxy.seen
         before, failed = len(seen), False
         for step in self.job["steps"]:
-            if not evaluate(str(step.get("if", "success()")), {**self.context, "failed": failed}):
+            condition = str(step.get("if", "success()"))
+            looks = re.search(r"\b(success|failure|always|cancelled)\(\)", condition)  # what asks for no state is asked after success alone
+            if (failed and not looks) or not evaluate(condition, {**self.context, "failed": failed}):
                 continue
             try:
                 self._step(step, self.context)
@@ -192,13 +213,19 @@ class _Job:
             case "actions/upload-artifact":
                 self._upload(Path(given["path"]), given["name"], given["if-no-files-found"] == "error")
             case "actions/download-artifact":
-                self._download(given.get("run-id", str(self.ran.number)), given["name"], Path(given["path"]))
+                run = given.get("run-id", str(self.ran.number))
+                if "pattern" in given:
+                    self._download_all(run, given["pattern"], Path(given["path"]))
+                else:
+                    self._download(run, given["name"], Path(given["path"]))
             case "actions/create-github-app-token":
                 assert given["private-key"] == self.runner.secrets["skillops-app"]["SKILLOPS_APP_KEY"]
                 self.token = True
                 return {"token": hub.token_of(hub.BOT)}
             case "./.github/actions/install":
                 self.path.insert(0, str(Path(sys.executable).parent))
+            case _ if action in self.runner.actions:
+                return self.runner.actions[action](given)
             case _ if action.startswith("./"):
                 for step in yaml.safe_load((self.work / action / "action.yml").read_text())["runs"]["steps"]:
                     self._step(step, {**context, "inputs": given})
@@ -224,6 +251,11 @@ class _Job:
         if not place.is_dir():
             raise StepFailed(f"there is no artifact {name} of run {run}")
         shutil.copytree(place, path)
+
+    def _download_all(self, run: str, pattern: str, path: Path) -> None:
+        path.mkdir(parents=True)
+        for place in (self.runner.folder / "artifacts" / run).glob(pattern):
+            shutil.copytree(place, path, dirs_exist_ok=True)
 
 
 def _needed(job: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from agent.docker_engine import DockerEngine, faults
-from agent.errors import CouldNotTell
+from agent.errors import ConfigurationError, CouldNotTell
 
 OURS = "skillops/base-"
 STABLE = {runtime: f"{OURS}{runtime}:stable" for runtime in ("bash", "python", "node", "go")}
@@ -35,6 +35,21 @@ def base_image(engine: DockerEngine, reference: str) -> Base:
         fix = "`make base-images` makes it; the setting `base_images` names another, like python:3.12-slim."
         raise CouldNotTell(f"The base image {reference} is not there.", next_step=fix)
     return found
+
+
+def in_registry(engine: DockerEngine, reference: str) -> str:
+    """The image by its digest in the registry that it came from, for an engine elsewhere. ConfigurationError where it is of this one alone."""
+    base_image(engine, reference)
+    with faults("inspect an image"):
+        known = engine.client().api.inspect_image(reference).get("RepoDigests") or []
+    repository = reference.partition("@")[0]
+    repository = repository.rpartition(":")[0] if _has_tag(repository) else repository
+    if found := next((name for name in known if name.partition("@")[0] == repository), None):
+        return str(found)
+    raise ConfigurationError(
+        f"The base image {reference} is in no registry, so an image cannot be built on it elsewhere.",
+        next_step="Push it to one, and name it there in the setting `base_images`; or name an official one, like python:3.12-slim.",
+    )
 
 
 def labels_of(engine: DockerEngine, reference: str) -> dict[str, str]:

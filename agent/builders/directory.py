@@ -75,6 +75,12 @@ class DirectoryBuilder:
             return None
         return Artifact(digest=digest, kind="directory", location=str(folder.absolute()))
 
+    def pack(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> None:
+        return None
+
+    def fetch(self, digest: str, image: str) -> Artifact | None:
+        return None
+
     def _place(self, target: Path, folder: Path) -> None:
         """Renames; what lies there already was built from the same inputs, unless it is broken."""
         try:

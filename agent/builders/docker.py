@@ -14,16 +14,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent.builders import context
-from agent.builders.bases import STABLE, Base, base_image
+from agent.builders.bases import STABLE, Base, base_image, in_registry
 from agent.builders.directory import DirectoryBuilder, machine_problem, plain_path, what_runs
 from agent.builders.engine_build import WRITTEN, build_image, clear_leftovers
 from agent.builders.own_dockerfile import OwnDockerfile, forget_steps, without_settings
 from agent.docker_engine import DockerEngine, faults
-from agent.dockerfile import NAME
+from agent.dockerfile import NAME, with_bases
 from agent.domain.release import Artifact
 from agent.domain.skill import Manifest, digest_of
-from agent.errors import CouldNotTell
-from agent.ports import Language
+from agent.errors import CouldNotTell, Refused
+from agent.ports import Context, Language
 
 VERSION = "docker/1"
 CONTAINER = "container"
@@ -88,12 +88,44 @@ class DockerBuilder:
         names = sorted(name for image in images for name in image.get("RepoTags") or () if name.startswith("skillops/"))
         return Artifact(digest=digest, kind="image", location=names[0]) if names else None
 
+    def fetch(self, digest: str, image: str) -> Artifact | None:
+        """Pulled, and named as if it had been built here."""
+        with faults(f"pull {image}"):
+            api = self._engine.client().api
+            api.pull(image)
+            labels = api.inspect_image(image)["Config"].get("Labels") or {}
+        if labels.get(DIGEST) != digest:
+            why = f"Its label says {labels.get(DIGEST, 'nothing')}, and the registry {digest}."
+            raise Refused(f"{image} is not what was released.", why=why, next_step="`skillops history` says who entered it; release it anew.")
+        with faults("name an image"):
+            repository, _, tag = f"skillops/{labels['skillops.skill']}:{labels['skillops.version']}-{_short(digest)}".partition(":")
+            api.tag(image, repository, tag)
+        return self.find(digest)
+
+    def pack(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> Context:
+        """What is built from it elsewhere is what would be built here, but for what the steps of a Dockerfile of its own fetch."""
+        digest = self.digest(files, manifest)
+        if manifest.runtime == CONTAINER:
+            own = OwnDockerfile(files, manifest.name)
+            pinned = {name: in_registry(self._engine, name) for name in own.bases}
+            text = own.text(self._labels(digest, manifest, ", ".join(own.bases)))
+            inside = context.of_files({plain_path(path): data for path, data in what_runs(files).items() if path != NAME})
+        else:
+            folder, text = self._context(root, files, manifest, digest)
+            pinned = {name: in_registry(self._engine, name) for name in (self._bases[manifest.runtime],)}
+            inside = context.of_folder(folder)
+        return Context(digest, context.pack([*inside, (NAME, with_bases(text, pinned).encode())], self._max_context), pinned)
+
     def _build(self, root: Path, files: Mapping[str, bytes], manifest: Manifest, digest: str) -> None:
-        folder = Path(self._contexts.build(root, files, manifest).location)
-        text = self._dockerfile(manifest, self._labels(digest, manifest, self._bases[manifest.runtime]))
+        folder, text = self._context(root, files, manifest, digest)
         (folder.parent / f"{folder.name}.Dockerfile").write_text(text)
         with context.pack([*context.of_folder(folder), (NAME, text.encode())], self._max_context) as packed:
             build_image(self._engine, packed, tag=_tag(manifest, digest), seconds=self._seconds, network="none")
+
+    def _context(self, root: Path, files: Mapping[str, bytes], manifest: Manifest, digest: str) -> tuple[Path, str]:
+        """What an image is built from: a folder, and the Dockerfile."""
+        folder = Path(self._contexts.build(root, files, manifest).location)
+        return folder, self._dockerfile(manifest, self._labels(digest, manifest, self._bases[manifest.runtime]))
 
     def _build_own(self, files: Mapping[str, bytes], manifest: Manifest, digest: str) -> None:
         own, tag = OwnDockerfile(files, manifest.name), _tag(manifest, digest)
@@ -152,4 +184,8 @@ class DockerBuilder:
 
 
 def _tag(manifest: Manifest, digest: str) -> str:
-    return f"skillops/{manifest.name}:{manifest.version}-{digest.removeprefix('sha256:')[:12]}"
+    return f"skillops/{manifest.name}:{manifest.version}-{_short(digest)}"
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]

@@ -20,7 +20,7 @@ Number = Annotated[int, typer.Option("--number", help="The request or proposal."
 
 def add_to(app: typer.Typer) -> None:
     verbs = typer.Typer(help="The jobs of the workflows on GitHub, each with the least rights that it needs.", no_args_is_help=True)
-    for verb in (draft, check, report, review, reproduce, enter):
+    for verb in (draft, check, report, review, reproduce, enter, build, release):
         verbs.command()(verb)
     verbs.command("next")(following)
     verbs.command()(dashboard)
@@ -38,12 +38,13 @@ def draft(number: Number, out: Out, repository: Repo = HERE, as_json: AsJson = F
 
 
 def check(
-    event: Annotated[Path, typer.Option(help="The file of the pull_request event.", envvar="GITHUB_EVENT_PATH")],
+    event: Annotated[Path, typer.Option(help="The file of the event.", envvar="GITHUB_EVENT_PATH")],
     out: Out,
+    pull: Annotated[Path | None, typer.Option(help="The file of the pull request as the API tells it, for a merge_group event.")] = None,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Run the checks on a pull request's head, which the clone holds; needs no key and asks nobody.
+    """Run the checks on a pull request's head, or the merge queue's, which the clone holds; needs no key and asks nobody.
 
     Leaves no journal of a pull request that is no proposal: that is the repository's own CI's.
 
@@ -51,7 +52,7 @@ def check(
     """
     from agent import actions
 
-    journal = actions.check(repository, event)
+    journal = actions.check(repository, event, pull)
     if journal is None:
         emit(None, as_json, "This pull request is no proposal: it is left to the repository's own CI.")
     else:
@@ -61,6 +62,7 @@ def check(
 def report(
     source: From,
     head: Annotated[str, typer.Option(help="The commit that the checks were of, as GitHub says.")],
+    queue: Annotated[str, typer.Option(help="The merge queue's branch, where that made the commit.")] = "",
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +75,7 @@ def report(
     from agent import actions
     from agent.situation import Work
 
-    found = actions.report(repository, source, head)
+    found = actions.report(repository, source, head, queue)
     works = [Work(request=each.request) if each.request else Work(proposal=each.number) for each in found]
     _due(repository, works[0] if works else None, as_json)
 
@@ -134,6 +136,46 @@ def enter(
     journal = read_journal(source.read_bytes())
     actions.enter(repository, journal, head, job)  # type: ignore[arg-type]
     emit(journal, as_json, f"{len(journal.lines)} lines of the {journal.job} job were entered.")
+
+
+def build(
+    out: Annotated[Path, typer.Option("--out", help="Where what was built is told, for the job that enters it.")],
+    contexts: Annotated[Path, typer.Option(help="Where what images are built from goes, with their bills of materials.")],
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Build what main holds and the registry does not; needs no key and asks nobody.
+
+    Prints the images that are to be pushed, as a line for GITHUB_OUTPUT.
+
+    Example: skillops actions build --out build.json --contexts contexts >> "$GITHUB_OUTPUT"
+    """
+    from agent import release_job
+
+    made = release_job.build(repository, contexts)
+    out.write_text(made.model_dump_json(indent=1))
+    emit(made, as_json, lambda: print(release_job.as_output(made)))
+
+
+def release(
+    source: Annotated[Path, typer.Option("--from", help="What the job that builds left.")],
+    pushed: Annotated[Path, typer.Option(help="The folder with what the jobs that push left.")],
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Enter in registry.yaml what other jobs built and pushed; needs the App's token, and builds nothing.
+
+    Example: skillops actions release --from build.json --pushed images
+    """
+    from agent import release_job
+    from agent.commands import outcome_document
+    from agent.screen import outcome_of
+    from agent.shipment import read_shipment
+
+    outcome = release_job.enter(opened(repository, as_json), read_shipment(source.read_bytes()), pushed)
+    emit(outcome_document(outcome), as_json, lambda: outcome_of(outcome, []))
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
 
 
 def dashboard(repository: Repo = HERE, as_json: AsJson = False) -> None:

@@ -30,11 +30,14 @@ class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals
         GitHubObjects.__init__(self, api, main)
         self.login, self.method, self.base_url, self.raising = login, method, base_url, threading.Lock()
 
-    def leave_alone(self, head: str, names: Sequence[str]) -> Sequence[int]:
+    def leave_alone(self, head: str, names: Sequence[str], number: int | None = None) -> Sequence[int]:
         """Says of open pull requests at `head` that are no proposals that our checks have nothing to say, so that a rule which requires them does
         not hold them up; of one that changes something below skills/ and yet is no proposal, that it could not be told. Their numbers.
+
+        With a `number`, of that pull request, whose `head` the merge queue made.
         """
-        found = [pull for pull in self.api.pages(f"pulls?state=open&base={self.main}") if pull["head"]["sha"] == head and self._of(pull) is None]
+        pulls = self.api.pages(f"pulls?state=open&base={self.main}")
+        found = [pull for pull in pulls if (pull["number"] == number if number else pull["head"]["sha"] == head) and self._of(pull) is None]
         if found:
             inside = any(change.path.startswith("skills/") for change in self.changes(self.main, head))
             title = "It changes skills, and is no proposal" if inside else "It touches no skill"

@@ -112,7 +112,7 @@ def artifact_of(entry: Entry, forge: Forge, builder: Builder) -> tuple[Artifact,
     """The artifact of a registry entry, built again from its commit where it is not at hand."""
     files = released_files(forge, entry.commit, entry.name)
     manifest = read_manifest(files.get("skill.yaml", b""), f"skills/{entry.name}/skill.yaml")
-    artifact = builder.find(entry.digest) or _build(entry.name, files, manifest, builder)
+    artifact = builder.find(entry.digest) or _fetched(entry, builder) or _build(entry.name, files, manifest, builder)
     if artifact.digest != entry.digest:
         raise CouldNotTell(
             f"{entry.name} {entry.version} does not build to the digest that the registry holds.",
@@ -120,6 +120,11 @@ def artifact_of(entry: Entry, forge: Forge, builder: Builder) -> tuple[Artifact,
             next_step=f"`skillops release --rebuild {entry.name}` enters it anew as built here.",
         )
     return artifact, manifest
+
+
+def _fetched(entry: Entry, builder: Builder) -> Artifact | None:
+    """The image that a release pushed to a registry of images."""
+    return builder.fetch(entry.digest, entry.image) if entry.image and "@" in entry.image else None
 
 
 def released_files(forge: Forge, commit: str, name: str) -> dict[str, bytes]:

@@ -65,6 +65,20 @@ class Desk(NamedTuple):
         told = {"workflow_run": {"id": str(run), "head_sha": head, "event": "pull_request", "conclusion": "success"}}
         return self.runner.run("report.yml", "workflow_run", told)
 
+    def queued(self, number: int, files: dict[str, bytes | None], base: str, run: int = 0) -> tuple[str, Ran]:
+        """What follows when the merge queue puts a pull request's `files` upon `base`: its commit, and the report of that one's checks (of those
+        of the `run`, where there is one)."""
+        branch = f"gh-readonly-queue/main/pr-{number}-{base}"
+        self.ask("POST", "git/refs", {"ref": f"refs/heads/{branch}", "sha": base})
+        head = self.forge.commit(branch, files, parent=base, message="Change", author="ada")
+        group = {"head_sha": head, "head_ref": f"refs/heads/{branch}", "base_sha": base, "base_ref": "refs/heads/main"}
+        if not run:
+            checked = self.runner.run("check.yml", "merge_group", {"action": "checks_requested", "merge_group": group})
+            assert checked.results == {"check": "skipped", "queue": "success"}, self.runner.told()
+            run = checked.number
+        told = {"id": str(run), "head_sha": head, "head_branch": branch, "event": "merge_group", "conclusion": "success"}
+        return head, self.runner.run("report.yml", "workflow_run", {"workflow_run": told})
+
     def says(self, number: int, text: str, user: str, association: str = "NONE") -> Ran:
         comment = self.ask("POST", f"issues/{number}/comments", {"body": text}, user)
         issue = self.ask("GET", f"issues/{number}")
@@ -122,6 +136,7 @@ echo "$*" >> {shlex.quote(str(folder / "gh-asked"))}
 case "$*" in
   *.head.sha) curl --silent --header "Authorization: token $GH_TOKEN" {server.url}/"$2" | jq --raw-output .head.sha ;;
   *"/runs?head_sha="*) echo 901 ;;
+  *"/pulls/"*) curl --silent --header "Authorization: token $GH_TOKEN" {server.url}/"$2" ;;
 esac
 """
     )
@@ -166,7 +181,9 @@ def test_a_request_goes_through_the_files_from_the_issue_to_the_answer_in_it(des
     subprocess.run(["git", "clone", "--quiet", desk.runner.origin.as_uri(), desk.host], check=True)
     try:
         released = desk.runner.run("release.yml", "push", {"ref": "refs/heads/main"})
-        assert released.results == {"release": "success", "deploy": "success", "deploy.deploy": "success"}, desk.runner.told()
+        assert released.results == {"build": "success", "image": "skipped", "release": "success", "deploy": "success", "deploy.deploy": "success"}, (
+            desk.runner.told()
+        )
     finally:
         _stop(desk)
     registry = forge.read("main", "registry.yaml")
@@ -183,7 +200,9 @@ def test_what_a_person_pushed_to_main_is_released_and_served(desk: Desk) -> None
     subprocess.run(["git", "clone", "--quiet", desk.runner.origin.as_uri(), desk.host], check=True)
     try:
         released = desk.runner.run("release.yml", "push", {"ref": "refs/heads/main"})
-        assert released.results == {"release": "success", "deploy": "success", "deploy.deploy": "success"}, desk.runner.told()
+        assert released.results == {"build": "success", "image": "skipped", "release": "success", "deploy": "success", "deploy.deploy": "success"}, (
+            desk.runner.told()
+        )
     finally:
         _stop(desk)
 
@@ -276,6 +295,26 @@ def test_a_pull_request_that_touches_two_skills_is_not_neutral(desk: Desk) -> No
     desk.pushed(pull["number"])
 
     assert set(desk.conclusions(pull["head"]["sha"]).values()) == {"action_required"}
+
+
+def test_what_the_merge_queue_made_is_checked_for_itself_upon_what_stands_before_it(desk: Desk) -> None:
+    pull, other = _pull(desk, SKILL), _pull(desk, {"README.md": b"# Ours\n"}, "readme")
+    before = desk.forge.commit("before", {"skills/before/skill.yaml": b"x: 1\n"}, parent=None, message="First in the queue", author="ada")
+
+    head, reported = desk.queued(pull["number"], SKILL, before)
+
+    assert reported.results == {"report": "success", "review": "skipped", "revise": "skipped"}, desk.runner.told()
+    found = desk.conclusions(head)
+    assert len(found) == 8 and found["scope"] == "success" and found["manifest"] == "failure"
+    assert desk.conclusions(pull["head"]["sha"]) == {}  # which is another commit
+
+    # What the queue makes of a change of what judges gets no verdict, whatever its run left; what touches no skill is let through.
+    main = desk.forge.head("main") or ""
+    _leave(desk, 902, _journal("check", pull["number"], head))
+    forged, _ = desk.queued(pull["number"], {**SKILL, ".github/workflows/check.yml": b"on: push\n"}, main, 902)
+    assert set(desk.conclusions(forged).values()) == {"action_required"} and len(desk.conclusions(forged)) == 8
+    plain, reported = desk.queued(other["number"], {"README.md": b"# Ours\n"}, main, 903)
+    assert reported.results["report"] == "success" and set(desk.conclusions(plain).values()) == {"neutral"}, desk.runner.told()
 
 
 def test_of_a_strangers_issue_nothing_is_drafted_until_somebody_labels_it(desk: Desk) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding, TestReport
+from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.errors import Refused
 from agent.languages import front, image
@@ -76,3 +77,9 @@ class BashLanguage:
         if manifest.dependencies:
             raise Refused(_NONE, next_step="Empty `dependencies` in skill.yaml.")
         return {}
+
+    def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        return ()
+
+    def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        return manifest.dependencies

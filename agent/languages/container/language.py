@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from agent.domain.check import Finding, Outcome, TestReport
+from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.errors import Refused
 from agent.languages.container import rules, template
@@ -60,6 +61,12 @@ class ContainerLanguage:
         if manifest.dependencies:
             raise Refused(rules.NONE, next_step="Empty `dependencies` in skill.yaml.")
         return {}
+
+    def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        return ()
+
+    def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        return manifest.dependencies
 
 
 def _needs_docker(manifest: Manifest) -> NoReturn:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding, TestReport
+from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
 from agent.languages.go import analysis, building, locking, template, testing
@@ -70,3 +71,9 @@ class GoLanguage:
 
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
         return locking.lock(manifest, self._cache)
+
+    def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        return locking.locked(files)
+
+    def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        return locking.newer(manifest, self._cache)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding
+from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
 from agent.languages.go.toolchain import fetching, go, said, version
@@ -116,6 +117,28 @@ def lock(manifest: Manifest, cache: Path) -> dict[str, bytes]:
     return {MOD: text.encode(), SUM: sums}
 
 
+def locked(files: Mapping[str, bytes]) -> tuple[Package, ...]:
+    """What go.mod among a skill's files requires. go.sum's hashes are of trees, not of files, so none is told."""
+    lines = files.get(MOD, b"").decode(errors="replace").splitlines()
+    found = [match for line in lines if (match := _REQUIRED.fullmatch(line.strip())) and match["name"] not in ("module", "go")]
+    return tuple(Package(ecosystem="Go", name=match["name"], version=match["version"]) for match in found)
+
+
+def newer(manifest: Manifest, cache: Path) -> tuple[str, ...]:
+    """The pins at the newest versions of the same major, or of the same minor of a v0; what is no tagged version stays."""
+    pins = pins_of(manifest)
+    if not pins or len(pins) != len(manifest.dependencies):
+        return manifest.dependencies
+    tagged = {name: match for name, version in pins.items() if (match := re.fullmatch(r"(v0\.\d+|v[1-9]\d*)\.[\d.]+(\+incompatible)?", version))}
+    if not tagged:
+        return manifest.dependencies
+    with _scratch(cache) as (place, modules):
+        (place / MOD).write_text(_START)
+        told = _fetch(cache, place, modules, "list", "-m", *(f"{name}@{match[1]}" for name, match in tagged.items()))
+    found = dict(line.split() for line in told.splitlines() if line.count(" ") == 1)
+    return tuple(f"{name}@{found.get(name, version)}" for name, version in pins.items())
+
+
 def _lines(modules: dict[str, str], mark: str) -> str:
     return "\n".join(f"\t{name} {version}{mark}" for name, version in sorted(modules.items()))
 
@@ -174,10 +197,10 @@ class _scratch:
         self._temporary.cleanup()
 
 
-def _fetch(cache: Path, place: Path, modules: Path, *command: str) -> None:
+def _fetch(cache: Path, place: Path, modules: Path, *command: str) -> str:
     done = said(go(), *command, cwd=place, env=fetching(cache, modules), seconds=GO_SECONDS)
     if done.returncode == 0:
-        return
+        return done.stdout.decode(errors="replace")
     told = done.stderr.decode(errors="replace")
     why = " ".join(line.removeprefix("go: ").strip() for line in told.splitlines() if not line.startswith("go: downloading"))[:400]
     if _OUT_OF_REACH.search(told):

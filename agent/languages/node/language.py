@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding, TestReport
+from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
 from agent.languages.node import analysis, locking, template, testing
@@ -77,3 +78,9 @@ class NodeLanguage:
 
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
         return locking.lock(manifest)
+
+    def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        return locking.locked(files)
+
+    def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        return locking.newer(manifest)

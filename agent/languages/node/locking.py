@@ -5,15 +5,17 @@ The lock file is npm's package-lock.json (version 3) under the name of ours, wit
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from agent.domain.check import Finding
+from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
 from agent.languages.names import look_alikes
@@ -24,6 +26,7 @@ LOCK = "package.lock"
 NPM_SECONDS = 300.0
 _PIN = re.compile(r"(?P<name>(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*)@(?P<version>\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)")
 _INTEGRITY = re.compile(r"(sha512-[A-Za-z0-9+/]{86}==)( sha512-[A-Za-z0-9+/]{86}==)*")
+_SHA512 = re.compile(r"sha512-([A-Za-z0-9+/]{86}==)")
 _KNOWN = Path(__file__).with_name("known_names.txt")
 _KEPT = ("version", "integrity", "dependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta", "optional", "peer", "os", "cpu",
          "libc", "engines", "hasInstallScript", "bundleDependencies", "inBundle", "bin")  # fmt: skip
@@ -94,12 +97,39 @@ def lock(manifest: Manifest) -> dict[str, bytes]:
     for pin in manifest.dependencies:
         if not _PIN.fullmatch(pin):
             raise Refused(f"{pin!r} cannot be locked: it is not pinned as name@1.2.3.", next_step="Pin it in skill.yaml.")
-    with tempfile.TemporaryDirectory(prefix="skillops-") as scratch:
-        _package(Path(scratch), manifest)
-        npm("install", "--package-lock-only", "--ignore-scripts", "--omit-lockfile-registry-resolved", cwd=Path(scratch), seconds=NPM_SECONDS)
-        made = json.loads((Path(scratch) / "package-lock.json").read_bytes())
-    packages = {place: {key: value for key, value in item.items() if key in _KEPT} for place, item in made["packages"].items()}
+    resolved = _resolved(manifest.name, _pins(manifest))
+    packages = {place: {key: value for key, value in item.items() if key in _KEPT} for place, item in resolved.items()}
     return {LOCK: (json.dumps({"lockfileVersion": 3, "requires": True, "packages": packages}, indent=1, sort_keys=True) + "\n").encode()}
+
+
+def _resolved(name: str, wanted: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The packages that npm would install, by their places."""
+    with tempfile.TemporaryDirectory(prefix="skillops-") as scratch:
+        _package(Path(scratch), name, wanted)
+        npm("install", "--package-lock-only", "--ignore-scripts", "--omit-lockfile-registry-resolved", cwd=Path(scratch), seconds=NPM_SECONDS)
+        return dict(json.loads((Path(scratch) / "package-lock.json").read_bytes())["packages"])
+
+
+def locked(files: Mapping[str, bytes]) -> tuple[Package, ...]:
+    """What the lock file among a skill's files names, each package once for each of its versions."""
+    if LOCK not in files:
+        return ()
+    found = {}
+    for place, item in json.loads(files[LOCK])["packages"].items():
+        if place:
+            name, hashes = place.rpartition("node_modules/")[2], _SHA512.findall(str(item.get("integrity", "")))
+            told = tuple(base64.b64decode(each).hex() for each in hashes)
+            found[name, item["version"]] = Package(ecosystem="npm", name=name, version=item["version"], sha512=told)
+    return tuple(found[key] for key in sorted(found))
+
+
+def newer(manifest: Manifest) -> tuple[str, ...]:
+    """The pins at the newest versions within npm's caret range, together."""
+    pins = _pins(manifest)
+    if not pins or len(pins) != len(manifest.dependencies):
+        return manifest.dependencies
+    packages = _resolved(manifest.name, {name: f"^{version}" for name, version in pins.items()})
+    return tuple(f"{name}@{packages[f'node_modules/{name}']['version']}" for name in pins)
 
 
 def installed(root: Path, manifest: Manifest, cache: Path) -> Path | None:
@@ -118,7 +148,7 @@ def installed(root: Path, manifest: Manifest, cache: Path) -> Path | None:
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".installing-") as scratch:
-        _package(Path(scratch), manifest)
+        _package(Path(scratch), manifest.name, _pins(manifest))
         (Path(scratch) / "package-lock.json").write_bytes(content)
         npm("ci", "--ignore-scripts", "--omit=dev", "--no-bin-links", cwd=Path(scratch), seconds=NPM_SECONDS)
         made = Path(scratch) / "node_modules"
@@ -132,7 +162,7 @@ def installed(root: Path, manifest: Manifest, cache: Path) -> Path | None:
     return folder
 
 
-def _package(folder: Path, manifest: Manifest) -> None:
+def _package(folder: Path, name: str, wanted: dict[str, str]) -> None:
     """The package.json that npm wants; the manifest is where it all comes from. Called alike everywhere: npm notes the name."""
-    package = {"name": manifest.name, "version": "0.0.0", "private": True, "dependencies": _pins(manifest)}
+    package = {"name": name, "version": "0.0.0", "private": True, "dependencies": wanted}
     (folder / "package.json").write_text(json.dumps(package))

@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.domain.check import Finding
+from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, Refused
 from agent.languages.names import look_alikes
@@ -25,6 +26,7 @@ _PIN = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?P<extras>\[[A-Za-z0-9_,. -]+\])?==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)"
 )
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+_HEX = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 _OUT_OF_REACH = ("Retrying (", "Max retries exceeded", "name resolution", "ConnectionError", "ProxyError", "SSLError", "timed out", "HTTP error 5")
 _NEEDS_LOCK = "Run `skillops check` on the skill's folder for what is wrong with its lock file."
 
@@ -118,16 +120,45 @@ def lock(manifest: Manifest) -> dict[str, bytes]:
     for pin in manifest.dependencies:
         if not _PIN.fullmatch(pin):
             raise Refused(f"{pin!r} cannot be locked: it is not pinned as name==version.", next_step="Pin it in skill.yaml.")
-    said = _pip("install", "--dry-run", "--ignore-installed", "--report", "-", *manifest.dependencies)
+    entries = [f"{package.name}=={package.version} --hash=sha256:{package.sha256[0]}" for package in _resolved(manifest.dependencies)]
+    return {LOCK: ("\n".join(["# Made by SkillOps from the dependencies in skill.yaml.", *sorted(entries)]) + "\n").encode()}
+
+
+def _resolved(requirements: Sequence[str]) -> list[Package]:
+    """What pip would install, all of it."""
+    said, found = _pip("install", "--dry-run", "--ignore-installed", "--report", "-", *requirements), []
     try:
-        entries = []
         for item in json.loads(said)["install"]:
-            archive = item["download_info"]["archive_info"]
+            archive, told = item["download_info"]["archive_info"], item["metadata"]
             digest = archive.get("hashes", {}).get("sha256") or archive["hash"].removeprefix("sha256=")
-            entries.append(f"{normalised(item['metadata']['name'])}=={item['metadata']['version']} --hash=sha256:{digest}")
+            found.append(Package(ecosystem="PyPI", name=normalised(told["name"]), version=told["version"], sha256=(digest,)))
     except (ValueError, KeyError, TypeError) as error:
         raise CouldNotTell("pip's report could not be read.", why=str(error), next_step="Update pip to 23 or newer.") from None
-    return {LOCK: ("\n".join(["# Made by SkillOps from the dependencies in skill.yaml.", *sorted(entries)]) + "\n").encode()}
+    return found
+
+
+def locked(files: Mapping[str, bytes]) -> tuple[Package, ...]:
+    """What the lock file among a skill's files names, with the hashes that it allows."""
+    lines = _read(files.get(LOCK, b"").decode(errors="replace"))
+    return tuple(
+        Package(ecosystem="PyPI", name=line.name, version=line.version, sha256=tuple(_HEX.findall(line.text))) for line in lines if line.name
+    )
+
+
+def newer(manifest: Manifest) -> tuple[str, ...]:
+    """The pins at the newest versions below the next that may break (SemVer's rule: the next major, or the next minor of a 0.x), together."""
+    from packaging.version import Version
+
+    pins = [match for pin in manifest.dependencies if (match := _PIN.fullmatch(pin))]
+    if len(pins) != len(manifest.dependencies):
+        return manifest.dependencies
+    wanted = []
+    for pin in pins:
+        major, minor = (*Version(pin["version"]).release, 0)[:2]
+        below = f"{major + 1}" if major else f"0.{minor + 1}"
+        wanted.append(f"{pin['name']}{pin['extras'] or ''}>={pin['version']},<{below}")
+    found = {package.name: package.version for package in _resolved(wanted)} if wanted else {}
+    return tuple(f"{pin['name']}{pin['extras'] or ''}=={found.get(normalised(pin['name']), pin['version'])}" for pin in pins)
 
 
 def installed(root: Path, manifest: Manifest, cache: Path) -> Path | None:
