@@ -36,7 +36,7 @@ STEPS = 40  # of assessing and proposing in one job
 
 def draft(root: Path, number: int, model: LanguageModel | None = None) -> Journal:
     """Assesses a request and drafts its skill, or mends its proposal, on a mirror. Nothing is written to GitHub."""
-    settings, hub, trail = _hub(root)
+    settings, hub, trail = hub_of(root)
     request = hub.request(number)
     found = [each for each in hub.proposals("open") if each.request == number]
     with mirror_of(root) as mirror:
@@ -78,7 +78,7 @@ def check(root: Path, event: Path, pull: Path | None = None) -> Journal | None:
 
 def review(root: Path, number: int, model: LanguageModel | None = None) -> Journal:
     """Asks the reviewers; what they remark is not tried yet, as this job holds the model's key."""
-    settings, hub, trail = _hub(root)
+    settings, hub, trail = hub_of(root)
     with _proposal_on_mirror(root, number, hub, trail) as (proposal, mirror):
         noting, parts = parts_on(settings, mirror, model)
         parts.sync()
@@ -92,7 +92,7 @@ def review(root: Path, number: int, model: LanguageModel | None = None) -> Journ
 
 def reproduce(root: Path, journal: Journal) -> Journal:
     """Tries what reviewers remarked on the built skill, in the sandbox; holds no key at all."""
-    settings, hub, trail = _hub(root)
+    settings, hub, trail = hub_of(root)
     if journal.proposal is None or journal.job != "review":
         raise UsageError("This is no journal of a review.", next_step="skillops actions review --number N --out FILE writes one.")
     lines: list[Any] = []
@@ -109,7 +109,7 @@ def reproduce(root: Path, journal: Journal) -> Journal:
 
 def enter(root: Path, journal: Journal, head: str | None = None, job: Job | None = None) -> None:
     """Does on GitHub what a journal says. `head` is the commit that the run which left it was of, as GitHub says, and `job` what it was for."""
-    _, hub, trail = _hub(root)
+    _, hub, trail = hub_of(root)
     _enter(journal, hub, trail, head, job)
 
 
@@ -119,7 +119,7 @@ def report(root: Path, left: Path, head: str, queue: str = "") -> tuple[Proposal
 
     Where they left nothing that counts, each check could not be told, and says why: whoever edits what judges gets no verdict.
     """
-    _, hub, trail = _hub(root)
+    _, hub, trail = hub_of(root)
     if queue:
         number, base = in_queue(queue)
         found = tuple(each.model_copy(update={"head": head, "base": base}) for each in hub.proposals("open") if each.number == number)
@@ -205,7 +205,7 @@ def _journal(job: Job, proposal: Proposal, noting: Noting) -> Journal:
     return Journal(job=job, request=proposal.request, proposal=proposal.number, head=proposal.head, lines=tuple(noting.lines))
 
 
-def _hub(root: Path) -> tuple[Settings, Forge, Ledger]:
+def hub_of(root: Path) -> tuple[Settings, Forge, Ledger]:
     settings, checkout = wiring.settings_of(root)
     return settings, *wiring.forge_of(settings, checkout.kept)
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from agent.commands import actions, agents, gates, keys, mcp, people, registry, repository, running, secrets, serve, talk, work
+from agent.commands import actions, agents, audit, gates, keys, mcp, people, registry, repository, running, secrets, serve, talk, work
 from agent.errors import CouldNotTell, SkillOpsError, UsageError
 
 STOPPED = 130  # what a shell says of a command that Ctrl-C ended
@@ -27,7 +27,7 @@ app = typer.Typer(
     help="GitOps for an AI agent's own abilities: skills written, checked, reviewed, merged and deployed by pull request.",
     epilog="Exit codes: 0 done, 1 a check or review said no, 2 wrong usage, 3 waits for a person, 4 could not tell, 5 configuration.",
 )
-for shelf in (repository, talk, agents, work, gates, people, registry, running, serve, mcp, keys, secrets, actions):
+for shelf in (repository, talk, agents, work, gates, people, registry, audit, running, serve, mcp, keys, secrets, actions):
     shelf.add_to(app)
 
 

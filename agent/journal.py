@@ -15,16 +15,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from agent.domain import Frozen
+from agent.domain.audit import Audit
 from agent.domain.check import CheckResult
 from agent.domain.event import Entered, Event
-from agent.domain.proposal import AGENT, AUTHOR, WITNESS, ProposalDraft
+from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, WITNESS, ProposalDraft
 from agent.domain.review import Review
 from agent.errors import HeadMoved, Refused
 from agent.ports import Forge, Ledger
 
-Job = Literal["draft", "check", "review"]
+Job = Literal["draft", "check", "review", "nightly"]
 MOST = 16 * 2**20  # bytes of a journal
 _LOOK = "Look at the job that wrote it."
+_UPDATE = re.compile(r"skillops/update-(?P<skill>[a-z][a-z0-9-]*)-[0-9.]+-[0-9a-f]{8}")
 _BRANCH = re.compile(r"skillops/[0-9]+-[a-z][a-z0-9-]{0,80}(-from-[0-9.]+)?")
 
 
@@ -86,12 +88,13 @@ Line = Annotated[Said | Labelled | Closed | Committed | Proposed | Checked | Rev
 
 
 class Journal(Frozen):
-    """`head` is the proposal's commit that a check or review looked at."""
+    """`head` is the proposal's commit that a check or review looked at; `audit` is what a nightly job found."""
 
     job: Job
     request: int | None = None
     proposal: int | None = None
     head: str | None = None
+    audit: Audit | None = None
     lines: tuple[Line, ...] = Field(default=(), max_length=500)
 
 
@@ -202,14 +205,29 @@ def faults(journal: Journal) -> Iterator[str]:
     """What in a journal goes beyond what its kind of job may do."""
     skills = {line.draft.skill for line in journal.lines if isinstance(line, Proposed)}
     skills |= {path.split("/")[1] for line in journal.lines if isinstance(line, Committed) for path in line.files if path.startswith("skills/")}
-    if len(skills) > 1:
+    if len(skills) > 1 and journal.job != "nightly":
         yield f"It touches several skills: {', '.join(sorted(skills))}."
     for line in journal.lines:
         if fault := _fault(line, journal):
             yield fault
 
 
+def _nightly_fault(line: Any) -> str:
+    """A nightly job raises the dependencies of skills, each on a branch of its own, and does nothing else."""
+    if isinstance(line, Committed):
+        found = _UPDATE.fullmatch(line.branch)
+        outside = [path for path in line.files if found is None or not path.startswith(f"skills/{found['skill']}/")]
+        return f"It commits to {line.branch[:80]} as {line.author[:40]}." if outside or line.author != DEPLOYER or line.onto is not None else ""
+    if isinstance(line, Proposed):
+        found, draft = _UPDATE.fullmatch(line.draft.branch), line.draft
+        right = found and (draft.skill, draft.kind, draft.author, draft.request) == (found["skill"], "update", DEPLOYER, None)
+        return "" if right else f"It proposes {draft.branch[:80]} as {draft.author[:40]}."
+    return f"A nightly job has {line.kind} something."
+
+
 def _fault(line: Any, journal: Journal) -> str:
+    if journal.job == "nightly":
+        return _nightly_fault(line)
     kinds = {"draft": (Said, Labelled, Closed, Committed, Proposed, Recorded), "check": (Checked, Recorded), "review": (Reviewed, Recorded)}
     if not isinstance(line, kinds[journal.job]):
         return f"A {journal.job} job has {line.kind} something."

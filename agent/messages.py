@@ -26,7 +26,7 @@ from agent.markdown import plain
 T = TypeVar("T", bound=BaseModel)
 
 # Markers of our sticky comments: one of each on a request or proposal.
-GAP, PROGRESS, DECISION, SECRET, OUTCOME, PARTS = "gap", "progress", "decision", "secret", "outcome", "parts"
+GAP, PROGRESS, DECISION, SECRET, OUTCOME, PARTS, STALE = "gap", "progress", "decision", "secret", "outcome", "parts", "stale"
 LOST = "lost"  # the beginning of the marker of what is said of a part that will not be built
 
 
@@ -192,6 +192,20 @@ def retire_body(name: str, version: str) -> str:
     return f"Retires {name}: {version} keeps its history, is found no more and refuses calls."
 
 
+def update_title(name: str) -> str:
+    return f"Raise the dependencies of {name}"
+
+
+def update_body(name: str, version: str, raised: Sequence[tuple[str, str]], mends: Sequence[str]) -> str:
+    rows = "\n".join(f"- `{old}` → `{new}`" for old, new in raised)
+    told = f"\n\nMends {', '.join(sorted(set(mends)))}, where these versions do." if mends else ""
+    return f"{name} {version} is the same with the newest compatible versions of what it depends on.\n\n{rows}{told}"
+
+
+def stale_comment(days: int, why: str) -> str:
+    return f"This has waited for a person for {days} days: {plain(why)}"
+
+
 def problem_line(problem: Problem) -> str:
     place = f"{problem.path}:{problem.line}: " if problem.path and problem.line else f"{problem.path}: " if problem.path else ""
     return f"{problem.source}: {place}{plain(problem.message, 2_000)}"
@@ -245,8 +259,8 @@ def witness_commit(name: str, request: int | None = None) -> str:
 
 
 def draft_commit(draft: ProposalDraft) -> str:
-    """The commit of a proposal that is made in one go: a person's, a rollback, a retirement, a revert."""
-    word = {"rollback": "revert", "revert": "revert", "retire": "chore"}.get(draft.kind, "feat")
+    """The commit of a proposal that is made in one go: a person's, a rollback, a retirement, a revert, an update."""
+    word = {"rollback": "revert", "revert": "revert", "retire": "chore", "update": "build"}.get(draft.kind, "feat")
     return f"{word}({draft.skill}): {draft.title}"
 
 

@@ -87,6 +87,10 @@ class Settings(BaseSettings):
         description="Where a declared host really is, like api.example.com:443 = 10.0.0.7:8443; nothing else leads to a private address.",
     )
 
+    advisories: str = Field(
+        default="https://api.osv.dev", description="The database of advisories that dependencies are held against (OSV's API). Empty: none is asked."
+    )
+
     reviewers: tuple[str, ...] = Field(default=(), description="Reviewers to ask; empty: those that the policy names.")
     workers: int = Field(default=4, ge=1, le=32, description="How many checks, reviews and plan steps run side by side.")
     mutants: int = Field(default=40, ge=0, le=400, description="The most mutants that the tests check makes of a skill.")

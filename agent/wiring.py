@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import importlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.advisories import ask
 from agent.author import Author
 from agent.branch_ledger import BranchLedger
 from agent.catalog import Catalog
@@ -24,8 +25,10 @@ from agent.checks.style import StyleCheck
 from agent.checks.tests import TestsCheck
 from agent.conversation import Conversations
 from agent.deliveries import Deliveries
+from agent.domain.audit import Advisory
 from agent.domain.check import CheckReport
 from agent.domain.event import Event
+from agent.domain.package import Package
 from agent.errors import CouldNotTell
 from agent.facts import Facts
 from agent.forges.checkout import Checkout
@@ -193,6 +196,11 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
         settings.github_repository, key, settings.github_api, login=settings.github_login, method=settings.github_merge
     )  # fmt: skip
     return forge, BranchLedger(forge)
+
+
+def advise_of(settings: Settings) -> Callable[[Sequence[Package]], Sequence[Advisory]]:
+    """What asks the database of advisories that the settings name."""
+    return partial(ask, address=settings.advisories)
 
 
 def check_folder(folder: Path, settings: Settings) -> CheckReport:

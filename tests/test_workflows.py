@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from agent import wiring
-from agent.domain.proposal import DEPLOY_FAILED, DONE, HOLD, OUT_OF_BUDGET, OVERTAKEN
+from agent.domain.proposal import DEPLOY_FAILED, DONE, HOLD, OUT_OF_BUDGET, OVERTAKEN, STALE
 from agent.forges.github_requests import CAPABILITY
 from agent.starter.hosted import found_hosted, github_files, hosted_files, own_files
 from tests.command import skillops
@@ -152,7 +152,7 @@ def test_the_ruleset_requires_every_check_from_the_app_alone() -> None:
 
 def test_the_labels_are_those_that_we_set() -> None:
     labels = {each["name"] for each in json.loads(github_files()[".github/labels.json"])}
-    assert labels == {CAPABILITY, HOLD, OUT_OF_BUDGET, OVERTAKEN, DEPLOY_FAILED, DONE, "dashboard"}
+    assert labels == {CAPABILITY, HOLD, OUT_OF_BUDGET, OVERTAKEN, DEPLOY_FAILED, DONE, STALE, "dashboard"}
 
 
 def test_the_form_asks_what_an_author_has_to_know() -> None:

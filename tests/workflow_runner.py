@@ -250,7 +250,7 @@ class _Job:
         place = self.runner.folder / "artifacts" / run / name
         if not place.is_dir():
             raise StepFailed(f"there is no artifact {name} of run {run}")
-        shutil.copytree(place, path)
+        shutil.copytree(place, path, dirs_exist_ok=True)
 
     def _download_all(self, run: str, pattern: str, path: Path) -> None:
         path.mkdir(parents=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.domain.release import Artifact
 from agent.domain.skill import Manifest
-from agent.ports import Builder
+from agent.ports import Builder, Context
 
 
 class ByRuntime:
@@ -24,6 +24,12 @@ class ByRuntime:
 
     def find(self, digest: str) -> Artifact | None:
         return self._those.find(digest) or self._usual.find(digest)
+
+    def pack(self, root: Path, files: Mapping[str, bytes], manifest: Manifest) -> Context | None:
+        return self._of(manifest).pack(root, files, manifest)
+
+    def fetch(self, digest: str, image: str) -> Artifact | None:
+        return self._usual.fetch(digest, image)
 
     def _of(self, manifest: Manifest) -> Builder:
         return self._those if manifest.runtime in self._runtimes else self._usual

@@ -60,7 +60,7 @@ def _examples(subject: Subject, manifest: Manifest, endpoint: Endpoint) -> Itera
             line = locate(subject.files["skill.yaml"], f"/examples/{index}")
             yield Finding(message=f"example {index + 1}: {unmet}", rule="example", path=f"skills/{subject.skill}/skill.yaml", line=line)
     base = subject.base_manifest
-    if base is None or manifest.semver.major > base.semver.major or subject.kind not in ("new", "extend", "person"):
+    if base is None or manifest.semver.major > base.semver.major or subject.kind not in ("new", "extend", "person", "update"):
         return
     for index, example in enumerate(base.examples, 1):
         reply = _execute(manifest, endpoint, example.inputs)

@@ -20,7 +20,7 @@ Number = Annotated[int, typer.Option("--number", help="The request or proposal."
 
 def add_to(app: typer.Typer) -> None:
     verbs = typer.Typer(help="The jobs of the workflows on GitHub, each with the least rights that it needs.", no_args_is_help=True)
-    for verb in (draft, check, report, review, reproduce, enter, build, release):
+    for verb in (draft, check, report, review, reproduce, enter, build, release, nightly):
         verbs.command()(verb)
     verbs.command("next")(following)
     verbs.command()(dashboard)
@@ -119,7 +119,7 @@ def reproduce(source: From, out: Out, repository: Repo = HERE, as_json: AsJson =
 def enter(
     source: From,
     head: Annotated[str | None, typer.Option(help="The commit that the run was of, as GitHub says.")] = None,
-    job: Annotated[str | None, typer.Option(help="The kind of job that should have left it: draft, check or review.")] = None,
+    job: Annotated[str | None, typer.Option(help="The kind of job that should have left it: draft, check, review or nightly.")] = None,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -131,10 +131,15 @@ def enter(
     from agent.errors import UsageError
     from agent.journal import read_journal
 
-    if job not in (None, "draft", "check", "review"):
-        raise UsageError(f"There is no job {job!r}.", next_step="There are: draft, check, review.")
+    if job not in (None, "draft", "check", "review", "nightly"):
+        raise UsageError(f"There is no job {job!r}.", next_step="There are: draft, check, review, nightly.")
     journal = read_journal(source.read_bytes())
-    actions.enter(repository, journal, head, job)  # type: ignore[arg-type]
+    if job == "nightly":
+        from agent import nightly_job
+
+        nightly_job.enter(repository, journal)
+    else:
+        actions.enter(repository, journal, head, job)  # type: ignore[arg-type]
     emit(journal, as_json, f"{len(journal.lines)} lines of the {journal.job} job were entered.")
 
 
@@ -178,18 +183,41 @@ def release(
         raise typer.Exit(outcome.exit_code)
 
 
-def dashboard(repository: Repo = HERE, as_json: AsJson = False) -> None:
-    """Keep the one issue that says what waits for whom; needs the App's token, and runs nothing.
+def nightly(out: Out, repository: Repo = HERE, as_json: AsJson = False) -> None:
+    """Look for advisories and newer versions of what the skills depend on, and raise those; needs no key and asks GitHub nothing.
 
-    Example: skillops actions dashboard
+    Exits with 4 where something could not be told; the journal is left all the same.
+
+    Example: skillops actions nightly --out nightly.json
+    """
+    from agent import nightly_job
+    from agent.errors import CouldNotTell
+
+    journal = nightly_job.look(repository)
+    _left(journal, out, as_json)
+    if journal.audit and journal.audit.unknown:
+        for line in () if as_json else journal.audit.unknown:
+            print(line)
+        raise typer.Exit(CouldNotTell.exit_code)
+
+
+def dashboard(
+    audits: Annotated[list[Path] | None, typer.Option("--from", help="What an audit found; may be given more than once.")] = None,
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the one issue that says what waits for whom, and what audits found; needs the App's token, and runs nothing.
+
+    Example: skillops actions dashboard --from nightly.json --from drift.json
     """
     from agent.dashboard import keep
     from agent.errors import UsageError
+    from agent.nightly_job import read_audit, together
 
     place = opened(repository, True)
     if place.parts.settings.forge != "github":
         raise UsageError("The dashboard is an issue on GitHub.", next_step="`skillops run` says what waits for whom.")
-    number = keep(place.parts, place.parts.forge)
+    number = keep(place.parts, place.parts.forge, together(*map(read_audit, audits)) if audits else None)
     emit({"issue": number}, as_json, f"#{number} says what waits for whom.")
 
 

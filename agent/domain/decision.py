@@ -93,7 +93,7 @@ class Policy(Frozen):
     `autonomy` says where a person is always asked: manual at every risk, balanced from medium, automatic from high.
     `quorum` is how many model reviewers must approve. `approvers` are logins, or `*` for anyone. `self_approval` lets
     a person approve a proposal that they authored (for a repository of one person). `protected` are path prefixes
-    whose change always waits for a person.
+    whose change always waits for a person. `stale_days` is after how many days something that waits for a person is marked; 0 marks nothing.
     """
 
     apiVersion: Literal["skillops/v1"] = "skillops/v1"
@@ -107,6 +107,7 @@ class Policy(Frozen):
     risk: RiskRules = RiskRules()
     limits: ManifestLimits = ManifestLimits()
     budget: BudgetLimits = BudgetLimits()
+    stale_days: int = Field(default=30, ge=0)
 
     def asks_person(self, risk: Risk) -> bool:
         first: dict[str, Risk] = {"manual": "low", "balanced": "medium", "automatic": "high"}

@@ -7,13 +7,14 @@ from typing import Literal
 from agent.domain import Frozen
 from agent.domain.skill import SkillName
 
-Kind = Literal["new", "extend", "person", "rollback", "retire", "revert"]
+Kind = Literal["new", "extend", "person", "rollback", "retire", "revert", "update"]
 
 # Identities that write (AGENT speaks on requests). Nobody approves what they wrote, and the author is not the examiner.
 AGENT, AUTHOR, WITNESS, DEPLOYER = "skillops", "skillops-author", "skillops-witness", "skillops-deployer"
 
 HOLD, DEPLOY_FAILED, OUT_OF_BUDGET = "hold", "deploy-failed", "out-of-budget"
 OVERTAKEN = "overtaken"  # closed because its skill changed on main; its request is assessed anew
+STALE = "stale"  # it has waited for a person for longer than the policy allows
 DONE = "done"  # merged, nobody requested it, and nothing is left to do for it
 
 

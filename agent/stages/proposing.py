@@ -181,7 +181,7 @@ def propose_folder(files: Mapping[str, bytes], who: str, forge: Forge, model: La
         branch=f"people/{manifest.name}-{manifest.version}", skill=manifest.name, kind="person", author=who,
         title=messages.person_title(manifest, extends=extends), body=messages.person_body(manifest, who),
     )  # fmt: skip
-    proposal = _put_up(draft, {path: data for path, data in files.items() if path != WITNESS_PATH}, forge)
+    proposal = put_up(draft, {path: data for path, data in files.items() if path != WITNESS_PATH}, forge)
     record(opening(proposal, manifest.version))
     try:
         _add_witness(proposal, contract_of(manifest), forge, model, record)
@@ -198,7 +198,7 @@ def propose_rollback(name: str, to_version: str, files: Mapping[str, bytes], who
         branch=f"skillops/rollback-{name}-{version}", skill=name, kind="rollback", author=who,
         title=messages.rollback_title(name, to_version), body=messages.rollback_body(name, to_version, version, why),
     )  # fmt: skip
-    return _put_up(draft, _with(files, version=version), forge, keep=())
+    return put_up(draft, _with(files, version=version), forge, keep=())
 
 
 def propose_retire(name: str, who: str, forge: Forge, why: str = "") -> Proposal:
@@ -208,7 +208,7 @@ def propose_retire(name: str, who: str, forge: Forge, why: str = "") -> Proposal
         branch=f"skillops/retire-{name}-{version}", skill=name, kind="retire", author=who,
         title=messages.retire_title(name), body=messages.retire_body(name, version) + (f"\n\n{why}" if why else ""),
     )  # fmt: skip
-    return _put_up(draft, _with(forge.files(forge.main, f"skills/{name}"), version=version, status="retired"), forge)
+    return put_up(draft, _with(forge.files(forge.main, f"skills/{name}"), version=version, status="retired"), forge)
 
 
 def propose_revert(merged: Proposal, forge: Forge, why: str) -> Proposal | None:
@@ -228,7 +228,7 @@ def propose_revert(merged: Proposal, forge: Forge, why: str) -> Proposal | None:
         branch=f"skillops/revert-{name}-{version}", skill=name, kind="revert", author=DEPLOYER,
         title=messages.revert_title(merged), body=messages.revert_body(merged, version, why, first=before is None),
     )  # fmt: skip
-    return _put_up(draft, restored, forge, keep=())
+    return put_up(draft, restored, forge, keep=())
 
 
 def _add_witness(proposal: Proposal, contract: Contract, forge: Forge, model: LanguageModel, record: Record) -> None:
@@ -247,7 +247,7 @@ def _add_witness(proposal: Proposal, contract: Contract, forge: Forge, model: La
     forge.commit(proposal.branch, {path: data}, parent=proposal.head, message=messages.witness_commit(contract.name), author=WITNESS)
 
 
-def _put_up(draft: ProposalDraft, files: Mapping[str, bytes], forge: Forge, keep: Sequence[str] = (WITNESS_PATH,)) -> Proposal:
+def put_up(draft: ProposalDraft, files: Mapping[str, bytes], forge: Forge, keep: Sequence[str] = (WITNESS_PATH,)) -> Proposal:
     """Commits the files to the draft's branch and opens the proposal. Nobody adds to another's, to approve their own work there."""
     if other := next((each for each in forge.proposals("open") if each.branch == draft.branch and each.author != draft.author), None):
         hint = f'Ask for a change of it (`skillops revise {other.number} --why "…"`), or raise the version in skill.yaml.'

@@ -16,11 +16,16 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from agent.domain.registry import Registry
 from agent.forges.github import GitHubForge
+from agent.manifest_file import read_manifest
+from agent.registry_file import render
 from agent.starter.hosted import hosted_files
 from tests import hub
 from tests.acceptance.harness import a_draft, a_judgement, a_remark, an_assessment, witness_cases
 from tests.acceptance.test_pipeline import EXTENDED_CODE, EXTENDED_TESTS
+from tests.builders import an_entry
+from tests.command import skillops, told
 from tests.model_server import ModelServer, serving
 from tests.subjects import skill_files
 from tests.workflow_runner import Ran, Runner
@@ -324,16 +329,54 @@ def test_of_a_strangers_issue_nothing_is_drafted_until_somebody_labels_it(desk: 
     assert desk.model.keys == set()
 
 
-def test_the_nightly_run_keeps_one_dashboard(desk: Desk) -> None:
+def test_the_nightly_run_proposes_newer_dependencies_once_and_keeps_one_dashboard(desk: Desk) -> None:
+    """The index is the machine's own; the database of advisories is out of reach, and that is told and fails its job."""
     issue = desk.raise_issue()
-    _pull(desk, SKILL)
-    for _ in range(2):
-        ran = desk.runner.run("nightly.yml", "schedule", {"schedule": "17 3 * * *"})
-    # Only the look at the set-up fails, as this repository requires no checks and has no secrets.
-    assert ran.results == {"look": "failure"}
-    assert "required checks: not required on main" in desk.runner.summaries[-1]
+    files = {f"skills/word-count/{path}": data for path, data in skill_files().items()}
+    files["skills/word-count/skill.yaml"] += b'dependencies: ["iniconfig==1.0.0"]\n'
+    files["skills/word-count/requirements.lock"] = f"iniconfig==1.0.0 --hash=sha256:{'a' * 64}\n".encode()
+    settings = desk.forge.read("main", "skillops.toml") or b""
+    files["skillops.toml"] = settings + b'advisories = "http://127.0.0.1:1"\n'
+    desk.forge.commit("main", files, parent=desk.forge.head("main"), message="A skill", author="ada")
+    _entered(desk)
+    subprocess.run(["git", "clone", "--quiet", desk.runner.origin.as_uri(), desk.host], check=True)
+    ran = desk.runner.run("nightly.yml", "schedule", {"schedule": "17 3 * * *"})
+    _again(desk, ran.number)
+
+    # The look at the set-up fails, too, as this repository requires no checks and has no secrets.
+    assert {name: ran.results[name] for name in ("look", "drift", "keep")} == {"look": "failure", "drift": "success", "keep": "failure"}
+    assert "required checks: not required on main" in "".join(desk.runner.summaries)
     (board,) = desk.ask("GET", "issues?labels=dashboard&state=open")
     assert f"- #{issue['number']}: assessing is next" in board["body"]
+    assert "Advisories: The database of advisories is out of reach." in board["body"]
+    (proposal,) = desk.forge.proposals("open")
+    assert (proposal.kind, proposal.title) == ("update", "Raise the dependencies of word-count")
+    assert f"- word-count: iniconfig==1.0.0 → {_pin(desk, proposal.head)}" in board["body"]
+    assert _pin(desk, proposal.head).encode() in (desk.forge.read(proposal.head, "skills/word-count/requirements.lock") or b"")
+
+
+def _again(desk: Desk, run: int) -> None:
+    """The same night once more: what is open is left as it is."""
+    left = desk.runner.folder / "artifacts" / str(run) / "nightly/nightly.json"
+    env = {"SKILLOPS_GITHUB_API": desk.server.url, "SKILLOPS_GITHUB_TOKEN": hub.token_of(hub.BOT)}
+    told(skillops("actions", "enter", "--from", left, "--job", "nightly", "-C", desk.host, "--json", **env), 0)
+
+
+def _pin(desk: Desk, head: str) -> str:
+    """What the skill depends on there."""
+    (pin,) = read_manifest(desk.forge.read(head, "skills/word-count/skill.yaml") or b"", "skill.yaml").dependencies
+    assert pin > "iniconfig==1.0.0"
+    return pin
+
+
+def _entered(desk: Desk) -> None:
+    """Enters the skill in the registry, as a release would."""
+    main = desk.forge.head("main") or ""
+    tree = desk.forge.object_id(main, "skills/word-count") or ""
+    entry = an_entry(commit=main, tree=tree, origin="bundled", proposal=None, approvals=())
+    text = render(Registry(revision=1, skills=(entry,))).encode()
+    desk.forge.commit("main", {"registry.yaml": text}, parent=main, message="Release", author="ada")
+    desk.runner.fetch()
 
 
 def _leave(desk: Desk, run: int, text: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from agent.errors import CouldNotTell, Refused
 from agent.languages.go import GoLanguage, toolchain
+from agent.languages.go.locking import locked, newer
 from tests.builders import a_manifest
 from tests.engines import missing
 
@@ -171,3 +172,14 @@ def test_nothing_of_the_machines_settings_changes_a_build(tmp_path, monkeypatch)
     settings = toolchain.environment(tmp_path)
     assert (settings["CGO_ENABLED"], settings["GOTOOLCHAIN"], settings["GOPROXY"], settings["GOENV"]) == ("0", "local", "off", "off")
     assert "toolexec" not in settings["GOFLAGS"] and "CC" not in settings
+
+
+def test_newer_versions_are_of_the_same_major_and_what_is_no_tag_stays(tmp_path: Path) -> None:
+    pins = ("github.com/google/uuid@v1.3.0", "example.com/x@v0.0.0-20200101000000-abcdefabcdef")
+    raised, same = newer(a_manifest(runtime="go", entrypoint="skill.go", dependencies=pins), tmp_path)
+    assert pins[0] < raised < "github.com/google/uuid@v2" and same == pins[1]
+
+
+def test_a_lock_file_says_what_it_locks() -> None:
+    text = b"module skill\n\ngo 1.22\n\nrequire (\n\texample.com/a v1.0.0\n)\nrequire example.com/b v2.0.0+incompatible // indirect\n"
+    assert [str(package) for package in locked({"go.mod": text})] == ["example.com/a v1.0.0", "example.com/b v2.0.0+incompatible"]

@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import CouldNotTell, Refused
 from agent.languages.node import NodeLanguage, npm
-from agent.languages.node.locking import LOCK
+from agent.languages.node.locking import LOCK, locked, newer
 from tests.builders import a_manifest
 from tests.engines import missing
 
@@ -116,3 +116,15 @@ def test_locking_and_installing_need_no_script_and_give_the_same_twice(tmp_path)
     assert b"://" not in lock[LOCK]
     language.prepare(root, manifest, target)
     assert (target / "node_modules" / "left-pad" / "package.json").is_file()
+
+
+def test_newer_versions_are_the_newest_within_the_caret_range() -> None:
+    (pin,) = newer(a_manifest(runtime="node", entrypoint="skill.js", dependencies=("ms@2.1.1",)))
+    assert "ms@2.1.1" < pin < "ms@3"
+
+
+def test_a_lock_file_says_what_it_locks() -> None:
+    item = {"version": "2.1.3", "integrity": f"sha512-{'A' * 86}=="}
+    lock = {"lockfileVersion": 3, "packages": {"": {}, "node_modules/ms": item, "node_modules/x/node_modules/ms": {**item, "version": "1.0.0"}}}
+    found = locked({"package.lock": json.dumps(lock).encode()})
+    assert [str(package) for package in found] == ["ms 1.0.0", "ms 2.1.3"] and found[0].sha512 == ("00" * 64,)

@@ -11,6 +11,7 @@ import pytest
 
 from agent.errors import CouldNotTell, Refused
 from agent.languages.python import PythonLanguage, locking
+from agent.languages.python.locking import locked, newer
 from tests.builders import a_manifest
 
 HASH = "--hash=sha256:" + "0" * 64
@@ -155,3 +156,15 @@ def test_the_lock_file_covers_exactly_what_the_pins_need(wheels, root, tmp_path,
     with pytest.raises(Refused, match=why):
         locking.installed(root, MANIFEST, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_newer_versions_are_the_newest_that_are_compatible_and_fit_together() -> None:
+    (pin,) = newer(a_manifest(dependencies=("iniconfig==1.0.0",)))
+    assert "iniconfig==1.0.0" < pin < "iniconfig==2"
+    assert newer(a_manifest()) == () and newer(a_manifest(dependencies=("iniconfig",))) == ("iniconfig",)
+
+
+def test_a_lock_file_says_what_it_locks() -> None:
+    lock = f"# x\na-b==1.0 --hash=sha256:{'a' * 64} \\\n  --hash=sha256:{'b' * 64}\n"
+    (package,) = locked({"requirements.lock": lock.encode()})
+    assert str(package) == "a-b 1.0" and package.sha256 == ("a" * 64, "b" * 64) and locked({}) == ()

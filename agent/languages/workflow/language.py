@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from agent.domain.check import Finding, Outcome, TestReport
+from agent.domain.package import Package
 from agent.domain.skill import Manifest, digest_of
 from agent.domain.workflow import FILE, RUNTIME, Shelf
 from agent.errors import InvalidFile, Refused
@@ -67,6 +68,12 @@ class WorkflowLanguage:
         if manifest.dependencies:
             raise Refused(rules.NONE, next_step="Empty `dependencies` in skill.yaml, and name skills in `requires`.")
         return {}
+
+    def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        return ()
+
+    def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        return manifest.dependencies
 
 
 def _no_code(manifest: Manifest) -> NoReturn:
