@@ -171,14 +171,14 @@ class RememberingRuntime(Runtime):
 class Home:
     """One skills repository, as one process has it open. `events` are those that were told, in order."""
 
-    def __init__(self, path: Path, said: Mapping[str, Any] | None = None, tell: Tell | None = None, **options: Any) -> None:
+    def __init__(self, path: Path, said: Mapping[str, Any] | FakeModel | None = None, tell: Tell | None = None, **options: Any) -> None:
         self.path, self.options = path, {"user": "ada", "mutants": 6, **options}
         self.events: list[Event] = []
-        self.model = FakeModel(answers() if said is None else said)
+        self.model = said if isinstance(said, FakeModel) else FakeModel(answers() if said is None else said)
         self.place: Workplace = open_workplace(path, tell or self.events.append, self.model, **self.options)
 
     @classmethod
-    def founded(cls, folder: Path, said: Mapping[str, Any] | None = None, **options: Any) -> Home:
+    def founded(cls, folder: Path, said: Mapping[str, Any] | FakeModel | None = None, **options: Any) -> Home:
         return cls(found(folder).root, said, **options)
 
     def reopened(self, said: Mapping[str, Any] | None = None, **options: Any) -> Home:
