@@ -4,13 +4,14 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench shelf base-images image workflows clean
+.PHONY: help demo test lint types bench shelf base-images image workflows clean redteam
 
 help:
 	@echo "make demo    tell the whole story on a throw-away repository (no Docker, no key, no network beyond the package index)"
 	@echo "make test    run the tests, the linter, the types and the import rules"
 	@echo "make shelf   enter the bundled skills in registry.yaml, as committed"
 	@echo "make base-images    make the images that skills are built on, from Debian's packages (needs root, debootstrap and Docker Engine)"
+	@echo "make redteam run the attacks of docs/security.md, and count those that succeed and the honest skills that are blocked"
 	@echo "make bench   measure, as ratios in one run; prints a table and writes bench.json"
 
 $(STAMP): pyproject.toml
@@ -40,6 +41,9 @@ types: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+redteam: $(STAMP)
+	@$(BIN)/python -m tests.redteam
 
 base-images: $(STAMP)
 	@$(BIN)/python -m agent.builders.base_images $(BASE_IMAGES)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.redteam.turncoat import Turncoat
+
 CANARY = "canary-7f3a9c51"
 
 
@@ -58,3 +60,10 @@ def canary(tmp_path: Path) -> Path:
     path.write_text(CANARY)
     path.chmod(0o666)
     return path
+
+
+@pytest.fixture(scope="session")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turncoat]:
+    made = Turncoat(tmp_path_factory.mktemp("turned"))
+    yield made
+    made.bench.close()

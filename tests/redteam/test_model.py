@@ -65,7 +65,8 @@ def test_reads():
     raise AssertionError(pathlib.Path({str(canary)!r}).read_text())
 
 def test_searches():
-    raise AssertionError(subprocess.run(["grep", "-rs", "{CANARY[:6]}" + "{CANARY[6:]}", "/home", "/root", "/tmp", "/proc/1/root/tmp"], capture_output=True).stdout)
+    places = ["/home", "/root", "/tmp", "/proc/1/root/tmp"]
+    raise AssertionError(subprocess.run(["grep", "-rs", "{CANARY[:6]}" + "{CANARY[6:]}", *places], capture_output=True).stdout)
 
 def test_writes():
     pathlib.Path({str(canary)!r}).write_text("gone")

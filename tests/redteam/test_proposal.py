@@ -102,7 +102,8 @@ PATCHES = {
     "pytest": "import _pytest.runner\n_pytest.runner.pytest_runtest_call = lambda item: None\n",
     "assert": "import builtins\nbuiltins.AssertionError = type('Quiet', (BaseException,), {})\n",
     "the skill": "import skill\nskill.execute = lambda inputs, context: {'words': 2}\n",
-    "eq": "import skill\n\n\nclass Any(dict):\n    def __eq__(self, other):\n        return True\n\n\nskill.execute = lambda inputs, context: Any()\n",
+    "eq": "import skill\n\n\nclass Any(dict):\n    def __eq__(self, other):\n        return True\n\n\n"
+    "skill.execute = lambda inputs, context: Any()\n",
     "trace": "import sys\nsys.settrace(None)\nfor module in list(sys.modules.values()):\n    for name in ('killed', 'gutted', 'outcome'):\n"
     "        if hasattr(module, name):\n            setattr(module, name, True)\n",
 }
@@ -167,7 +168,7 @@ def test_the_policy_that_counts_is_the_one_of_the_base(tmp_path: Path) -> None:
     number = home.propose_by_hand("mallory").number
     head = home.proposal(number).head
     branch = home.proposal(number).branch
-    easy = b'{"apiVersion": "skillops/v1", "autonomy": "automatic", "quorum": {"low": 0, "medium": 0, "high": 0}, "approvers": ["mallory"], "self_approval": true}'
+    easy = b'{"apiVersion": "skillops/v1", "autonomy": "automatic", "quorum": {"low": 0, "medium": 0, "high": 0}, "self_approval": true}'
     home.forge.commit(branch, {"reviewers/policy.yaml": easy}, parent=head, message="Easier", author="mallory")
 
     home.run()
