@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench shelf base-images image workflows clean redteam
+.PHONY: help demo test lint types bench shelf base-images image workflows clean redteam fuzz
 
 help:
 	@echo "make demo    tell the whole story on a throw-away repository (no Docker, no key, no network beyond the package index)"
@@ -12,6 +12,7 @@ help:
 	@echo "make shelf   enter the bundled skills in registry.yaml, as committed"
 	@echo "make base-images    make the images that skills are built on, from Debian's packages (needs root, debootstrap and Docker Engine)"
 	@echo "make redteam run the attacks of docs/security.md, and count those that succeed and the honest skills that are blocked"
+	@echo "make fuzz    look for inputs that crash a reader of outside data (SECONDS=60 each; TARGET=skill.yaml one of them)"
 	@echo "make bench   measure, as ratios in one run; prints a table and writes bench.json"
 
 $(STAMP): pyproject.toml
@@ -44,6 +45,10 @@ bench: $(STAMP)
 
 redteam: $(STAMP)
 	@$(BIN)/python -m tests.redteam
+
+fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(BIN)/python -m tests.fuzz $(or $(SECONDS),60) $(TARGET)
 
 base-images: $(STAMP)
 	@$(BIN)/python -m agent.builders.base_images $(BASE_IMAGES)

@@ -139,7 +139,10 @@ def check_order(above: str, name: str, line: int, path: str = PATH) -> None:
 
 def entry_of(block: Block, path: str = PATH) -> Entry:
     """The entry that a block holds. Raises InvalidFile."""
-    value = load(block.text, path, first_line=block.line)[block.name]
+    held = load(block.text, path, first_line=block.line)
+    if not isinstance(held, dict) or block.name not in held:  # like `  name:x`, which YAML reads as one word
+        raise InvalidFile(path, f"expected `{block.name}:` and its block below", line=block.line)
+    value = held[block.name]
     named = {"name": block.name, **value} if isinstance(value, dict) else value
     return fitted(Entry, named, path, lambda place: _line_in(block, place))
 

@@ -42,13 +42,13 @@ def router(gateway: Gateway, deliveries: Deliveries, secret: str, login: str) ->
         body = await request.body()
         _check(body, request.headers.get("x-hub-signature-256", ""), secret)
         event = request.headers.get("x-github-event", "")
-        told = _read(body)
+        told = read(body)
         if event not in EVENTS:
             return Taken(queued=False, why=f"Nothing is done on {event[:40] or 'no event'}.")
-        if (told.get("sender") or {}).get("login") == login:
+        if _part(told, "sender").get("login") == login:
             return Taken(queued=False, why="We did that ourselves.")
         delivery = Delivery(
-            digest=hashlib.sha256(body).hexdigest(), event=event, action=str(told.get("action", ""))[:40], check_run=_rerun(event, told)
+            digest=hashlib.sha256(body).hexdigest(), event=event, action=str(told.get("action", ""))[:40], check_run=rerun_of(event, told)
         )
         if not await asyncio.to_thread(deliveries.take, delivery):
             return Taken(queued=False, why="It was taken before.")
@@ -67,7 +67,8 @@ def _check(body: bytes, signature: str, secret: str) -> None:
         )
 
 
-def _read(body: bytes) -> dict[str, Any]:
+def read(body: bytes) -> dict[str, Any]:
+    """The document of a delivery. UsageError where it is none."""
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
@@ -77,7 +78,13 @@ def _read(body: bytes) -> dict[str, Any]:
     return told
 
 
-def _rerun(event: str, told: dict[str, Any]) -> int | None:
+def rerun_of(event: str, told: dict[str, Any]) -> int | None:
     """The check run that somebody asked GitHub to make again."""
-    run = (told.get("check_run") or {}).get("id") if event == "check_run" and told.get("action") == "rerequested" else None
+    run = _part(told, "check_run").get("id") if event == "check_run" and told.get("action") == "rerequested" else None
     return run if isinstance(run, int) else None
+
+
+def _part(told: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object of a delivery; empty where it has none of that name."""
+    part = told.get(name)
+    return part if isinstance(part, dict) else {}

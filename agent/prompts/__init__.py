@@ -137,7 +137,7 @@ def read(text: str, answer_type: type[T], check: Callable[[T], str | None] | Non
         answer = answer_type.model_validate(from_json(whole, allow_inf_nan=False))
     except ValidationError as error:
         return "; ".join(_place(each) for each in error.errors(include_url=False)[:5])
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # TypeError: half a character, which is no text to the parser
         return f"the answer is not JSON: {error}"
     return (check(answer) if check else None) or answer
 

@@ -126,6 +126,11 @@ def test_what_we_did_ourselves_and_what_nothing_is_done_on_is_no_news(served: Se
     assert served.queue.waiting() == []
 
 
+def test_a_delivery_whose_parts_are_of_another_kind_is_harmless(served: Served) -> None:
+    body = json.dumps({"action": "rerequested", "check_run": "text", "sender": [], "issue": 3}).encode()
+    assert served.deliver(body, event="check_run")[0] == 202
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"nothing", b"[" * 20_000])
 def test_a_delivery_that_is_no_json_object_is_refused(served: Served, body: bytes) -> None:
     assert served.deliver(body)[0] == 400

@@ -185,3 +185,7 @@ def test_every_prompt_that_ships_has_two_parts_and_fences_what_it_shows(path: Pa
 
     assert system.strip() and user.strip()
     assert not [shown for shown in re.findall(r"{{(.*?)}}", text) if "| data(" not in shown and not OURS.search(shown)]
+
+
+def test_half_a_character_in_an_answer_is_told_and_no_crash() -> None:
+    assert "not JSON" in str(prompts.read('{"a": "\ud800"}', Count))

@@ -173,6 +173,7 @@ GOOD = render(Registry(revision=1, skills=(an_entry(name="a"), an_entry(name="b"
     [
         ("", 1, "skills:"),
         ("hello", 1, "skills:"),
+        (GOOD[: GOOD.index("  a:")] + "  a:one word\n", 5, "expected `a:`"),
         ("a: [", 2, "expected YAML"),
         (GOOD.replace("kind: Registry", "kind: Zoo"), 2, "Registry"),
         (GOOD.replace("revision: 1", "revision: -1"), 3, "greater than or equal to 0"),
