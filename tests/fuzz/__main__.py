@@ -19,7 +19,8 @@ def main(seconds: int, names: list[str]) -> int:
             for number, seed in enumerate(TARGETS[name].seeds):
                 (Path(corpus) / str(number)).write_bytes(seed)
             print(f"== {name}", flush=True)
-            command = [sys.executable, "-m", "tests.fuzz", "--one", name, corpus, f"-max_total_time={seconds}", "-timeout=10", "-print_final_stats=1"]
+            command = [sys.executable, "-m", "tests.fuzz", "--one", name, corpus, f"-max_total_time={seconds}", "-timeout=10"]
+            command += [f"-artifact_prefix={tempfile.gettempdir()}/skillops-fuzz-", "-print_final_stats=1"]
             if code := subprocess.run(command, check=False).returncode:
                 return code
     return 0
