@@ -13,6 +13,7 @@ from agent.ports import Forge, Ledger
 # What the trail may say, a sentence a word: a line of `explain` or of the live display.
 _EVENTS = {
     "asked": "{stage}: asked {model}",
+    "planned": "planned {note}",
     "unanswered": "the model gave no answer: {note}",
     "answered": "answered {asked_by}{why}",
     "asks": "asked {asked_by} a question",

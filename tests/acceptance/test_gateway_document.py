@@ -16,7 +16,8 @@ from tests.benchmarks.serving import a_gateway, a_skill
 pytestmark = pytest.mark.slow
 
 # `positive_data_acceptance` is left out: that a text is base64, holds a manifest or has no control characters is no matter of a schema.
-# A deadline that is too short is answered with 504, which is no fault of the gateway.
+# A deadline that is too short is answered with 504, which is no fault of the gateway; nor is it that no model
+# is set, which a task for the agent is answered with (503).
 CONFIG = """
 [checks]
 positive_data_acceptance.enabled = false
@@ -24,6 +25,10 @@ positive_data_acceptance.enabled = false
 [[operations]]
 include-path-regex = "/execute$"
 checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "504"]
+
+[[operations]]
+include-path-regex = "^/conversations"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
 """
 
 

@@ -1,0 +1,135 @@
+"""The routes of conversations: a task for the agent, its answer, and the answers to what the agent asks. A door to `conversation.py`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field
+
+from agent.domain import Frozen
+from agent.domain.profile import Profile
+from agent.domain.question import Question
+from agent.errors import NotFound
+from agent.gateway.access import key_of, needs
+from agent.gateway.gateway import Gateway
+from agent.gateway.problems import Busy
+from agent.keys import Key
+from agent.pending import Result
+from agent.plan_kept import KeptRun
+from agent.profiles import profiles
+from agent.stages.assessing import LIMIT
+
+AT_ONCE = 8  # turns, of all who ask
+Ident = Annotated[str, Path(max_length=64)]
+
+
+class Words(Frozen):
+    """A task, or the answer to a question."""
+
+    text: str = Field(min_length=1, max_length=LIMIT)
+
+
+class Begun(Words):
+    """The first words of a conversation, and whom they are for."""
+
+    agent: str = Field(default="assistant", max_length=63)
+
+
+class Line(Frozen):
+    """One thing said. `turn` is the task that it belongs to; `at` is ISO 8601."""
+
+    role: Literal["person", "agent"]
+    text: str
+    at: str
+    kind: str = ""
+    turn: int | None = None
+
+
+class Talk(Frozen):
+    """A conversation. `question` is what the agent waits for; `tokens` and `cost` (US dollars) are what all of it took."""
+
+    conversation: str
+    agent: str
+    lines: tuple[Line, ...]
+    question: Question | None
+    tokens: int
+    cost: float
+
+
+def router(gateway: Gateway) -> APIRouter:
+    routes, conversations = APIRouter(dependencies=[needs("invoke"), needs("request")], tags=["conversations"]), gateway.place.conversations
+    turns = threading.BoundedSemaphore(AT_ONCE)
+
+    def mine(conversation: str, request: Request) -> str:
+        """A conversation of the caller's; to anybody else it is not there."""
+        try:
+            if conversations.memory.get(conversation).user == key_of(request).name:
+                return conversation
+        except NotFound:
+            pass
+        raise NotFound("There is no such conversation of yours.", next_step="POST /conversations begins one.")
+
+    def said(conversation: str | None, text: str, key: Key, agent: str | None = None) -> Result:
+        with _one_of(turns):
+            gateway.place.parts.sync()
+            result = conversations.turn(conversation, text, key.name, agent)
+        if result.kind == "waits":
+            gateway.raised()
+        return result
+
+    @routes.post("/conversations", status_code=201)
+    def begin(words: Begun, request: Request, response: Response) -> Result:
+        """Gives an agent a task, and waits for what it comes to: `answered`, `asks` (see `question`), `waits` for a skill that is being
+        built, or `failed`."""
+        result = said(None, words.text, key_of(request), words.agent)
+        response.headers["location"] = f"/conversations/{result.conversation}"
+        return result
+
+    @routes.post("/conversations/{conversation}/turns", status_code=201)
+    def go_on(words: Words, conversation: Ident, request: Request) -> Result:
+        """Says more. Where the agent has asked something, these words are the answer; `cancel` leaves it."""
+        return said(mine(conversation, request), words.text, key_of(request))
+
+    @routes.get("/conversations/{conversation}")
+    def show(conversation: Ident, request: Request) -> Talk:
+        """What was said so far, and what is waited for."""
+        memory = conversations.memory
+        mine(conversation, request)
+        tokens, cost = conversations.spent(conversation)
+        lines = [Line(role=turn.role, text=turn.text, at=turn.at, **_of(turn.data)) for turn in memory.turns(conversation)]
+        waiting = [question for each in memory.undone(conversation) if (question := each.pending.get("question"))]
+        return Talk(
+            conversation=conversation, agent=memory.get(conversation).agent, lines=tuple(lines),
+            question=Question.model_validate(waiting[0]) if waiting else None, tokens=tokens, cost=cost,
+        )  # fmt: skip
+
+    @routes.get("/conversations/{conversation}/plans")
+    def plans(conversation: Ident, request: Request) -> list[KeptRun]:
+        """The plans of the conversation, as they ran."""
+        return [run for turn in conversations.memory.turns(mine(conversation, request)) for run in conversations.runs(turn.id)]
+
+    @routes.get("/agents")
+    def agents() -> list[Profile]:
+        """The agents that there are; one whose manifest cannot be read is left out (`skillops agents` says why)."""
+        return [found for _, found in profiles(gateway.place.parts.forge) if isinstance(found, Profile)]
+
+    return routes
+
+
+@contextmanager
+def _one_of(turns: threading.BoundedSemaphore) -> Iterator[None]:
+    if not turns.acquire(blocking=False):
+        raise Busy("The agent talks with as many people as it can.", next_step="Try again in a moment.", headers={"retry-after": "5"})
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+def _of(data: object) -> dict[str, object]:
+    given = data if isinstance(data, dict) else {}
+    return {"kind": given.get("kind", ""), "turn": given.get("turn")}
