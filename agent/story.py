@@ -22,6 +22,7 @@ _EVENTS = {
     "raised": "raised request #{request} for {asked_by}: {note}",
     "invoked": "called {skill}{why}",
     "assessed": "assessed as {outcome}: {note}",
+    "divided": "divided it: {note}",
     "witnessed": "the witness wrote {cases} cases from the contract alone",
     "attempt": "draft {attempt} {outcome}{problems}",
     "gave_up": "out of budget: {note}",

@@ -23,8 +23,8 @@ class SignedOut(Unauthorized):
     """Nobody has signed in, or their time is over; `back` is where they wanted to go."""
 
     def __init__(self, back: str, *, expired: bool = False) -> None:
-        what = "You were signed out: your session is over." if expired else "You are not signed in."
-        super().__init__(what, next_step="Sign in with your key; `skillops key create` makes one.")
+        told = "You were signed out: your session is over." if expired else "You are not signed in."
+        super().__init__(told, next_step="Sign in with your key; `skillops key create` makes one.")
         self.back, self.expired = back, expired
 
 
