@@ -39,7 +39,8 @@ def audit(
     if propose:
         with place.parts.alone():
             made = [proposal for update in found.updates if (proposal := raise_one(place.parts, update, found.advisories))]
-            mark(place.parts, found)
+            if "stale" in (only or PARTS):
+                mark(place.parts, found)
     lines = [
         *(f"{each.skill}: {each.what}." for each in found.drift),
         *(f"{each.skill}: {each.advisory.package} has {each.advisory.id}. {each.advisory.summary}" for each in found.advisories),

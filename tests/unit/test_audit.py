@@ -21,6 +21,7 @@ from agent.manifest_file import read_manifest
 from agent.nightly_job import read_audit, together
 from agent.stages import releasing
 from tests.acceptance.harness import Home, RememberingRuntime
+from tests.command import skillops
 
 OLD, NEW = ("humanize==4.0.0",), ("humanize==4.9.0",)
 PACKAGE = Package(ecosystem="PyPI", name="humanize", version="4.0.0")
@@ -178,3 +179,21 @@ def test_audits_of_several_jobs_are_one_and_one_that_left_nothing_is_told(tmp_pa
     found = together(*(read_audit(tmp_path / name) for name in ("nightly.json", "broken.json", "absent.json")))
 
     assert [each.number for each in found.stale] == [1] and len(found.unknown) == 2
+
+
+# ---- the verb --------------------------------------------------------------------------------------------------------
+
+
+def test_the_verb_says_what_it_found_by_its_exit_code_and_leaves_labels_alone_that_it_did_not_look_at(home: Home) -> None:
+    place, offline = ("-C", home.path, "--json"), {"SKILLOPS_ADVISORIES": "http://127.0.0.1:1"}
+    number = home.propose_by_hand("eve", name="word-sum").number
+    home.forge.label(number, add=[STALE])
+
+    assert skillops("audit", "--only", "nonsense", *place).code == 2
+    unknown = skillops("audit", "--only", "advisories", *place, **offline)
+    assert unknown.code == 4 and "out of reach" in unknown.document["unknown"][0]
+    assert skillops("audit", "--only", "drift", "--propose", *place).code == 0 and STALE in home.proposal(number).labels
+    home.commit({"skills/word-count/skill.py": b"x = 1\n"})
+    drifted = skillops("audit", "--only", "drift", *place)
+    assert drifted.code == 1 and drifted.document["drift"] == [{"skill": "word-count", "what": "main holds another tree of it than the registry"}]
+    assert skillops("audit", "--only", "stale", "--propose", *place).code == 0 and STALE not in home.proposal(number).labels
