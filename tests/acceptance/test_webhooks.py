@@ -140,6 +140,56 @@ def test_a_delivery_that_is_too_large_is_refused(served: Served) -> None:
     assert served.deliver(an_issue(padding="x" * (9 * 2**20)))[0] == 413
 
 
+def test_odd_fields_of_a_signed_delivery_harm_nothing(served: Served) -> None:
+    body = json.dumps({"action": {"deep": [1]}, "sender": "ada", "check_run": [1]}).encode()
+    assert served.deliver(body, event="check_run") == (202, {"queued": True, "why": ""})
+    assert [delivery.check_run for delivery in served.queue.waiting()] == [None]
+
+
+def test_deliveries_are_taken_at_once_while_the_worker_waits_for_github(github: hub.Hub, served: Served) -> None:
+    repository, held, goes_on = served.home.forge.api.repository, threading.Event(), threading.Event()  # type: ignore[attr-defined]
+
+    def hang(verb: str, path: str) -> None:
+        if repository in path and not goes_on.is_set():
+            held.set()
+            goes_on.wait(60)
+
+    assert github.proxy is not None and served.gateway.worker is not None
+    github.proxy.faults.plan.append(hang)
+    try:
+        served.gateway.worker.start()
+        assert held.wait(60)
+        took = []
+        for number in range(40):
+            begun = time.monotonic()
+            assert served.deliver(an_issue(number)) == (202, {"queued": True, "why": ""})
+            took.append(time.monotonic() - begun)
+        assert sorted(took)[20] < 0.1, sorted(took)  # seconds; half of them, so that a busy machine is not taken for a slow gateway
+        assert len(served.queue.waiting()) == 40
+    finally:
+        goes_on.set()
+        github.proxy.faults.plan.clear()
+    until(lambda: served.queue.waiting() == [])
+
+
+def test_looking_now_and_then_heals_what_no_delivery_told_and_order_does_not_matter(github: hub.Hub, served: Served) -> None:
+    repository = served.home.forge.api.repository  # type: ignore[attr-defined]
+    body = {"title": "Count", "body": "Count words.", "labels": ["capability"]}
+    told, missed = (github.ask("POST", f"/repos/{repository}/issues", body, hub.ADA)[1]["number"] for _ in range(2))
+    for action in ("closed", "opened"):  # the wrong way round, and nothing at all of the other issue
+        assert served.deliver(an_issue(told, action=action))[0] == 202
+    worker = Worker(served.home.place, every=0.05, deliveries=served.queue)
+
+    worker.start()
+    until(lambda: all("Do hyphens part words?" in served.home.said_on(number) for number in (told, missed)))
+    late = github.ask("POST", f"/repos/{repository}/issues", body, hub.ADA)[1]["number"]
+    until(lambda: "Do hyphens part words?" in served.home.said_on(late))
+    until(lambda: served.queue.waiting() == [])
+    worker.stop()
+
+    assert [len(served.home.forge.comments(number)) for number in (told, missed, late)] == [1, 1, 1]
+
+
 def test_what_was_queued_when_it_was_killed_is_done_by_the_next(served: Served) -> None:
     served.deliver(an_issue())
     other = Deliveries(served.home.place.checkout.kept / "deliveries.sqlite")
