@@ -11,6 +11,8 @@ import pytest
 from agent.domain.progress import Stage, State
 from agent.domain.request import RequestDraft
 from agent.errors import CouldNotTell
+from agent.gateway.pages.attention import attention
+from agent.gateway.pages.requests import _AT, progress
 from agent.starter import starting_files
 from tests import hub
 from tests.acceptance.harness import Home, an_assessment, answers
@@ -80,9 +82,16 @@ def test_a_refused_part_is_told_once_and_a_persons_word_has_the_whole_assessed_a
     assert again.moved == [] and home.said_on(number).count("cannot be done without it") == 1
     assert "#3 (Count lines) was refused" in home.said_on(number) and "#3 (Count lines)" in first.waiting[0][1].why
 
+    (shown,) = attention(home.parts)["person"]
+    assert (shown.kind, shown.address, progress(home.parts, number).waiting_for) == ("question", f"/requests/{number}", "person")
+
     home.forge.say(number, "Count its letters, not its lines.", author="ada")
     assert home.run().exit_code == 0
     assert closed(home) == {"Count things": "done", "Count words": "done", "Count lines": "refused", "Count letters": "done"}
+
+
+def test_every_state_has_its_place_on_the_road_that_the_pages_show() -> None:
+    assert set(_AT) == set(State)
 
 
 def test_the_same_parts_again_do_not_turn_in_a_circle(tmp_path: Path) -> None:

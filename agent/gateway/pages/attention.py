@@ -99,8 +99,9 @@ def _item(parts: Parts, work: Work) -> tuple[Item, str]:
     number = request.number if request else proposal.number if proposal else 0
     policy_asks = step.state is State.WAITING and proposal is not None
     entries = parts.ledger.entries(request=request.number) if request else parts.ledger.entries(proposal=number)
+    answers = whom == "requester" or (whom == "person" and proposal is None)
     item = Item(
-        kind="secret" if missing else "question" if whom == "requester" else "decision" if policy_asks else "moving",
+        kind="secret" if missing else "question" if answers else "decision" if policy_asks else "moving",
         number=number, request=request.number if request else None, proposal=proposal.number if proposal else None,
         skill=proposal.skill if proposal else "", title=proposal.title if proposal else request.title if request else "", state=step.state,
         why=missing.fault if missing else step.why or f"{step.stage} is next", next_step=missing.next_step if missing else "",

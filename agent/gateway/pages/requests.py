@@ -24,8 +24,9 @@ from agent.story import story
 STATES = ("open", "closed", "all")
 MILESTONES = ("assessed", "drafted", "checked", "reviewed", "decided", "released", "deployed")
 _AT: dict[State, int] = {
-    State.REQUESTED: 0, State.UNCLEAR: 0, State.ACCEPTED: 1, State.RETURNED: 1, State.PROPOSED: 2, State.CHECKED: 3, State.WAITING: 4,
-    State.APPROVED: 4, State.DECLINED: 4, State.MERGED: 5, State.RELEASED: 6, State.UNDEPLOYABLE: 6, State.DEPLOYED: 7, State.CLOSED: 7,
+    State.REQUESTED: 0, State.UNCLEAR: 0, State.ACCEPTED: 1, State.DIVIDED: 1, State.RETURNED: 1, State.PROPOSED: 2, State.CHECKED: 3,
+    State.WAITING: 4, State.APPROVED: 4, State.DECLINED: 4, State.MERGED: 5, State.RELEASED: 6, State.UNDEPLOYABLE: 6, State.DEPLOYED: 7,
+    State.CLOSED: 7,
 }  # fmt: skip
 _HIDDEN = re.compile(r"<!--.*?-->", re.DOTALL)
 
