@@ -33,7 +33,7 @@ from agent.runtimes.docker_server import GONE, DockerServer
 from agent.runtimes.docker_stand_ins import LentStage
 from agent.runtimes.docker_watch import Watch
 from agent.runtimes.docker_way import Way, docker_host
-from agent.supervisor_client import home
+from agent.supervisor_client import home, make_sockets
 
 log = logging.getLogger("agent.supervisor")
 
@@ -50,7 +50,7 @@ class DockerLauncher:
         self._pinned = {f"{host}:{port}": list(place) for (host, port), place in pinned_by(resolve or {}).items()}
         self.clone = clone_id(self._state)
         networks = Networks(engine, self.clone, self._labels)
-        way = Way(docker_host(), address, home(self._state) / "tunnel")
+        way = Way(docker_host(), address, lambda: make_sockets(self._state))
         self._relay = Relay(
             engine, self.clone, networks, way, base=base, memory=home(self._state) / "relay.json", labels=self._labels, table=self._table,
             record=VerdictLog(home(self._state) / "egress.jsonl")

@@ -70,4 +70,8 @@ class Watch:
         stream, self._stream = self._stream, None
         if stream is not None:
             with contextlib.suppress(OSError, ValueError, AttributeError):
-                stream.close()
+                connection = getattr(stream._response.raw._fp.fp, "channel", None)
+                if connection is not None:  # docker-py cannot close what comes through ssh(1); the process can be ended
+                    connection.proc.terminate()
+                else:
+                    stream.close()

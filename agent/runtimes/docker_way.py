@@ -7,7 +7,7 @@ import ipaddress
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,10 +18,12 @@ PATIENCE = 20.0  # seconds for ssh to connect
 
 
 class Way:
-    """`host` is DOCKER_HOST, `address` the setting `docker_address`; `folder` is where a tunnel's socket lies."""
+    """`host` is DOCKER_HOST, `address` the setting `docker_address`; `folder` says, once a tunnel is dug, where its socket lies: below a path
+    that is short enough for one."""
 
-    def __init__(self, host: str, address: str, folder: Path) -> None:
+    def __init__(self, host: str, address: str, folder: Callable[[], Path]) -> None:
         self._host, self._address, self._folder = urlsplit(host), address, folder
+        self._socket: Path | None = None
         self._tunnel: subprocess.Popen[bytes] | None = None
         self._port = 0
 
@@ -56,22 +58,20 @@ class Way:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._tunnel.wait(5)
             self._tunnel = None
-        with contextlib.suppress(OSError):
-            self._socket.unlink(missing_ok=True)
+        if self._socket:
+            with contextlib.suppress(OSError):
+                self._socket.unlink(missing_ok=True)
 
     @property
     def broken(self) -> bool:
         """Whether there was a tunnel that has ended."""
         return self._tunnel is not None and self._tunnel.poll() is not None
 
-    @property
-    def _socket(self) -> Path:
-        return self._folder / "relay.sock"
-
     def _dig(self, port: int) -> None:
         self.close()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        command = tunnel_command(self._host.username, self._host.hostname or "", self._host.port, self._socket, port)
+        self._socket = path = self._folder() / "relay.sock"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command = tunnel_command(self._host.username, self._host.hostname or "", self._host.port, path, port)
         try:
             self._tunnel = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -79,7 +79,7 @@ class Way:
         except OSError as error:
             raise CouldNotTell("The tunnel to the engine's machine cannot be dug.", why=str(error), next_step="Install the OpenSSH client.") from None
         self._port, deadline = port, time.monotonic() + PATIENCE
-        while not self._socket.exists():
+        while not path.exists():
             if self._tunnel.poll() is not None or time.monotonic() > deadline:
                 said = self._tunnel.stderr.read(2000).decode(errors="replace") if self._tunnel.poll() is not None and self._tunnel.stderr else ""
                 self.close()

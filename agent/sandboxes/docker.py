@@ -22,7 +22,7 @@ from agent.errors import CouldNotTell, SandboxUnavailable, UsageError
 from agent.ports import Availability, Ending, SandboxProcess, SandboxResult, SandboxSpec
 from agent.sandboxes.cgroup import Cgroup
 from agent.sandboxes.container import BOOT, LABEL, MARKS, NOTHING, RESULT, Setting, configured
-from agent.sandboxes.docker_copies import PREFIX
+from agent.sandboxes.docker_copies import PREFIX, with_their_python
 from agent.sandboxes.docker_groups import group_of
 from agent.sandboxes.docker_root import see_our_files, small_root
 from agent.sandboxes.docker_service import DockerService
@@ -64,6 +64,7 @@ class DockerSandbox:
     def run(self, spec: SandboxSpec) -> SandboxResult:
         """As `BubblewrapSandbox.run`. An engine elsewhere cannot tell `pids` from `nonzero`: its counters are out of reach."""
         ground, mark = self._usable(), secrets.token_hex(16)
+        spec = spec if ground.setting.sees_our_files else with_their_python(spec)
         command = ("/bin/sh", "-c", _SHIM, "sh", mark, RESULT if spec.result_fd else "", str(spec.limits.output + 1), *spec.argv)
         with ExitStack() as stack:
             try:
@@ -85,6 +86,7 @@ class DockerSandbox:
     def start(self, spec: SandboxSpec, *, log: Path, outlive: bool = False) -> SandboxProcess:
         """As `BubblewrapSandbox.start`. What it prints comes into the log while its starter lives."""
         ground, stack = self._usable(), ExitStack()
+        spec = spec if ground.setting.sees_our_files else with_their_python(spec)
         with ExitStack() as undo:
             undo.push(stack)
             try:

@@ -12,11 +12,19 @@ from typing import Any
 
 from agent.docker_engine import faults
 from agent.errors import CouldNotTell
-from agent.ports import Mount
+from agent.interpreter import base_mounts, interpreter
+from agent.ports import Mount, SandboxSpec
 
 PREFIX = "skillops-sandbox-"  # of a container's name
 MOST = 512 * 2**20  # bytes that are brought back of one mount
 IN_MEMORY = 16 * 2**20  # bytes of an archive, before it is kept on the disk
+
+
+def with_their_python(spec: SandboxSpec) -> SandboxSpec:
+    """As `spec`, by the Python of the root image: ours is large, and may lie in a folder that nobody else may enter there."""
+    ours = {mount.source for mount in base_mounts()}
+    argv = ("/usr/bin/env", "python3", *spec.argv[1:]) if spec.argv[0] == interpreter() else spec.argv
+    return spec.model_copy(update={"argv": argv, "mounts": tuple(mount for mount in spec.mounts if mount.source not in ours)})
 
 
 class Copies:
@@ -32,12 +40,14 @@ class Copies:
         self.volumes: dict[str, dict[str, str]] = {place: {} for place in places if not _below_another(place, places)}
 
     def fill(self, api: Any, container: str) -> None:
-        """Copies everything into a container that was made and not started."""
+        """Copies everything into a container that was made and not started: one archive a volume, as each may take a connection of its own."""
         self._give_away(api, container)
-        for mount in self._mounts:
-            place = next(place for place in self.volumes if PurePosixPath(mount.target).is_relative_to(place))
+        for place in self.volumes:
             with tempfile.SpooledTemporaryFile(IN_MEMORY) as archive:
-                self._pack(mount, str(PurePosixPath(mount.target).relative_to(place)), archive)
+                with tarfile.open(fileobj=archive, mode="w", dereference=False) as tar:
+                    for mount in self._mounts:
+                        if PurePosixPath(mount.target).is_relative_to(place):
+                            self._pack(mount, str(PurePosixPath(mount.target).relative_to(place)), tar)
                 archive.seek(0)
                 with faults("copy files into a container"):
                     api.put_archive(container, place, archive)
@@ -72,7 +82,7 @@ class Copies:
                     self._unpack(api, container, mount, Path(fresh))
                     _replace(mount.source, Path(fresh, PurePosixPath(mount.target).name))
 
-    def _pack(self, mount: Mount, name: str, archive: Any) -> None:
+    def _pack(self, mount: Mount, name: str, tar: tarfile.TarFile) -> None:
         owner = self._user if mount.writable else 0
 
         def owned(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -83,8 +93,7 @@ class Copies:
             member.mode = member.mode | 0o600 if mount.writable else _for_reading(member)
             return member
 
-        with tarfile.open(fileobj=archive, mode="w", dereference=False) as tar:
-            tar.add(mount.source, arcname=name, filter=owned)
+        tar.add(mount.source, arcname=name, filter=owned)
 
     def _unpack(self, api: Any, container: str, mount: Mount, target: Path) -> None:
         with faults("copy files out of a container"), tempfile.SpooledTemporaryFile(IN_MEMORY) as archive:

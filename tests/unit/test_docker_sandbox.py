@@ -57,6 +57,14 @@ def test_folders_and_files_are_copied_in_and_cannot_be_changed(elsewhere: Docker
     assert denied.exit_code == 9
 
 
+def test_our_python_is_theirs_on_an_engine_elsewhere(elsewhere: DockerSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Mount(source=Path("/root/.python"), target="/root/.python")  # where nobody but root gets to
+    monkeypatch.setattr(docker_copies, "base_mounts", lambda: (ours,))
+    monkeypatch.setattr(docker_copies, "interpreter", lambda: "/root/.python/bin/python3")
+    spec = SandboxSpec(argv=("/root/.python/bin/python3", "-c", "print('theirs')"), mounts=(ours,), limits=Limits(seconds=20))
+    assert said(elsewhere.run(spec)) == "theirs"
+
+
 def test_what_is_written_comes_back_and_leads_nowhere_else(elsewhere: DockerSandbox, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "old").write_text("old")

@@ -63,21 +63,21 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_engine_of_this_machine_is_reached_on_loopback(tmp_path: Path, port: int) -> None:
     for host in ("", "unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375"):
-        way = Way(host, "", tmp_path)
+        way = Way(host, "", lambda: tmp_path)
         assert way.published_at == "127.0.0.1"
         assert call(way.to(port), "GET", "/", None, 5.0) == (200, b"far away")
 
 
 def test_an_engine_elsewhere_over_tcp_needs_to_be_told_how_its_ports_are_reached(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as wrong:
-        Way("tcp://10.0.0.7:2376", "", tmp_path).to(8080)
+        Way("tcp://10.0.0.7:2376", "", lambda: tmp_path).to(8080)
     assert "docker_address" in wrong.value.next_step
-    assert Way("tcp://10.0.0.7:2376", "10.0.0.7", tmp_path).to(8080).url == "http://10.0.0.7:8080"
+    assert Way("tcp://10.0.0.7:2376", "10.0.0.7", lambda: tmp_path).to(8080).url == "http://10.0.0.7:8080"
 
 
 @pytest.mark.usefixtures("ssh")
 def test_over_ssh_a_tunnel_leads_there_and_is_dug_again_when_it_breaks(tmp_path: Path, port: int) -> None:
-    way = Way("ssh://ada@engine.example.com", "", tmp_path / "tunnel")
+    way = Way("ssh://ada@engine.example.com", "", lambda: tmp_path / "tunnel")
     try:
         assert way.published_at == "127.0.0.1"
         endpoint = way.to(port)
@@ -98,7 +98,7 @@ def test_over_ssh_a_tunnel_leads_there_and_is_dug_again_when_it_breaks(tmp_path:
 @pytest.mark.usefixtures("ssh")
 def test_a_tunnel_that_cannot_be_dug_says_what_ssh_said(tmp_path: Path) -> None:
     with pytest.raises(CouldNotTell) as trouble:
-        Way("ssh://closed", "", tmp_path / "tunnel").to(8080)
+        Way("ssh://closed", "", lambda: tmp_path / "tunnel").to(8080)
     assert trouble.value.why == "Permission denied (publickey)."
     assert "ssh closed" in trouble.value.next_step
 
