@@ -59,9 +59,12 @@ class Conversations:
             self.memory.say(ident, "agent", fault, {"kind": "asks"})
             return Result(conversation=ident, kind="asks", text=fault)
         for open_one in [pending.turn for pending in self._means.undone(ident) if pending.question]:
-            text, result = self._replied(open_one, text, asked_by)
-            if result:
-                return result
+            reply = self._replied(open_one, text, asked_by)
+            if isinstance(reply, Result):
+                return reply
+            if reply is not None:
+                text = reply
+                break
         return self._begun(Pending(task=task.model_copy(update={"text": text}), agent=with_agent))
 
     def unanswered(self) -> dict[int, int | None]:
@@ -137,32 +140,33 @@ class Conversations:
         text = f"I asked “{question.text[:200]}” and had no answer by {at} UTC, so I wait no longer; nothing more was done. Say it again to go on."
         return errand.task.came_to("failed", text, note="the question was not answered in time")
 
-    def _replied(self, turn: int, text: str, asked_by: str) -> tuple[str, Result | None]:
-        """What an answer to an open question comes to; None where it is (or was) a task of its own, in the words that are given back."""
+    def _replied(self, turn: int, text: str, asked_by: str) -> Result | str | None:
+        """What an answer to an open question comes to: the words of a task of its own, which it is planned as with all that was said before,
+        or the end of the task that asked. None where nobody waits for it any more."""
         with self.memory.taken(turn, wait=True) as kept:
             if not kept or not kept.get("question"):
-                return text, None
+                return None
             errand = Errand(self._means, Pending.model_validate({**kept, "turn": turn}))
             task, question = errand.task, errand.task.question
             assert question is not None
             if not self._asks_still(task):
                 errand.say(self._late(errand))
-                return text, None
+                return None
             if question.asks_for == "leave" and asked_by != task.task.asked_by:
                 raise Refused(f"{task.task.asked_by} was asked, and nobody else gives leave for them.", next_step="Start a conversation of your own.")
             answer = None if is_cancelled(text) else question.answered(text)
             if question.asks_for == "clarification" and answer is not None:
                 self.memory.drop(turn)
-                return answer, None
+                return answer
             self.memory.say(task.task.conversation, "person", text)
             if answer is None and not is_cancelled(text):
-                return text, errand.say(task.came_to("asks", f"I need {question.wanted}; `cancel` leaves it. {question.text}", question=question))
+                return errand.say(task.came_to("asks", f"I need {question.wanted}; `cancel` leaves it. {question.text}", question=question))
             errand.task = task.but(question=None)
             if answer in (None, NO):
-                return text, errand.say(errand.task.came_to("answered", LEFT, note="the person said no"))
+                return errand.say(errand.task.came_to("answered", LEFT, note="the person said no"))
             errand.task = errand.task.but(granted=(*task.granted, *task.held), held=())
             self.memory.keep(turn, errand.task.kept())
-            return text, errand.go_on(again=False)
+            return errand.go_on(again=False)
 
 
 __all__ = ["BINARY", "EMPTY", "ENORMOUS", "WAITING", "Conversations", "Result"]

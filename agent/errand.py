@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,17 +20,17 @@ from agent.domain.request import Request, RequestDraft
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest, digest_of
 from agent.errors import BudgetSpent, ModelUnavailable, Refused
+from agent.leave import leave_text
 from agent.means import Means
 from agent.pending import KEPT, Pending, Result
 from agent.plan_kept import kept, told
 from agent.plan_run import PlanRun, Rules, Verdict
 from agent.prompts import Asked
 from agent.situation import parts_of
-from agent.stages.planning import Manner, answer, cut, plan
+from agent.stages.planning import Manner, answer, plan
 
 HITS, TURNS, TURN_LENGTH = 8, 20, 2000
 ROUNDS = 3  # how often one task may raise requests: a model that always wants one more skill is stopped
-SHOWN = 1500  # characters of the inputs for which leave is asked
 WAITING = "That waits for a skill which is being built; I go on with it by myself."
 REPEATED = (
     "I was stopped in the middle of this, and {} may have been called already. It does something each time that it is called: "
@@ -133,15 +132,7 @@ class Errand:
         return self.task.came_to("asks", question.text, question=question)
 
     def _asks_leave(self, ran: PlanRun) -> Result:
-        """Before a destructive skill is called, with the very inputs that it would be called with. They are quoted: some may be what
-        another skill gave."""
-        lines = []
-        for held in ran.held.values():
-            shown = [cut(inputs, SHOWN) for inputs in held.inputs[:5]]
-            more = f" and {len(held.inputs) - 5} more" if len(held.inputs) > 5 else ""
-            lines.append(f"{held.skill} with {' and '.join(json.dumps(each, ensure_ascii=False) for each in shown)}{more}")
-        text = f"This changes or removes things, and I ask before I do it. May I call {'; and '.join(lines)}?"
-        question = Question(text=text, expects="yes-no", asks_for="leave", until=self._until)
+        question = Question(text=leave_text(ran.held.values()), expects="yes-no", asks_for="leave", until=self._until)
         return self._asks(question, done=dict(ran.done), skipped=tuple(sorted(ran.skipped)), held=tuple(ran.held))
 
     # ---- planning, and what a plan lacks ---------------------------------------------------------------------------

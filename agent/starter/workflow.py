@@ -84,7 +84,10 @@ class _Inputs:
         lifted = {
             key: value if any(references(value)) else self._taken(step.id, key, value, properties.get(key, {})) for key, value in step.inputs.items()
         }
-        return step.model_copy(update={"inputs": lifted})
+        each = step.each
+        if isinstance(each, list) and not any(references(each)):
+            each = self._taken(step.id, "items", each, {"type": "array"})
+        return step.model_copy(update={"inputs": lifted, "each": each})
 
     def _taken(self, step: str, name: str, value: Json, schema: Any) -> Json:
         schema = {} if "$ref" in json.dumps(schema) else schema

@@ -197,7 +197,10 @@ def test_lists_and_branches_are_saved_with_all_that_they_gave(tmp_path: Path) ->
     made = saved(a_run(counts, skipped), "count-all", tmp_path, Shelf(a_manifest(), UPPER))
 
     manifest = read_manifest((made / "skill.yaml").read_bytes(), "skill.yaml")
-    assert manifest.examples[0].outputs == {"a": {"items": [{"words": 1}, {"words": 2}]}}
+    assert manifest.examples[0].model_dump() == {
+        "inputs": {"items": ["one", "one two"]}, "outputs": {"a": {"items": [{"words": 1}, {"words": 2}]}},
+    }  # fmt: skip
+    assert read_workflow((made / FILE).read_bytes(), FILE).steps[0].each == {"$input": "/items"}
     assert manifest.outputs["required"] == ["a"]
 
 
