@@ -178,10 +178,11 @@ class Limits(Frozen):
 
 
 class SandboxSpec(Frozen):
-    """What to run, on a system root that is read-only, with loopback alone and an empty writable /tmp.
+    """What to run, on a system root that is read-only, with no network and an empty writable /tmp.
 
     `argv[0]` is a path inside. `result_fd`: where true, descriptor 3 is open for a result of at most `limits.output`
-    bytes, apart from what the program prints. `low_ports`: whether ports below 1024 may be listened on inside.
+    bytes, apart from what the program prints. `loopback`: whether sockets of the internet's families can be made, which reach
+    loopback alone; without it there are unix sockets only. `low_ports`: whether ports below 1024 may be listened on inside.
     `files`, by path inside, are held in memory alone and can be read by the program and by nobody else (mode 400); each
     folder that holds one holds nothing else.
     """
@@ -193,6 +194,7 @@ class SandboxSpec(Frozen):
     stdin: bytes = b""
     limits: Limits = Limits()
     result_fd: bool = False
+    loopback: bool = False
     low_ports: bool = False
     files: dict[str, bytes] = Field(default={}, repr=False)
 

@@ -77,6 +77,7 @@ def run_tests(
         stdin=json.dumps(whole).encode(),
         limits=Limits(seconds=ALL_SECONDS, memory=BED_MEMORY + workers * memory, processes=128, output=16 * 2**20),
         result_fd=True,
+        loopback=bool(manifest.permissions.network),
     )
     return _Reading(f"skills/{manifest.name}/", machine).report(sandbox.run(spec), expected)
 

@@ -74,5 +74,6 @@ def spec(
         mounts=(*mounts, Mount(source=artifact, target=INSIDE), Mount(source=socket_folder, target=SOCKETS, writable=True)),
         env={**manifest.environment, "TZ": "UTC", **(env or {})},
         cwd=f"{INSIDE}/code",
+        loopback=bool(manifest.permissions.network),
         limits=Limits(memory=SERVER_MEMORY + memory + manifest.resources.memory_bytes, processes=SERVER_PROCESSES),
     )

@@ -14,7 +14,7 @@ from agent.docker_engine import DockerEngine, faults
 from agent.errors import CouldNotTell
 from agent.ports import Deployment
 from agent.runtimes.docker_network import Network
-from agent.runtimes.docker_options import AUTHORITIES, INSTANCE, REPOSITORY, ROLE, SECRETS, SKILL, STORAGE, USER, container_options
+from agent.runtimes.docker_options import AUTHORITIES, INSTANCE, REPOSITORY, ROLE, SECRETS, SKILL, STORAGE, USER, container_options, security
 from agent.runtimes.way_out import CERTIFICATES, TRUST
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Containers:
         volumes = [f"{self._in_memory(place, labels[INSTANCE])}:{place}" for place in files]
         holder = self._engine.client().containers.create(
             self._own_image(), ["sleep", "300"], labels=labels, volumes=volumes, network_mode="none", read_only=True,
-            cap_drop=["ALL"], security_opt=["no-new-privileges:true"], pids_limit=8, mem_limit=32 * 2**20,
+            cap_drop=["ALL"], security_opt=security(), pids_limit=8, mem_limit=32 * 2**20,
         )  # fmt: skip
         try:
             holder.start()

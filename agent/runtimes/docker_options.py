@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agent import seccomp
 from agent.domain.skill import Manifest
 
 PORT = 8080  # where the images' servers listen; a `container` skill may name another
@@ -15,6 +16,11 @@ PROCESSES = 256
 TMP = 64 * 2**20  # bytes of /tmp
 LOG = {"max-size": "1m", "max-file": "2"}
 REPOSITORY, ROLE, SKILL, INSTANCE = "skillops.repository", "skillops.role", "skillops.skill", "skillops.instance"  # labels
+
+
+def security() -> list[str]:
+    """How every container of ours is held: it gains no privileges, and makes the system calls alone that agent/seccomp lets it."""
+    return ["no-new-privileges:true", f"seccomp={seccomp.profile(loopback=True)}"]
 
 
 def port_of(manifest: Manifest) -> int:
@@ -47,7 +53,7 @@ def container_options(
         "extra_hosts": dict(hosts),
         "healthcheck": {"test": ["NONE"]},  # the supervisor probes; the engine need not start a process for that every few seconds
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
+        "security_opt": security(),
         "read_only": True,
         "tmpfs": {"/tmp": f"size={TMP},mode=1777"},
         "shm_size": TMP,

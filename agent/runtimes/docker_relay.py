@@ -21,7 +21,7 @@ from agent.domain.release import Endpoint
 from agent.egress.proxy import Verdict
 from agent.errors import CouldNotTell
 from agent.runtimes.docker_network import Network, Networks
-from agent.runtimes.docker_options import REPOSITORY, ROLE, STORAGE, USER, log_options
+from agent.runtimes.docker_options import REPOSITORY, ROLE, STORAGE, USER, log_options, security
 from agent.runtimes.docker_verdicts import follow
 from agent.runtimes.docker_way import Way
 
@@ -143,7 +143,7 @@ class Relay:
             ports={f"{PORT}/tcp": (self._way.published_at, port or None)},
             cap_drop=["ALL"],
             sysctls={"net.ipv4.ip_unprivileged_port_start": "0"},  # skills ask to be let out at port 443 and the like
-            security_opt=["no-new-privileges:true"],
+            security_opt=security(),
             read_only=True,
             mem_limit=MEMORY,
             memswap_limit=MEMORY,

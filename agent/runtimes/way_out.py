@@ -72,6 +72,7 @@ def led_out(spec: SandboxSpec, folder: Path) -> SandboxSpec:
             "mounts": tuple(mounts),
             "env": {**spec.env, **env},
             "limits": spec.limits.model_copy(update={"memory": spec.limits.memory + MEMORY}),
+            "loopback": True,
             "low_ports": True,
         }
     )

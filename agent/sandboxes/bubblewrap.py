@@ -7,14 +7,16 @@ capability, cannot make a user namespace, and ends with its starter.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from agent import seccomp
 from agent.errors import SandboxUnavailable
 from agent.ports import Availability, Ending, Limits, SandboxProcess, SandboxResult, SandboxSpec
 from agent.sandboxes import cgroup, diagnosis
@@ -70,7 +72,7 @@ class BubblewrapSandbox:
         def launch_it() -> Tree:
             with open(log, "ab", buffering=0) as printed, in_memory(spec.stdin) as stdin, _files(spec) as files:
                 streams = {0: stdin.fileno(), 1: printed.fileno(), 2: printed.fileno(), **files}
-                return launch(ground.program, options, spec.argv, streams, spec.limits, ground.cgroups, session=True, low_ports=spec.low_ports)
+                return _launched(ground, options, spec, streams, session=True)
 
         return Service(launch_it, log_limit=spec.limits.output)
 
@@ -104,6 +106,8 @@ def _explore() -> _Ground:
     program = shutil.which("bwrap")
     if program is None:
         return _Ground(diagnosis.MISSING)
+    if platform.machine() not in seccomp.ARCHITECTURES:
+        return _Ground(diagnosis.UNKNOWN_MACHINE)
     root = tuple(_root(Path("/")))
     if cgroups := cgroup.find():
         cgroups.reap()
@@ -131,7 +135,7 @@ def _run(ground: _Ground, spec: SandboxSpec) -> SandboxResult:
         stdin = stack.enter_context(in_memory(spec.stdin))
         files = stack.enter_context(_files(spec))
         streams = {0: stdin.fileno(), **{number: capture.writer for number, capture in enumerate(captures, 1)}, **files}
-        tree = stack.enter_context(closing(launch(ground.program, options, spec.argv, streams, limits, ground.cgroups, low_ports=spec.low_ports)))
+        tree = stack.enter_context(closing(_launched(ground, options, spec, streams)))
         cut = follow(tree, captures, begun + limits.seconds)
         exit_code = None if cut else tree.exit_code()
         return SandboxResult(
@@ -142,6 +146,13 @@ def _run(ground: _Ground, spec: SandboxSpec) -> SandboxResult:
             result=captures[2].content if spec.result_fd else b"",
             seconds=time.monotonic() - begun,
         )
+
+
+def _launched(ground: _Ground, options: Sequence[str], spec: SandboxSpec, streams: Mapping[int, int], *, session: bool = False) -> Tree:
+    judging = seccomp.program(spec.loopback)
+    return launch(
+        ground.program, options, spec.argv, streams, spec.limits, ground.cgroups, filter_=judging, session=session, low_ports=spec.low_ports
+    )  # fmt: skip
 
 
 def _ending(tree: Tree, cut: Cut | None, exit_code: int | None) -> Ending:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from agent import seccomp
 from agent.errors import SandboxUnavailable
 from agent.ports import Mount, SandboxSpec
 from agent.sandboxes.docker_copies import Copies
@@ -91,7 +92,8 @@ def _host(spec: SandboxSpec, overhead: int) -> dict[str, Any]:
     if spec.result_fd:
         tmpfs[str(PurePosixPath(RESULT).parent)] = f"rw,noexec,nosuid,nodev,size={limits.output + 8192},{mine}"
     return {
-        "NetworkMode": "none", "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "ReadonlyRootfs": True, "Init": True,
+        "NetworkMode": "none", "CapDrop": ["ALL"], "ReadonlyRootfs": True, "Init": True,
+        "SecurityOpt": ["no-new-privileges", f"seccomp={seccomp.profile(spec.loopback)}"],
         "Memory": limits.memory, "MemorySwap": limits.memory, "PidsLimit": limits.processes + overhead, "ShmSize": size, "Tmpfs": tmpfs,
         "Ulimits": [
             {"Name": "nofile", "Soft": 1024, "Hard": 1024}, {"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "fsize", "Soft": size, "Hard": size},

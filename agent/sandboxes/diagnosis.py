@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 from agent.ports import Availability
@@ -15,6 +16,11 @@ profile bwrap /usr/bin/bwrap flags=(unconfined) {
 }"""
 
 MISSING = Availability(ok=False, why="bubblewrap (the command bwrap) is not installed.", fix=INSTALL)
+UNKNOWN_MACHINE = Availability(
+    ok=False,
+    why=f"There is no table of the system calls of {platform.machine()}, so no filter for them.",
+    fix='Use an x86_64 or aarch64 machine, or `sandbox = "docker"` in skillops.toml with an engine on one.',
+)
 UNLIMITED_ROOT = Availability(
     ok=False,
     why="root may start as many processes as it likes unless a control group holds it, and none can be written here.",

@@ -32,7 +32,9 @@ from agent.sandboxes.undertaker import Undertaker
 
 _AS_ONE = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")  # the engine does not keep the order between two streams
 _SHIM = (Path(__file__).parent / "shim.sh").read_text()
-UNCONFINED = "The engine has no seccomp filter, so a program inside may make user namespaces of its own."
+UNCONFINED = Availability(
+    ok=False, why="Docker Engine filters no system calls (it has no seccomp).", fix="Use an engine and a kernel with seccomp: `docker info` lists it."
+)
 
 
 @dataclass(frozen=True)
@@ -188,14 +190,15 @@ class DockerSandbox:
         api = self._engine.client().api
         with faults("ask Docker Engine about itself"):
             info = api.info()
+        if not any("seccomp" in option for option in info.get("SecurityOptions") or ()):
+            return _Ground(UNCONFINED)
         self._reap(api)
         small = small_root(self._engine)
         sees = see_our_files(self._engine, small)
         if not sees and not self._image:
             fix = "Name an image with the programs of the skills' languages in the setting sandbox_image, such as skillops/base-python:stable."
             return _Ground(Availability(ok=False, why="Docker Engine does not see this machine's files, so it needs a root image.", fix=fix))
-        confined = any("seccomp" in option for option in info.get("SecurityOptions") or ())
-        return _Ground(Availability(ok=True, why="" if confined else UNCONFINED), Setting(small if sees else self._image, sees))
+        return _Ground(Availability(ok=True), Setting(small if sees else self._image, sees))
 
     def _reap(self, api: Any) -> None:
         """Removes what starters of this machine left that were killed together with their undertaker."""

@@ -25,7 +25,7 @@ from agent.sandboxes.cgroup import Cgroup, Cgroups
 from agent.sandboxes.low_ports import open_low_ports
 from agent.sandboxes.process import children
 
-_ARGS, _STATUS, _GATE, FIRST_FILE = 4, 5, 6, 7
+_ARGS, _STATUS, _GATE, _FILTER, FIRST_FILE = 4, 5, 6, 7, 8
 _SETUP_SECONDS, _KILL_SECONDS = 20.0, 5.0
 _OPEN_FILES = 1024
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -123,6 +123,7 @@ def launch(
     limits: Limits,
     cgroups: Cgroups | None,
     *,
+    filter_: bytes,
     session: bool = False,
     low_ports: bool = False,
 ) -> Tree:
@@ -130,8 +131,8 @@ def launch(
     FIRST_FILE on), to ours.
 
     The program starts when its limits hold; until then the inner process waits at a gate. Where bubblewrap gives up, the
-    tree has ended, and stderr says why. `session`: in a session of its own, out of reach of our terminal's signals. `low_ports` as in
-    SandboxSpec.
+    tree has ended, and stderr says why. `filter_`: the program that judges its system calls (agent/seccomp). `session`: in a
+    session of its own, out of reach of our terminal's signals. `low_ports` as in SandboxSpec.
     """
     text = "\0".join(options) + "\0"
     if text.count("\0") != len(options) or any("\0" in argument for argument in argv):
@@ -143,11 +144,13 @@ def launch(
         theirs.enter_context(gate)
         # By descriptor and not on the command line, which everybody on this machine and in the sandbox can read.
         arguments = theirs.enter_context(in_memory(os.fsencode(text)))
+        judging = theirs.enter_context(in_memory(filter_))
         said, status = os.pipe()
         theirs.callback(os.close, status)
         undo.callback(os.close, said)
-        command = [program, "--args", str(_ARGS), "--json-status-fd", str(_STATUS), "--block-fd", str(_GATE), "--", *argv]
-        descriptors = {**streams, _ARGS: arguments.fileno(), _STATUS: status, _GATE: gate.fileno()}
+        numbers = ("--args", str(_ARGS), "--json-status-fd", str(_STATUS), "--block-fd", str(_GATE), "--seccomp", str(_FILTER))
+        command = [program, *numbers, "--", *argv]
+        descriptors = {**streams, _ARGS: arguments.fileno(), _STATUS: status, _GATE: gate.fileno(), _FILTER: judging.fileno()}
         try:
             with cgroups.birthplace(limits.memory, limits.processes) if cgroups else nullcontext() as group:
                 pid = _spawn(command, descriptors, session)
