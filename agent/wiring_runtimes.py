@@ -25,7 +25,9 @@ from agent.settings import Settings
 from agent.vault import Vault
 
 if TYPE_CHECKING:
+    from agent.docker_engine import DockerEngine
     from agent.runtimes.docker import DockerLauncher
+    from agent.sandboxes.docker import DockerSandbox
 
 
 def languages_of(shelf: Shelf | None = None) -> dict[str, Language]:
@@ -53,6 +55,19 @@ def sandbox_of(settings: Settings) -> Sandbox:
     from agent.sandboxes.docker import DockerSandbox
 
     return DockerSandbox(DockerEngine(), settings.sandbox_image)
+
+
+def engine_of() -> DockerEngine:
+    from agent.docker_engine import DockerEngine
+
+    return DockerEngine()
+
+
+def tiers_of(settings: Settings) -> dict[str, BubblewrapSandbox | DockerSandbox]:
+    """Every sandbox of the shelf, the least walled in first."""
+    from agent.sandboxes.docker import DockerSandbox
+
+    return {"bubblewrap": BubblewrapSandbox(), "docker": DockerSandbox(engine_of(), settings.sandbox_image)}
 
 
 def runtime_of(settings: Settings, sandbox: Sandbox, languages: dict[str, Language]) -> Runtime:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit
-from agent.errors import ConfigurationError, UsageError
+from agent.errors import ConfigurationError, Refused, SandboxUnavailable, UsageError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -74,13 +74,20 @@ def _init_hosted(folder: Path, repository: str, app: int, with_shelf: bool, as_j
 def doctor(
     github: Annotated[bool, typer.Option("--github", help="Look at the repository on GitHub instead: rights, rules, secrets, workflows.")] = False,
     fix: Annotated[bool, typer.Option("--fix", help="With --github: make the labels of .github/labels.json that are missing.")] = False,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Try instead what a program can do in each sandbox of this machine.")] = False,
+    bare: Annotated[bool, typer.Option("--bare", help="With --sandbox: try it in an ordinary process too, to compare with.")] = False,
     repository: Repo = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Say what is installed, reachable and allowed, with a fix for each fault.
 
-    Example: skillops doctor
+    Examples: skillops doctor · skillops doctor --sandbox
     """
+    if bare and not sandbox:
+        raise UsageError("--bare belongs to --sandbox.", next_step="skillops doctor --sandbox --bare")
+    if sandbox:
+        _try_sandboxes(repository, bare, as_json)
+        return
     from agent.doctor import examine
     from agent.github_doctor import examine_github
     from agent.screen import diagnoses_of
@@ -91,6 +98,17 @@ def doctor(
     emit({"ok": all(d.ok for d in diagnoses), "diagnoses": diagnoses}, as_json, lambda: diagnoses_of(diagnoses))
     if any(not diagnosis.ok and diagnosis.needed for diagnosis in diagnoses):
         raise typer.Exit(ConfigurationError.exit_code)
+
+
+def _try_sandboxes(repository: Path, bare: bool, as_json: bool) -> None:
+    from agent.sandbox_doctor import document, examine_sandboxes, lines
+
+    battery = examine_sandboxes(repository, bare=bare)
+    emit(document(battery), as_json, lambda: print("\n".join(lines(battery))))
+    if not battery.ok:
+        raise typer.Exit(Refused.exit_code)
+    if all(column.absent for column in battery.columns if column.ours):
+        raise typer.Exit(SandboxUnavailable.exit_code)
 
 
 def new(

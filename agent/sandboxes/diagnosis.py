@@ -33,6 +33,15 @@ UNGROUPED = Availability(
 )
 
 
+def unlowered(trouble: str) -> Availability:
+    """Root's own fallback, which is told."""
+    return Availability(
+        ok=True,
+        why=f"Programs run as root outside, though without its rights: {trouble}.",
+        fix="Start it as an ordinary user, or put the repository and TMPDIR on a file system such as ext4, xfs, btrfs or tmpfs.",
+    )
+
+
 def explain(said: str, *, system: Path = Path("/")) -> Availability:
     """What the failure of a trial run means; `said` is what bubblewrap printed, `system` the root of the machine."""
     parameters = system / "proc/sys"

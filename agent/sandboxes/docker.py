@@ -20,6 +20,8 @@ from typing import Any
 from agent.docker_engine import DockerEngine, faults
 from agent.errors import CouldNotTell, SandboxUnavailable, UsageError
 from agent.ports import Availability, Ending, SandboxProcess, SandboxResult, SandboxSpec
+from agent.sandboxes import battery
+from agent.sandboxes.battery import Attempt, proof
 from agent.sandboxes.cgroup import Cgroup
 from agent.sandboxes.container import BOOT, LABEL, MARKS, NOTHING, RESULT, Setting, configured
 from agent.sandboxes.docker_copies import PREFIX, with_their_python
@@ -43,6 +45,7 @@ class _Ground:
 
     availability: Availability
     setting: Setting = NOTHING
+    marks: tuple[str, ...] = ()  # by which it is known again
 
 
 class DockerSandbox:
@@ -65,7 +68,17 @@ class DockerSandbox:
 
     def run(self, spec: SandboxSpec) -> SandboxResult:
         """As `BubblewrapSandbox.run`. An engine elsewhere cannot tell `pids` from `nonzero`: its counters are out of reach."""
-        ground, mark = self._usable(), secrets.token_hex(16)
+        return self._run(self._usable(), spec)
+
+    def tried(self) -> tuple[Attempt, ...]:
+        """What a program in it can do, tried now. Raises CouldNotTell where none can run at all."""
+        ground = self._explore()
+        if not ground.availability.ok:
+            raise SandboxUnavailable("No sandbox can run here.", why=ground.availability.why, next_step=ground.availability.fix)
+        return battery.tried(lambda spec: self._run(ground, spec))
+
+    def _run(self, ground: _Ground, spec: SandboxSpec) -> SandboxResult:
+        mark = secrets.token_hex(16)
         spec = spec if ground.setting.sees_our_files else with_their_python(spec)
         command = ("/bin/sh", "-c", _SHIM, "sh", mark, RESULT if spec.result_fd else "", str(spec.limits.output + 1), *spec.argv)
         with ExitStack() as stack:
@@ -183,8 +196,15 @@ class DockerSandbox:
     def _ground(self) -> _Ground:
         with self._lock:
             if self._found is None:
-                self._found = self._explore()
+                self._found = self._proven(self._explore())
             return self._found
+
+    def _proven(self, ground: _Ground) -> _Ground:
+        """The ground, where nothing gets out of a sandbox on it. On an engine elsewhere the canaries would lie on the wrong machine."""
+        if not ground.availability.ok or not ground.setting.sees_our_files:
+            return ground
+        found = proof.trouble(self.name, (ground.setting, *ground.marks), lambda spec: self._run(ground, spec))
+        return _Ground(found) if found else ground
 
     def _explore(self) -> _Ground:
         api = self._engine.client().api
@@ -198,7 +218,8 @@ class DockerSandbox:
         if not sees and not self._image:
             fix = "Name an image with the programs of the skills' languages in the setting sandbox_image, such as skillops/base-python:stable."
             return _Ground(Availability(ok=False, why="Docker Engine does not see this machine's files, so it needs a root image.", fix=fix))
-        return _Ground(Availability(ok=True), Setting(small if sees else self._image, sees))
+        marks = tuple(str(info.get(name)) for name in ("ID", "ServerVersion", "KernelVersion", "SecurityOptions", "CgroupVersion"))
+        return _Ground(Availability(ok=True), Setting(small if sees else self._image, sees), marks)
 
     def _reap(self, api: Any) -> None:
         """Removes what starters of this machine left that were killed together with their undertaker."""

@@ -15,8 +15,8 @@ import resource
 import select
 import signal
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from io import FileIO
 
 from agent.errors import SandboxUnavailable, UsageError
@@ -28,6 +28,7 @@ from agent.sandboxes.process import children
 _ARGS, _STATUS, _GATE, _FILTER, FIRST_FILE = 4, 5, 6, 7, 8
 _SETUP_SECONDS, _KILL_SECONDS = 20.0, 5.0
 _OPEN_FILES = 1024
+Lower = Callable[[], AbstractContextManager[None]]
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,7 +48,7 @@ class Tree:
         self._inner_descriptor = os.pidfd_open(inner)
         self._inner = inner
 
-    def admit(self, limits: Limits) -> None:
+    def admit(self, limits: Limits, lower: Lower = nullcontext) -> None:
         """Puts the inner process, which waits at the gate, under its limits; the outer one only waits and needs none.
 
         Raises ProcessLookupError where bubblewrap has given up by then, other OSErrors where a limit cannot be set.
@@ -55,8 +56,9 @@ class Tree:
         self._know(self._told("child-pid", _SETUP_SECONDS))
         if self.cgroup:
             self.cgroup.admit(self._inner)
-        for kind, most in _resource_limits(limits, grouped=self.cgroup is not None):
-            resource.prlimit(self._inner, kind, (most, most))
+        with lower():  # a root without CAP_SYS_RESOURCE, as in many containers, may limit only who it is itself
+            for kind, most in _resource_limits(limits, grouped=self.cgroup is not None):
+                resource.prlimit(self._inner, kind, (most, most))
 
     @property
     def inner(self) -> int:
@@ -124,6 +126,7 @@ def launch(
     cgroups: Cgroups | None,
     *,
     filter_: bytes,
+    lower: Lower = nullcontext,
     session: bool = False,
     low_ports: bool = False,
 ) -> Tree:
@@ -131,8 +134,9 @@ def launch(
     FIRST_FILE on), to ours.
 
     The program starts when its limits hold; until then the inner process waits at a gate. Where bubblewrap gives up, the
-    tree has ended, and stderr says why. `filter_`: the program that judges its system calls (agent/seccomp). `session`: in a
-    session of its own, out of reach of our terminal's signals. `low_ports` as in SandboxSpec.
+    tree has ended, and stderr says why. `filter_`: the program that judges its system calls (agent/seccomp). `lower`: what
+    this thread must be while it starts bubblewrap. `session`: in a session of its own, out of reach of our terminal's signals.
+    `low_ports` as in SandboxSpec.
     """
     text = "\0".join(options) + "\0"
     if text.count("\0") != len(options) or any("\0" in argument for argument in argv):
@@ -152,7 +156,7 @@ def launch(
         command = [program, *numbers, "--", *argv]
         descriptors = {**streams, _ARGS: arguments.fileno(), _STATUS: status, _GATE: gate.fileno(), _FILTER: judging.fileno()}
         try:
-            with cgroups.birthplace(limits.memory, limits.processes) if cgroups else nullcontext() as group:
+            with cgroups.birthplace(limits.memory, limits.processes) if cgroups else nullcontext() as group, lower():
                 pid = _spawn(command, descriptors, session)
             tree = Tree(pid, status=said, cgroup=group)
             undo.pop_all()
@@ -160,7 +164,7 @@ def launch(
             theirs.close()  # the status must end with bubblewrap
             if cgroups:
                 tree.cgroup = cgroups.settle(group, pid, limits.memory, limits.processes)
-            tree.admit(limits)
+            tree.admit(limits, lower)
             if low_ports:
                 open_low_ports(tree.inner)
             latch.send(b"\0")

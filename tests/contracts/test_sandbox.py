@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -327,6 +328,12 @@ UNIX, INTERNET = [(1, 1), (1, 2), (1, 3), (1, 5)], [(2, 1), (2, 2), (10, 1), (10
 @pytest.mark.parametrize(("loopback", "expected"), [(False, UNIX), (True, UNIX + INTERNET)])
 def test_makes_sockets_of_these_kinds_and_no_others(sandbox: Sandbox, loopback: bool, expected: list[tuple[int, int]]) -> None:
     assert said(sandbox.run(python(FAMILIES, loopback=loopback))) == str(expected)
+
+
+def test_nothing_of_the_battery_is_possible(sandbox: Any) -> None:
+    attempts = sandbox.tried()
+    assert {attempt.name: attempt.said for attempt in attempts if attempt.possible is not False} == {}
+    assert len(attempts) == 70
 
 
 # ---- what ends it -------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ import pytest
 
 from agent.errors import SandboxUnavailable
 from agent.ports import Limits, Mount, SandboxSpec
-from agent.sandboxes import bubblewrap, cgroup, diagnosis
+from agent.sandboxes import bubblewrap, cgroup, diagnosis, lowering
 from agent.sandboxes.bubblewrap import BubblewrapSandbox, started_at
-from agent.sandboxes.process import name_of
+from agent.sandboxes.process import descendants, name_of
 from agent.sandboxes.service import trim
 from tests.engines import missing
 
@@ -75,10 +75,14 @@ def test_tries_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.bubblewrap
-@pytest.mark.parametrize("user, ok", [(0, False), (1000, True)])
-def test_without_control_groups_root_may_not_but_a_user_may(monkeypatch: pytest.MonkeyPatch, user: int, ok: bool) -> None:
+@pytest.mark.parametrize("user, trouble, ok", [(0, "its kernel is too old", False), (0, "", True), (1000, "", True)])
+def test_without_control_groups_root_may_not_but_a_user_may(monkeypatch: pytest.MonkeyPatch, user: int, trouble: str, ok: bool) -> None:
+    """Root that becomes nobody first is a user in this."""
+    if os.geteuid() != 0 and user == 0 and ok:
+        missing("only root can become nobody")
     monkeypatch.setattr(cgroup, "find", lambda: None)
     monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(lowering, "trouble", lambda: trouble)
     available = BubblewrapSandbox().available()
     assert available.ok is ok
     assert "control group" in available.why
@@ -118,6 +122,61 @@ def test_an_old_bubblewrap_a_container_and_the_unknown_are_told_apart(tmp_path: 
     assert "bwrap: out of luck" in diagnosis.explain("bwrap: out of luck", system=tmp_path).why
     (tmp_path / ".dockerenv").touch()
     assert "--security-opt" in diagnosis.explain("bwrap: out of luck", system=tmp_path).fix
+
+
+# ---- started by root ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def root() -> BubblewrapSandbox:
+    if os.geteuid() != 0 or lowering.trouble():
+        missing(f"only root becomes nobody, and here {lowering.trouble() or 'nobody is root'}")
+    return BubblewrapSandbox()
+
+
+@pytest.mark.bubblewrap
+def test_what_root_starts_is_nobody_outside_and_sees_what_only_root_may(root: BubblewrapSandbox, tmp_path: Path) -> None:
+    private = tmp_path / "home" / "private"
+    private.mkdir(parents=True)
+    for folder in (tmp_path / "home", private):
+        folder.chmod(0o700)
+    (private / "file").write_text("private")
+    (private / "file").chmod(0o600)
+    script = "cat /data/file; echo made > /data/made; chmod 4755 /data/made; cp /bin/true /data/program; sleep 300"
+    mounts = (Mount(source=private, target="/data", writable=True), Mount(source=private / "file", target="/run/one"))
+    service = root.start(SandboxSpec(argv=("/bin/sh", "-c", script), mounts=mounts), log=tmp_path / "log")
+    try:
+        assert eventually(lambda: (private / "program").exists() and (private / "program").stat().st_size > 0)
+        ids = {Path(f"/proc/{pid}/status").read_text().partition("Uid:")[2].split("\n")[0].strip() for pid in descendants(service.pid)}
+        assert ids == {"\t".join([str(lowering.NOBODY)] * 4)}
+        assert (tmp_path / "log").read_text().startswith("private")
+        assert {(path.stat().st_uid, path.stat().st_mode & 0o7000) for path in private.iterdir()} == {(0, 0)}
+    finally:
+        service.stop(0)
+
+
+@pytest.mark.bubblewrap
+def test_the_starter_itself_stays_who_and_where_it_was(root: BubblewrapSandbox, tmp_path: Path) -> None:
+    def held() -> tuple[Path, str, list[Path]]:
+        status = Path("/proc/self/status").read_text()
+        return Path("/proc/self/ns/mnt").readlink(), status.partition("Uid")[2].split("\n")[0], [*lowering.STAGE.iterdir()]
+
+    before = held()
+    root.run(SandboxSpec(argv=("/bin/true",), mounts=(Mount(source=tmp_path, target="/data"),)))
+    assert held() == before
+
+
+@pytest.mark.bubblewrap
+def test_root_that_cannot_become_nobody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(lowering, "trouble", lambda: "its kernel is too old")
+    monkeypatch.setattr(cgroup, "find", lambda: None)
+    assert not BubblewrapSandbox().available().ok
+    monkeypatch.undo()
+    if os.geteuid() == 0 and cgroup.find():
+        monkeypatch.setattr(lowering, "trouble", lambda: "its kernel is too old")
+        available = BubblewrapSandbox().available()
+        assert available.ok and "as root outside" in available.why and "its kernel is too old" in available.why
 
 
 # ---- control groups -----------------------------------------------------------------------------------------------
@@ -234,8 +293,9 @@ def test_a_run_leaves_no_group_no_descriptor_and_no_child_behind(groups: cgroup.
     def held() -> tuple[set[str], set[str], set[str], str]:
         return made(groups), {path.name for path in Path("/proc/self/fd").iterdir()}, children(), Path("/proc/thread-self/cgroup").read_text()
 
-    before = held()
     sandbox = BubblewrapSandbox()
+    assert sandbox.available().ok  # what is found out about the machine is kept
+    before = held()
     for argv in (("/bin/true",), ("/bin/nope",), ("/bin/sleep", "9")):
         sandbox.run(SandboxSpec(argv=argv, limits=Limits(seconds=0.2), result_fd=True))
     assert held() == before
