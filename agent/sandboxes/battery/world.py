@@ -35,12 +35,9 @@ class World:
         self.heard: set[str] = set()
         self.free: dict[str, dict[int, int]] = {}
         self.peer: int | None = None
-        self._stack = contextlib.ExitStack()
-        try:
+        with contextlib.ExitStack() as self._stack:
             self._lay_out()
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = self._stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
