@@ -72,7 +72,7 @@ def check(root: Path, event: Path, pull: Path | None = None) -> Journal | None:
             return None
         noting, parts = parts_on(settings, mirror, None)
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
-            checking.check(proposal, opened, parts.forge, parts.checks, settings.workers, parts.record, parts.tell)
+            checking.check(proposal, opened, parts.forge, parts.checks_of(proposal.skill), settings.workers, parts.record, parts.tell)
     return _journal("check", proposal, noting)
 
 

@@ -18,6 +18,7 @@ from agent.manifest_file import read_manifest, read_policy
 from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell
 from agent.redactor import struck
 from agent.settings import Settings
+from agent.tiers import RUN, required, walled
 from agent.vault import Vault
 
 POLICY = "reviewers/policy.yaml"
@@ -61,6 +62,23 @@ class Parts:
         """The policy of the base branch; the shipped default where it has none."""
         data = self.forge.read(self.forge.main, POLICY)
         return read_policy(data, POLICY) if data is not None else Policy()
+
+    def checks_of(self, skill: str) -> tuple[Check, ...]:
+        """The checks, as far as they may run a skill's code here."""
+        return walled(self.checks, self.policy().min_tier, skill, *self._trying())
+
+    def may_try(self, skill: str) -> None:
+        """Raises CouldNotTell where policy asks for thicker walls than a trial of the skill would have here."""
+        for check in RUN:
+            required(self.policy().min_tier, skill, check, *self._trying())
+
+    def may_serve(self, skill: str) -> None:
+        """Raises CouldNotTell where policy asks for thicker walls than the skill would be served behind."""
+        required(self.policy().min_tier, skill, "", "docker" if self.runtime.name == "docker" else "bubblewrap")
+
+    def _trying(self) -> tuple[str, str]:
+        """What the author's tests run in, and what a built skill is tried in."""
+        return self.sandbox.name, "docker" if self.runtime.name == "docker" else self.sandbox.name
 
     def panel(self, policy: Policy) -> tuple[Reviewer, ...]:
         """The reviewers to ask."""

@@ -54,6 +54,8 @@ class Steps:
             self.parts.runtime.remove(name)
             self.parts.record(Event(stage="deploying", what="removed", actor=DEPLOYER, skill=name))
         else:
+            if entry.status != "retired":
+                self.parts.may_serve(name)
             deploying.deploy(entry, self.parts.forge, self.parts.builder, self.parts.runtime, self.parts.record)
 
     # ---- a request's ------------------------------------------------------------------------------------------------
@@ -89,6 +91,8 @@ class Steps:
     def _propose(self, seen: Situation) -> None:
         parts = self.parts
         problems = seen.decision.problems if seen.decision else ()
+        if seen.gap and seen.gap.contract:
+            parts.may_try(seen.gap.contract.name)  # the author tries what it drafts
         proposing.propose(_request(seen), seen.gap, seen.proposal, problems, parts.forge, parts.model, parts.author, parts.ledger,
                           parts.policy().budget, parts.record)  # fmt: skip
 
@@ -99,10 +103,11 @@ class Steps:
         opened = self._opened(proposal)
         self._catch_up(proposal, [proposing.opening(proposal, opened.subject.manifest.version if opened.subject.manifest else "")])
         checking.reuse(proposal, parts.forge, parts.record)
-        checking.check(proposal, opened, parts.forge, parts.checks, parts.settings.workers, parts.record, parts.tell)
+        checking.check(proposal, opened, parts.forge, parts.checks_of(proposal.skill), parts.settings.workers, parts.record, parts.tell)
 
     def _review(self, seen: Situation) -> None:
         parts, proposal = self.parts, _proposal(seen)
+        parts.may_try(proposal.skill)  # what a reviewer says is shown by a call of the built skill
         reviewing.review(proposal, seen, self._opened(proposal), parts.forge, parts.panel(parts.policy()), parts.settings.workers, parts.record,
                          parts.neighbours(proposal.skill))  # fmt: skip
 

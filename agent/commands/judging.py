@@ -21,7 +21,7 @@ def check_proposal(place: Workplace, number: int) -> CheckReport:
     parts = place.parts
     proposal = parts.forge.proposal(number)
     with parts.alone(), checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
-        return checking.check(proposal, opened, parts.forge, parts.checks, parts.settings.workers, parts.record, parts.tell)
+        return checking.check(proposal, opened, parts.forge, parts.checks_of(proposal.skill), parts.settings.workers, parts.record, parts.tell)
 
 
 def review_proposal(place: Workplace, number: int) -> tuple[Review, ...]:

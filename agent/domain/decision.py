@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from agent.domain import Frozen
 from agent.domain.check import CheckReport, Finding, Outcome
 from agent.domain.review import Remark
-from agent.domain.skill import MEMORY, TIMEOUT, memory_bytes
+from agent.domain.skill import MEMORY, TIMEOUT, SkillName, memory_bytes
 from agent.egress.rules import Rule
 
 Risk = Literal["low", "medium", "high"]
@@ -87,6 +87,23 @@ class ManifestLimits(Frozen):
         return tuple(map(Rule.parse_any_port, self.hosts))
 
 
+Tier = Literal["bubblewrap", "docker", "gvisor"]
+TIERS: tuple[Tier, ...] = ("bubblewrap", "docker", "gvisor")  # what untrusted code may run in, from the thinnest walls to the thickest
+
+
+class MinTier(Frozen):
+    """The thinnest walls that code may run behind: `default`, and more for single checks (by name) and skills (by name)."""
+
+    default: Tier = "bubblewrap"
+    checks: dict[Literal["tests", "contract"], Tier] = {}
+    skills: dict[SkillName, Tier] = {}
+
+    def at(self, skill: str, check: str) -> Tier:
+        """The thickest that is asked for; `check` is empty where the skill serves."""
+        asked = [tier for name, tier in self.checks.items() if name == check]
+        return max((self.default, *asked, self.skills.get(skill, self.default)), key=TIERS.index)
+
+
 class Policy(Frozen):
     """Who and what must agree before a merge.
 
@@ -107,6 +124,7 @@ class Policy(Frozen):
     risk: RiskRules = RiskRules()
     limits: ManifestLimits = ManifestLimits()
     budget: BudgetLimits = BudgetLimits()
+    min_tier: MinTier = MinTier()
     stale_days: int = Field(default=30, ge=0)
 
     def asks_person(self, risk: Risk) -> bool:
