@@ -15,6 +15,7 @@ from agent.domain.question import Question
 from agent.domain.skill import Manifest
 from agent.errors import InvalidFile, ModelUnavailable, NotFound, Refused, UsageError
 from agent.facts import LONGEST, Facts
+from agent.manifest_file import read_manifest
 from agent.memory import Memory
 from agent.plan_kept import KeptRun
 from agent.profiles import profile_named, profiles, read_profile
@@ -22,6 +23,7 @@ from tests.builders import a_manifest
 from tests.unit.test_conversation import NEED, Catalog, Model, World, a_world, calls, needs
 
 NOW = 1_800_000_000.0
+SKILLS = Path(__file__).parents[2] / "skills"
 
 
 @pytest.fixture
@@ -74,6 +76,14 @@ def test_the_shipped_agents_can_be_read_and_a_repositorys_own_goes_first() -> No
     shipped = profile_named("assistant", Files())  # type: ignore[arg-type]
     assert (shipped.skills, shipped.memory, shipped.autonomy.requests, shipped.instructions) == (("*",), "facts", True, "")
     assert profile_named("code-reviewer", Files()).autonomy.destructive == "never"  # type: ignore[arg-type]
+
+
+def test_the_skills_that_a_shipped_agent_names_are_on_the_shelf_and_none_is_one_that_it_never_calls() -> None:
+    for name in ("assistant", "code-reviewer", "researcher"):
+        profile = profile_named(name, Files())  # type: ignore[arg-type]
+        named = [skill for skill in profile.skills if "*" not in skill]
+        shelf = [read_manifest((SKILLS / skill / "skill.yaml").read_bytes(), skill) for skill in named]
+        assert [found.name for found in shelf if found.annotations.destructive and profile.autonomy.destructive == "never"] == []
 
 
 @pytest.mark.parametrize(

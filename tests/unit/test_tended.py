@@ -117,3 +117,15 @@ def test_an_agent_is_given_the_models_that_its_manifest_names(tmp_path: Path) ->
     names = [[model.name for model in each._models] for each in (usual, own) if isinstance(each, TendedModel)]
     assert names == [["openai/usual", "openai/spare"], ["openai/mine", "openai/other"]]
     assert model_of_agent(a_profile(), settings, tmp_path, usual) is usual
+
+
+def test_the_endpoint_and_the_key_are_shown_to_their_own_provider_alone(tmp_path: Path) -> None:
+    settings = Settings.load(tmp_path, model="openai/usual", model_fallback=("openai/spare", "anthropic/other"), api_base="http://here", api_key="k")
+
+    model = model_of(settings, tmp_path)
+
+    assert isinstance(model, TendedModel)
+    given = [each._settings for each in model._models]  # type: ignore[attr-defined]
+    assert [(each.model, each.api_base, each.api_key.get_secret_value()) for each in given] == [
+        ("openai/usual", "http://here", "k"), ("openai/spare", "http://here", "k"), ("anthropic/other", "", ""),
+    ]  # fmt: skip
