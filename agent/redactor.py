@@ -19,13 +19,13 @@ class Redactor:
     """Knows `values` as they are, as JSON, a URL and base64 write them, and each longer line of those that have several."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms: set[str] = set()
+        found: set[str] = set()
         for value in values:
             lines = [line.strip() for line in value.splitlines()]
             pieces = {value, value.strip(), *(line for line in lines if len(line) >= SHORTEST_LINE)}
-            forms.update(form for piece in pieces for form in _forms(piece))
+            found.update(form for piece in pieces for form in forms(piece))
         # The longest first, so that a secret which holds another is struck out as a whole.
-        self._known = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True)))) if forms else None
+        self._known = re.compile("|".join(map(re.escape, sorted(found, key=len, reverse=True)))) if found else None
 
     def __call__(self, text: str) -> str:
         return self._known.sub(STRUCK, text) if self._known else text
@@ -41,7 +41,8 @@ def struck(secrets: Secrets, skill: str, text: str) -> str:
         return f"(withheld, as secrets could not be struck out of it: {error.fault})"
 
 
-def _forms(value: str) -> Iterable[str]:
+def forms(value: str) -> Iterable[str]:
+    """As usual notations write it."""
     if not value:
         return
     yield value

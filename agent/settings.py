@@ -87,6 +87,10 @@ class Settings(BaseSettings):
         description="Where a declared host really is, like api.example.com:443 = 10.0.0.7:8443; nothing else leads to a private address.",
     )
 
+    broker_authorities: str = Field(
+        default="", description="A file of certificates (PEM) that the broker of secrets trusts beside the system's, for hosts of your own."
+    )
+
     advisories: str = Field(
         default="https://api.osv.dev", description="The database of advisories that dependencies are held against (OSV's API). Empty: none is asked."
     )

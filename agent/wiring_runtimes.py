@@ -108,7 +108,7 @@ def supervise(settings: Settings) -> None:
     if settings.runtime == "docker":
         launcher: Launcher = _docker_launcher(settings, vault)
     else:
-        launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault)
+        launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault, settings.broker_authorities)
     serve(settings.state, launcher, settings.idle_seconds, vault, settings.max_instances)
 
 

@@ -48,6 +48,7 @@ class RiskRules(Frozen):
     network: Risk = "medium"
     network_any: Risk = "high"
     secrets: Risk = "high"
+    brokered: Risk = "high"
     storage: Risk = "medium"
     dependencies: Risk = "medium"
     destructive: Risk = "high"

@@ -16,7 +16,8 @@ def risk_of(manifest: Manifest | None, base_manifest: Manifest | None, policy: P
     traits: tuple[tuple[Risk, bool, str], ...] = (
         (rules.network, bool(asked.network), f"reaches {', '.join(asked.network)}"),
         (rules.network_any, bool(wild), f"reaches whatever {', '.join(wild)} allows"),
-        (rules.secrets, bool(asked.secrets), f"reads the secrets {', '.join(asked.secrets)}"),
+        (rules.secrets, bool(asked.held), f"reads the secrets {', '.join(asked.held)}"),
+        (rules.brokered, bool(asked.broker), f"uses, without reading them, the secrets {', '.join(map(str, asked.broker))}"),
         (rules.storage, asked.storage != "none", "keeps data"),
         (rules.dependencies, bool(manifest.dependencies), f"depends on {', '.join(manifest.dependencies)}"),
         (rules.destructive, manifest.annotations.destructive, "is destructive"),

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from agent.domain import Frozen
+from agent.domain.permissions import Permissions as Permissions
 from agent.domain.schema import Json, Schema, schema_error, violations
-from agent.egress.rules import Rule
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 NAME_LENGTH = 63
@@ -140,32 +140,6 @@ class Case(Frozen):
             if same_json(example.inputs, self.inputs) and (unmet := self.expect.unmet(True, example.outputs, None)):
                 return f"it contradicts an example of the contract: {unmet}"
         return None
-
-
-def _network_rule(text: str) -> str:
-    try:
-        return str(Rule.parse(text))
-    except ValueError as error:
-        raise ValueError(f"{text!r} {error}") from None
-
-
-class Permissions(Frozen):
-    """What a skill may reach. `network` holds `host:port`, where the host may be `*` or begin with `*.`; `secrets` names in the vault."""
-
-    network: tuple[Annotated[str, AfterValidator(_network_rule)], ...] = ()
-    secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")], ...] = ()
-    storage: Literal["none", "persistent"] = "none"
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        return tuple(map(Rule.parse, self.network))
-
-    def wider_than(self, other: Permissions) -> tuple[str, ...]:
-        """What this asks for that `other` did not have, in words."""
-        hosts = [f"network {rule}" for rule in self.rules if not any(before.covers(rule) for before in other.rules)]
-        secrets = [f"secret {name}" for name in self.secrets if name not in other.secrets]
-        storage = ["persistent storage"] if self.storage != "none" and other.storage == "none" else []
-        return tuple(hosts + secrets + storage)
 
 
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}

@@ -52,9 +52,11 @@ class Shelf(Protocol):
 def permissions_of(required: Iterable[Manifest]) -> Permissions:
     """What skills may reach together."""
     found = [manifest.permissions for manifest in required]
+    held = {name for each in found for name in each.held}
     return Permissions(
         network=tuple(sorted({rule for each in found for rule in each.network})),
         secrets=tuple(sorted({name for each in found for name in each.secrets})),
+        broker=tuple(sorted({one for each in found for one in each.broker if one.secret not in held}, key=str)),
         storage="persistent" if any(each.storage == "persistent" for each in found) else "none",
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.egress.proxy import Door, Limits, Proxy, Target, Verdict
+from agent.egress.proxy import Carrier, Door, Limits, Proxy, Target, Verdict
 from agent.egress.rules import Rule
 
 T = TypeVar("T")
@@ -37,9 +37,9 @@ class Egress:
         self._thread: threading.Thread | None = None
         self._doors: set[Door] = set()
 
-    def open(self, skill: str, rules: Sequence[Rule], path: Path) -> Door:
+    def open(self, skill: str, rules: Sequence[Rule], path: Path, carriers: Mapping[tuple[str, int], Carrier] | None = None) -> Door:
         """As `Proxy.open`. Raises OSError."""
-        door = self.do(self._proxy.open(skill, rules, path))
+        door = self.do(self._proxy.open(skill, rules, path, carriers))
         self._doors.add(door)
         return door
 

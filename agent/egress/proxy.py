@@ -29,6 +29,8 @@ Target = tuple[str, int] | str
 """An address with its port, or the path of a unix socket."""
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 Connector = Callable[[Target], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+Carrier = Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.StreamReader, asyncio.StreamWriter, float, Traffic], Awaitable[str]]
+"""Carries what is said on an agreed connection, as `splice` does: near, far, seconds of silence; why, where it was cut short."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,10 @@ class Proxy:
     resolver: Resolver | None = None
     connector: Connector | None = None
 
-    async def open(self, skill: str, rules: Sequence[Rule], path: Path, pinned: Mapping[tuple[str, int], Target] | None = None) -> Door:
-        """Listens at `path` (a socket that lies there is replaced) for what `rules` allow `skill`. Raises OSError."""
-        door = Door(self, skill, tuple(rules), {**self.pinned, **(pinned or {})})
+    async def open(self, skill: str, rules: Sequence[Rule], path: Path, carriers: Mapping[tuple[str, int], Carrier] | None = None) -> Door:
+        """Listens at `path` (a socket that lies there is replaced) for what `rules` allow `skill`. `carriers`: those that do more than
+        pass on, by (host, port). Raises OSError."""
+        door = Door(self, skill, tuple(rules), self.pinned, carriers or {})
         path.unlink(missing_ok=True)
         # Bound here and not by asyncio, which cannot say how many may wait and who may connect.
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -104,8 +107,9 @@ class Refusal(Exception):
 class Door:
     """One skill's way out."""
 
-    def __init__(self, proxy: Proxy, skill: str, rules: tuple[Rule, ...], pinned: Mapping[tuple[str, int], Target]) -> None:
-        self.proxy, self.skill, self.rules, self.pinned = proxy, skill, rules, pinned
+    def __init__(self, proxy: Proxy, skill: str, rules: tuple[Rule, ...], pinned: Mapping[tuple[str, int], Target],
+                 carriers: Mapping[tuple[str, int], Carrier] | None = None) -> None:  # fmt: skip
+        self.proxy, self.skill, self.rules, self.pinned, self.carriers = proxy, skill, rules, pinned, carriers or {}
         self.server: asyncio.Server | None = None
         self.path: Path | None = None
         self._open: set[asyncio.Task[None]] = set()
@@ -150,7 +154,8 @@ class Door:
             try:
                 self.agreed(writer)
                 far_writer.write(first)
-                why = await splice(reader, writer, far_reader, far_writer, limits.idle, traffic)
+                carry = self.carriers.get((host, port), splice)
+                why = await carry(reader, writer, far_reader, far_writer, limits.idle, traffic)
             finally:
                 drop(far_writer)
         except Refusal as refusal:

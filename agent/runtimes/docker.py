@@ -73,6 +73,11 @@ class DockerLauncher:
                 f"{deployment.skill} was built as a folder, and containers are started from images.",
                 next_step="Set `builder = 'docker'` in skillops.toml, and `skillops deploy`.",
             )
+        if manifest.permissions.broker and trial is None:
+            raise Refused(
+                f"{deployment.skill} wants its secrets brokered, which the Docker runtime does not do.",
+                next_step="Serve it with `runtime = 'process'`, or have it hold its secrets itself: without `permissions.broker`.",
+            )
         secrets = made_up(manifest) if trial is not None else handed(deployment, self._secrets)
         self._watch.start()
         network = self._relay.ready()
@@ -80,7 +85,7 @@ class DockerLauncher:
             self._names.add(name)
             undo.callback(self._names.discard, name)
             with faults(f"start {deployment.skill}"):
-                stage = LentStage(trial) if trial and trial.hosts else None
+                stage = LentStage(trial, manifest.permissions.brokered_places) if trial and trial.hosts else None
                 if stage:
                     undo.callback(stage.close)
                 trusted = stage.certificates if stage else b""

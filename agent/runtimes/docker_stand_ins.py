@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+from collections.abc import Collection
 from concurrent.futures import Future
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,15 +27,15 @@ log = logging.getLogger("agent.supervisor")
 
 
 class LentStage:
-    """Open from when it is made until `close`. `certificates` (PEM) is what the skill has to trust; empty without TLS.
+    """Open from when it is made until `close`. `certificates` (PEM) is what the skill has to trust; empty without TLS. `plain`: as in Stage.
 
     Raises OSError where its sockets cannot be had.
     """
 
-    def __init__(self, stand_ins: StandIns) -> None:
+    def __init__(self, stand_ins: StandIns, plain: Collection[tuple[str, int]] = ()) -> None:
         self.places = tuple(one.host for one in stand_ins.hosts)
         self._folder = tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True)
-        self._stage = Stage(stand_ins.hosts, Path(self._folder.name))
+        self._stage = Stage(stand_ins.hosts, Path(self._folder.name), plain)
         self._thread = Egress(lambda verdict: None)  # its loop alone: the relay is the proxy
         self._lending: list[Future[None]] = []  # asyncio holds its tasks weakly
         self.certificates, self._closed = self._stage.certificates, False

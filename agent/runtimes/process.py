@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from agent.broker.keys import Brokers, Key, given, keys_of
 from agent.caller import further_place, socket_places
 from agent.domain.release import Artifact, Endpoint
 from agent.domain.skill import Manifest
@@ -109,7 +110,8 @@ class ProcessServer:
 
 
 class ProcessLauncher:
-    """`Launcher` on a sandbox, for the clone whose state folder is `state`. `resolve`: as the setting egress_resolve.
+    """`Launcher` on a sandbox, for the clone whose state folder is `state`. `resolve`, `authorities`: as the settings egress_resolve,
+    broker_authorities.
     Without `secrets` no skill that asks for any is launched.
     """
 
@@ -122,8 +124,10 @@ class ProcessLauncher:
         languages: Mapping[str, Language],
         resolve: Mapping[str, str] | None = None,
         secrets: Secrets | None = None,
+        authorities: str = "",
     ) -> None:
         self._state, self._sandbox, self._languages, self._secrets = state.absolute(), sandbox, languages, secrets
+        self._brokers = Brokers(secrets, authorities)
         self._egress = Egress(VerdictLog(home(self._state) / "egress.jsonl"), pinned_by(resolve or {}))
 
     def available(self) -> Availability:
@@ -133,8 +137,9 @@ class ProcessLauncher:
         folder, log, location = self._sockets / name, self._log(deployment.skill), Path(deployment.location)
         log.parent.mkdir(mode=0o700, exist_ok=True)
         storage = folder / "storage" if trial is not None else self._state / "storage" / deployment.skill
-        secrets = handed(deployment, self._secrets)
-        way = self._way(deployment.manifest, folder)
+        keys = keys_of(deployment.manifest)
+        secrets = given(handed(deployment, self._secrets), keys)
+        way = self._way(deployment.manifest, folder, keys)
         server = self.start(location, deployment.manifest, folder, log=log, storage=storage, secrets=secrets, outlive=True, way=way)
         server.started_at = self._sandbox.started_at(server.process.pid)
         return server
@@ -144,7 +149,7 @@ class ProcessLauncher:
         process = self._sandbox.attach(pid, started_at)
         if process is None:
             return None
-        way = WayOut.known(self._egress, self._sockets / name, kept["way"]) if kept.get("way") else None
+        way = WayOut.known(self._egress, self._sockets / name, kept["way"], self._brokers) if kept.get("way") else None
         return ProcessServer(process, self._sockets / name, Path(kept.get("log", os.devnull)), started_at, way)
 
     def sweep(self, living: Container[str]) -> None:
@@ -176,8 +181,9 @@ class ProcessLauncher:
     def close(self) -> None:
         self._egress.stop()
 
-    def _way(self, manifest: Manifest, folder: Path) -> WayOut | None:
-        return WayOut.made(self._egress, manifest.name, manifest.permissions.rules, folder) if manifest.permissions.network else None
+    def _way(self, manifest: Manifest, folder: Path, keys: Sequence[Key]) -> WayOut | None:
+        asked = manifest.permissions
+        return WayOut.made(self._egress, manifest.name, asked.rules, folder, keys, self._brokers) if asked.network else None
 
     def start(
         self,

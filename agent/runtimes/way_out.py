@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from agent.broker.keys import Brokers, Key
 from agent.domain.skill import Manifest
 from agent.domain.stand_in import StandIns
 from agent.egress import forwarder
 from agent.egress.hosting import Egress
 from agent.egress.rules import Rule
+from agent.errors import SkillOpsError
 from agent.interpreter import base_mounts, interpreter
 from agent.ports import Mount, SandboxSpec
 
@@ -81,29 +83,32 @@ def led_out(spec: SandboxSpec, folder: Path) -> SandboxSpec:
 class WayOut:
     """The open way out of one skill. `folder` is the server's; what belongs to the way lies beside it."""
 
-    def __init__(self, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path) -> None:
-        """Opens the door in what is prepared already. Raises OSError."""
-        self._egress, self._skill, self._rules, self._folder = egress, skill, rules, _beside(folder)
-        self._door = egress.open(skill, rules, self._folder / DOOR)
+    def __init__(self, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path, keys: Sequence[Key] = (),
+                 brokers: Brokers | None = None) -> None:  # fmt: skip
+        """Opens the door in what is prepared already. `keys`: the placeholders that `brokers` exchange. Raises OSError."""
+        self._egress, self._skill, self._rules, self._folder, self._keys = egress, skill, rules, _beside(folder), keys
+        self._door = egress.open(skill, rules, self._folder / DOOR, brokers.carriers(skill, keys) if brokers else None)
 
     @classmethod
-    def made(cls, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path, **traits: Any) -> WayOut:
+    def made(cls, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path, keys: Sequence[Key] = (), brokers: Brokers | None = None,
+             **traits: Any) -> WayOut:  # fmt: skip
         """A new one; `traits` as `prepare` has them. Raises OSError."""
         _beside(folder).mkdir(mode=0o700)
         try:
             prepare(_beside(folder), rules, **traits)
-            return cls(egress, skill, rules, folder)
-        except OSError:
+            return cls(egress, skill, rules, folder, keys, brokers)
+        except (SkillOpsError, OSError):
             shutil.rmtree(_beside(folder), ignore_errors=True)
             raise
 
     @classmethod
-    def known(cls, egress: Egress, folder: Path, kept: Mapping[str, Any]) -> WayOut:
+    def known(cls, egress: Egress, folder: Path, kept: Mapping[str, Any], brokers: Brokers) -> WayOut:
         """The way that an earlier process made, with a new door where its own was: the skill finds that at the same place."""
-        return cls(egress, str(kept["skill"]), [Rule.parse(str(rule)) for rule in kept["rules"]], folder)
+        keys = [Key.model_validate(key) for key in kept.get("keys", ())]
+        return cls(egress, str(kept["skill"]), [Rule.parse(str(rule)) for rule in kept["rules"]], folder, keys, brokers)
 
     def kept(self) -> dict[str, Any]:
-        return {"skill": self._skill, "rules": [str(rule) for rule in self._rules]}
+        return {"skill": self._skill, "rules": [str(rule) for rule in self._rules], "keys": [key.model_dump() for key in self._keys]}
 
     def lead(self, spec: SandboxSpec) -> SandboxSpec:
         return led_out(spec, self._folder)
@@ -122,7 +127,7 @@ def hermetic(manifest: Manifest, folder: Path, stand_ins: StandIns) -> Iterator[
     rules = manifest.permissions.rules
     place = folder.with_name("stage")
     place.mkdir(mode=0o700)
-    stage = Stage(stand_ins.hosts, place)
+    stage = Stage(stand_ins.hosts, place, manifest.permissions.brokered_places)
     egress = Egress(lambda verdict: log.info("in a trial: %s", verdict), stage.targets, sealed=True)
     unanswered = [rule for rule in rules if rule.exact and (rule.host, rule.port) not in stage.targets]
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.domain import Frozen
 from agent.domain.decision import Policy
 from agent.domain.risk import risk_of
-from agent.domain.skill import Manifest
+from agent.domain.skill import Manifest, Permissions
 
 
 class Want(Frozen):
@@ -44,11 +44,11 @@ def wants_of(now: Manifest | None, before: Manifest | None, policy: Policy) -> W
 def _rows(now: Manifest, before: Manifest | None) -> list[Want]:
     had, asked = before.permissions if before else None, now.permissions
     hosts = {str(rule) for rule in asked.rules if had is None or not any(old.covers(rule) for old in had.rules)}
-    secrets = set(asked.secrets) - set(had.secrets if had else ())
+    secrets = set(_secrets(asked)) - set(_secrets(had) if had else ())
     marks, old = now.annotations, before.annotations if before else None
     return [
         Want(what="reaches", before=_listed(had.network if had else None), now=_listed(asked.network), wider=bool(hosts)),
-        Want(what="secrets", before=_listed(had.secrets if had else None), now=_listed(asked.secrets), wider=bool(secrets)),
+        Want(what="secrets", before=_listed(_secrets(had) if had else None), now=_listed(_secrets(asked)), wider=bool(secrets)),
         Want(
             what="keeps data", before=_kept(had.storage) if had else "", now=_kept(asked.storage),
             wider=asked.storage != "none" and (had is None or had.storage == "none"),
@@ -77,6 +77,10 @@ def _rows(now: Manifest, before: Manifest | None) -> list[Want]:
 
 def _listed(names: tuple[str, ...] | None) -> str:
     return "" if names is None else ", ".join(names) or "nothing"
+
+
+def _secrets(permissions: Permissions) -> tuple[str, ...]:
+    return (*permissions.held, *(f"{each} only, unread" for each in permissions.broker))
 
 
 def _kept(storage: str) -> str:

@@ -1,0 +1,72 @@
+"""Which placeholder stands for which secret, and at which host alone: what one start of a skill was given."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from collections.abc import Mapping, Sequence
+
+from agent.broker.carrying import Broker
+from agent.domain import Frozen
+from agent.domain.skill import Manifest
+from agent.egress.proxy import Carrier
+from agent.egress.rules import Rule
+from agent.errors import CouldNotTell
+from agent.ports import Secrets
+
+
+class Key(Frozen):
+    """`placeholder` is what the skill holds in place of `secret`, and is of no use but to the broker, on the way to `host` (host:port)."""
+
+    secret: str
+    host: str
+    placeholder: str
+
+    @property
+    def place(self) -> tuple[str, int]:
+        rule = Rule.parse(self.host)
+        return rule.host, rule.port
+
+
+def keys_of(manifest: Manifest) -> tuple[Key, ...]:
+    """Fresh ones, for one start."""
+    return tuple(Key(secret=each.secret, host=each.host, placeholder=f"placeholder-{secrets.token_hex(16)}") for each in manifest.permissions.broker)
+
+
+def given(values: Mapping[str, str], keys: Sequence[Key]) -> dict[str, str]:
+    """What the skill finds in $SKILL_SECRETS: the secrets that it holds, and the placeholders of those that it does not."""
+    return {**values, **{key.secret: key.placeholder for key in keys}}
+
+
+class Brokers:
+    """Makes the carriers of a skill. A value is read from the vault when a request needs it, so that what is revoked is so at once."""
+
+    def __init__(self, vault: Secrets | None, authorities: str = "") -> None:
+        """`authorities`: as the setting broker_authorities."""
+        self._vault, self._authorities = vault, authorities
+        self._trust: ssl.SSLContext | None = None
+
+    def carriers(self, skill: str, keys: Sequence[Key]) -> dict[tuple[str, int], Carrier]:
+        """Raises CouldNotTell where the file of authorities cannot be used."""
+        return {place: self._broker(skill, place, [key for key in keys if key.place == place]) for place in {key.place for key in keys}}
+
+    def _broker(self, skill: str, place: tuple[str, int], keys: Sequence[Key]) -> Broker:
+        def values() -> dict[str, str]:
+            found = self._vault.values(skill, [key.secret for key in keys]) if self._vault else {}
+            return {key.placeholder: found[key.secret] for key in keys if key.secret in found}
+
+        return Broker(*place, values, self._trusted())
+
+    def _trusted(self) -> ssl.SSLContext:
+        if self._trust is None:
+            trust = ssl.create_default_context()
+            try:
+                if self._authorities:
+                    trust.load_verify_locations(self._authorities)
+            except OSError as error:
+                raise CouldNotTell(
+                    f"The broker cannot read the authorities in {self._authorities}.", why=str(error),
+                    next_step="Set `broker_authorities` to a file of certificates (PEM), or to nothing.",
+                ) from None  # fmt: skip
+            self._trust = trust
+        return self._trust
