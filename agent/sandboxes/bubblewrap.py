@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from agent import seccomp
 from agent.errors import SandboxUnavailable, SkillOpsError
 from agent.ports import Availability, Ending, Limits, SandboxProcess, SandboxResult, SandboxSpec
-from agent.sandboxes import battery, cgroup, diagnosis, lowering
+from agent.sandboxes import battery, cgroup, diagnosis, landlock, lowering
 from agent.sandboxes.battery import Attempt, proof
 from agent.sandboxes.capture import Capture, Cut, follow
 from agent.sandboxes.process import children, name_of, started_at
@@ -46,6 +46,7 @@ class _Ground:
     program: str = ""
     root: tuple[str, ...] = ()
     cgroups: cgroup.Cgroups | None = None
+    set_user_id: bool = False  # whether bubblewrap gains root's rights by itself, which Landlock would forbid
     lowered: bool = False  # whether it runs as nobody, though root starts it
 
 
@@ -120,7 +121,8 @@ def _explore() -> _Ground:
     if platform.machine() not in seccomp.ARCHITECTURES:
         return _Ground(diagnosis.UNKNOWN_MACHINE)
     is_root, trouble = os.geteuid() == 0, lowering.trouble() if os.geteuid() == 0 else ""
-    ground = _Ground(diagnosis.unlowered(trouble) if trouble else Availability(ok=True), program, lowered=is_root and not trouble)
+    ground = _Ground(diagnosis.unlowered(trouble) if trouble else Availability(ok=True), program, lowered=is_root and not trouble,
+                     set_user_id=bool(Path(program).stat().st_mode & 0o4000))  # fmt: skip
     ground = replace(ground, root=tuple(_root(Path("/"), f"{lowering.STAGE}/0" if ground.lowered else str(_ETC))))
     if cgroups := cgroup.find():
         cgroups.reap()
@@ -193,11 +195,13 @@ def _run_here(ground: _Ground, spec: SandboxSpec) -> SandboxResult:
 def _launched(ground: _Ground, spec: SandboxSpec, streams: Mapping[int, int], *, session: bool = False, outlive: bool = False) -> Tree:
     """In a thread that ends with what it launches."""
     places: Mapping[Path, str] = {}
-    if ground.lowered:
-        try:
+    try:
+        if ground.lowered:
             places = lowering.staged((_ETC, *(mount.source.absolute() for mount in spec.mounts)))
-        except OSError as error:
-            raise SandboxUnavailable("A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause.") from error
+        if not ground.set_user_id:
+            landlock.confine(tcp=spec.loopback)
+    except OSError as error:
+        raise SandboxUnavailable("A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause.") from error
     return launch(
         ground.program, _options(ground, spec, places, outlive=outlive), spec.argv, streams, spec.limits, ground.cgroups,
         filter_=seccomp.program(spec.loopback), lower=lowering.lowered if ground.lowered else nullcontext, session=session, low_ports=spec.low_ports,

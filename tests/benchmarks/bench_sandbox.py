@@ -1,16 +1,19 @@
-"""How long a run in the sandbox takes beyond bubblewrap itself: `/bin/true`, in turns with a plain bwrap command."""
+"""How long a run in the sandbox takes beyond bubblewrap itself: `/bin/true` and an empty Python program, in turns with plain bwrap commands."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from agent.interpreter import base_mounts, interpreter
 from agent.ports import SandboxSpec
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from tests.benchmarks.row import Row, alternated
 
 TARGET = 1.3
+PYTHON_TARGET = 60.0  # milliseconds from the start of an empty Python program to its end
 
 
 def bare_command(program: Sequence[str] = ("/bin/true",), options: Sequence[str] = (), folder: str = "/tmp") -> list[str]:
@@ -31,15 +34,23 @@ def bare_command(program: Sequence[str] = ("/bin/true",), options: Sequence[str]
 
 def measure(rounds: int = 40) -> list[Row]:
     """Medians of `rounds` turns in milliseconds."""
-    sandbox, spec, command = BubblewrapSandbox(), SandboxSpec(argv=("/bin/true",)), bare_command()
+    sandbox, empty = BubblewrapSandbox(), (interpreter(), "-I", "-S", "-c", "")
+    binds = [part for mount in base_mounts() for part in ("--ro-bind", str(mount.source), mount.target)]
 
-    def ours() -> None:
+    def ours(spec: SandboxSpec) -> None:
         assert sandbox.run(spec).ending == "ok"
 
-    def bare() -> None:
+    def bare(command: list[str]) -> None:
         subprocess.run(command, capture_output=True, check=True)
 
-    works = {"ours": ours, "bare": bare}
+    works: dict[str, Callable[[], None]] = {
+        "ours": partial(ours, SandboxSpec(argv=("/bin/true",))), "bare": partial(bare, bare_command()),
+        "our python": partial(ours, SandboxSpec(argv=empty, mounts=base_mounts())), "bare python": partial(bare, bare_command(empty, binds)),
+    }  # fmt: skip
     alternated(works, 2)
-    taken = alternated(works, rounds)
-    return [Row("sandbox start", 1000 * taken["ours"], "ms", TARGET, reference=1000 * taken["bare"], against="bare bubblewrap")]
+    taken = {name: 1000 * value for name, value in alternated(works, rounds).items()}
+    return [
+        Row("sandbox start", taken["ours"], "ms", TARGET, reference=taken["bare"], against="bare bubblewrap"),
+        Row("an empty Python program in the sandbox", taken["our python"], "ms", PYTHON_TARGET, judged="ours", reference=taken["bare python"],
+            against="bare bubblewrap"),
+    ]  # fmt: skip

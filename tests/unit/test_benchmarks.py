@@ -118,8 +118,9 @@ def test_releases_are_measured_against_the_fewest_skills() -> None:
 
 @pytest.mark.bubblewrap
 def test_the_sandbox_is_measured_against_bare_bubblewrap() -> None:
-    (row,) = bench_sandbox.measure(rounds=1)
+    row, python = bench_sandbox.measure(rounds=1)
     assert row.ratio and row.target == 1.3
+    assert (python.judged, python.target) == ("ours", 60.0)
 
 
 @pytest.mark.bubblewrap

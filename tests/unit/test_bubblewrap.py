@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,8 @@ import pytest
 
 from agent.errors import SandboxUnavailable
 from agent.ports import Limits, Mount, SandboxSpec
-from agent.sandboxes import bubblewrap, cgroup, diagnosis, lowering
+from agent.sandboxes import bubblewrap, cgroup, diagnosis, landlock, lowering
+from agent.sandboxes.battery import proof
 from agent.sandboxes.bubblewrap import BubblewrapSandbox, started_at
 from agent.sandboxes.process import descendants, name_of
 from agent.sandboxes.service import trim
@@ -74,6 +76,11 @@ def test_tries_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sandbox.available() is first
 
 
+def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where root pretends to be a user, the battery is not deceived, and would end the test."""
+    monkeypatch.setattr(proof, "trouble", lambda *_: None)
+
+
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("user, trouble, ok", [(0, "its kernel is too old", False), (0, "", True), (1000, "", True)])
 def test_without_control_groups_root_may_not_but_a_user_may(monkeypatch: pytest.MonkeyPatch, user: int, trouble: str, ok: bool) -> None:
@@ -83,6 +90,8 @@ def test_without_control_groups_root_may_not_but_a_user_may(monkeypatch: pytest.
     monkeypatch.setattr(cgroup, "find", lambda: None)
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(lowering, "trouble", lambda: trouble)
+    if user:
+        unproven(monkeypatch)
     available = BubblewrapSandbox().available()
     assert available.ok is ok
     assert "control group" in available.why
@@ -93,6 +102,7 @@ def test_without_control_groups_root_may_not_but_a_user_may(monkeypatch: pytest.
 def test_without_control_groups_a_process_is_limited_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroup, "find", lambda: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    unproven(monkeypatch)
     limits = Limits(memory=100 * 2**20, processes=7, disk=2**20)
     printed = BubblewrapSandbox().run(SandboxSpec(argv=("/bin/cat", "/proc/self/limits"), limits=limits)).stdout.decode()
     values = {line[:26].strip(): line[26:].split()[1] for line in printed.splitlines()[1:]}
@@ -177,6 +187,45 @@ def test_root_that_cannot_become_nobody_says_so(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(lowering, "trouble", lambda: "its kernel is too old")
         available = BubblewrapSandbox().available()
         assert available.ok and "as root outside" in available.why and "its kernel is too old" in available.why
+
+
+# ---- Landlock -----------------------------------------------------------------------------------------------------
+
+
+def test_a_thread_that_is_confined_reaches_nothing_outside_and_the_others_do() -> None:
+    if landlock.version() < 6:
+        missing(f"this kernel's Landlock is version {landlock.version()}, and scopes came with 6")
+    name, said = f"\0skillops-test-{os.getpid()}", list[str]()
+
+    def attempt(what: str, do: Callable[[], object]) -> None:
+        try:
+            do()
+            said.append(what)
+        except PermissionError:
+            pass
+
+    def everything() -> None:
+        with socket.socket(socket.AF_UNIX) as line, socket.socket() as tcp:
+            attempt("connect", lambda: line.connect(name))
+            attempt("signal", lambda: os.kill(bystander.pid, signal.SIGCONT))
+            attempt("tcp", lambda: tcp.bind(("127.0.0.1", 0)))
+
+    def confined() -> None:
+        landlock.confine(tcp=False)
+        everything()
+        attempt("own child", lambda: subprocess.Popen(["/bin/sleep", "9"]).kill())
+
+    with socket.socket(socket.AF_UNIX) as listening, subprocess.Popen(["/bin/sleep", "300"]) as bystander:
+        listening.bind(name)
+        listening.listen()
+        thread = threading.Thread(target=confined)
+        thread.start()
+        thread.join()
+        assert said == ["own child"]
+        said.clear()
+        everything()
+        assert said == ["connect", "signal", "tcp"]
+        bystander.kill()
 
 
 # ---- control groups -----------------------------------------------------------------------------------------------

@@ -24,7 +24,13 @@ SHOWN = 4  # leaks that are named
 
 def place() -> Path:
     """The user's cache by the system's word, not by the environment's."""
-    return Path("/var/cache/skillops") if os.geteuid() == 0 else Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".cache" / "skillops"
+    if os.geteuid() == 0:
+        return Path("/var/cache/skillops")
+    try:
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:  # as of a container's nameless user
+        home = Path.home()
+    return home / ".cache" / "skillops"
 
 
 def trouble(tier: str, marks: Sequence[object], run: Run, excused: Collection[str] = ()) -> Availability | None:
