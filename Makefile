@@ -13,6 +13,7 @@ help:
 	@echo "make base-images    make the images that skills are built on, from Debian's packages (needs root, debootstrap and Docker Engine)"
 	@echo "make redteam run the attacks of docs/security.md, and count those that succeed and the honest skills that are blocked"
 	@echo "make fuzz    look for inputs that crash a reader of outside data (SECONDS=60 each; TARGET=skill.yaml one of them)"
+	@echo "make image   make the image of SkillOps itself, which docs/compose/compose.yaml starts (after base-images)"
 	@echo "make bench   measure, as ratios in one run; prints a table and writes bench.json"
 
 $(STAMP): pyproject.toml
