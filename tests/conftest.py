@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent.docker_engine import DockerEngine
+from tests.chromium import chromium_is_here
 from tests.engines import required
 from tests.images import Images
 
@@ -52,6 +53,7 @@ ENGINES = {
     "node_tools": (node_is_here, "Node 20 and npm are not here (apt-get install nodejs npm)"),
     "go_tools": (go_is_here, "Go is not here (a current toolchain from go.dev)"),
     "github": (node_is_here, "Node 20 and npm are not here, which GitHub's API on loopback needs (apt-get install nodejs npm)"),
+    "browser": (chromium_is_here, "Chromium and npm are not here (apt-get install chromium npm)"),
     "docker": (docker_is_here, "Docker Engine does not answer here (apt-get install docker.io, then start dockerd)"),
 }
 

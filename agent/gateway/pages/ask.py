@@ -97,7 +97,7 @@ class Ask:
         tokens, cost = self._place.conversations.spent(conversation)
         return {
             "title": turns[0].text[:80] if turns else "Ask", "conversation": conversation, "agent": memory.get(conversation).agent,
-            "said": [self._said(turn) for turn in turns], "doing": doing, "question": next((each.question for each in doing if each.question), None),
+            "turns": [self._said(turn) for turn in turns], "doing": doing, "question": next((each.question for each in doing if each.question), None),
             "busy": conversation in self._busy, "trouble": _told(self._troubles.get(conversation)), "limit": LIMIT, "tokens": tokens, "cost": cost,
             "working": self._site.gateway.worker is not None,
         }  # fmt: skip

@@ -1,0 +1,231 @@
+"""The journeys of people through the pages, in a real browser, on a gateway in a process of its own that can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.benchmarks.serving import free_port
+from tests.chromium import a_chromium, faults
+from tests.pages_server import keys_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+PATIENCE = 30_000  # milliseconds, on a machine that does other things as well
+PHONE = {"width": 360, "height": 740}
+PAGES = ("/attention", "/ask", "/requests", "/requests/1", "/proposals?state=all", "/proposals/2", "/skills", "/skills/text-length", "/registry",
+         "/ledger", "/settings", "/vault")  # fmt: skip
+
+
+class Site:
+    """The gateway, and the people who visit it. What a browser complains of is kept: a page may give it no cause."""
+
+    def __init__(self, folder: Path, browser: Browser) -> None:
+        self.folder, self.browser, self.port = folder, browser, free_port()
+        self.complaints: list[str] = []
+        self._contexts: list[BrowserContext] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tests.pages_server", str(self.folder), str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert json.loads(self._process.stdout.readline() or b"{}").get("url") == self.url
+
+    def kill(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait(30)
+
+    def key(self, name: str, *scopes: str) -> str:
+        return keys_in(self.folder).create(name, scopes or ("admin",))[1]
+
+    def visitor(self, name: str = "ada", path: str = "/attention", **traits: Any) -> Page:
+        """A page of somebody who has signed in, in a browser of their own."""
+        page = self.watched(self.browser.new_context(**traits)).new_page()
+        page.goto(f"{self.url}/sign-in?to={path}")
+        page.get_by_label("Your key").fill(self.key(name))
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{self.url}{path}")
+        return page
+
+    def watched(self, context: BrowserContext) -> BrowserContext:
+        self._contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        return context
+
+    def closed(self) -> None:
+        """Everybody leaves: a browser keeps six connections to one host, and each page that is looked at has one."""
+        while self._contexts:
+            self._contexts.pop().close()
+
+
+@pytest.fixture(autouse=True)
+def everybody_leaves(site: Site) -> Iterator[None]:
+    yield
+    site.closed()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    from playwright.sync_api import expect
+
+    with a_chromium() as browser:
+        expect.set_options(timeout=PATIENCE)
+        site = Site(tmp_path_factory.mktemp("pages"), browser)
+        site.start()
+        yield site
+        site.kill()
+
+
+@pytest.fixture(scope="module")
+def talk(site: Site) -> str:
+    """Where Ada talked with the agent: she asked for what no skill could do, approved the skill where she was led to it, and came back."""
+    page = site.visitor(path="/ask")
+    page.get_by_label("What would you like to have done?").fill('How many words has "to be or not to be"?')
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/ask/[0-9a-f]{32}$"))
+    page.get_by_text("No skill of mine does this yet").wait_for()
+    page.get_by_role("list", name="How far request #1 is").wait_for()
+    talk = page.url
+    page.get_by_role("link", name="Look and decide on proposal #2").click()
+    page.get_by_role("heading", name="#2 Add word-count").wait_for()
+    page.get_by_label("Reason").fill("It does what I asked for.")
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("Your approval is noted.").wait_for()
+    page.goto(talk)
+    page.get_by_text("It has 6 words.").wait_for()
+    site.closed()
+    return talk.removeprefix(site.url)
+
+
+def test_a_question_that_no_skill_answers_is_answered_once_its_skill_was_approved_in_the_page(site: Site, talk: str) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path=talk)
+    expect(page.get_by_text("Receipt: called word-count 1.0.0")).to_contain_text("proposal #2, approved by ada")
+    page.get_by_text("The plan, 1 step").click()
+    expect(page.get_by_role("link", name="word-count").first).to_be_visible()
+    page.get_by_role("link", name="proposal #2").first.click()
+    expect(page.get_by_role("heading", name="Merged")).to_be_visible()
+    expect(page.get_by_role("region", name="Timeline")).to_contain_text("draft 1")
+    expect(page.get_by_role("region", name="Changes of skills/word-count/skill.py")).to_contain_text("def execute")
+    assert page.title().startswith("Add word-count"), "a script in the author's notes was run"
+
+
+def test_a_skill_is_tried_by_the_form_of_its_schema(site: Site, talk: str) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path="/skills")
+    page.keyboard.press("/")
+    page.keyboard.type("how many words")
+    expect(page.get_by_text("found for “how many words”")).to_be_visible()
+    page.get_by_role("link", name="word-count").click()
+    page.get_by_label("text").fill("one two three")
+    page.get_by_role("button", name="Call word-count").click()
+    expect(page.get_by_label("Outputs")).to_contain_text('"words": 3')
+    expect(page.get_by_text("Receipt: word-count 1.0.0")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("img", name=re.compile("Calls a minute"))).to_be_visible()
+
+
+def test_a_secret_is_set_by_a_form_and_seen_no_more(site: Site) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path="/vault")
+    page.get_by_label("Name").fill("WEATHER_KEY")
+    page.get_by_label("Skills that may have it").fill("text-length")
+    page.get_by_role("button", name="Make a one-time form").click()
+    page.get_by_role("link", name="Open the form").click()
+    page.get_by_label("Value of WEATHER_KEY").fill("sunny-4711")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("heading", name="WEATHER_KEY is set")).to_be_visible()
+    page.goto(f"{site.url}/vault")
+    expect(page.get_by_role("region", name="Secrets")).to_contain_text("WEATHER_KEY")
+    assert "sunny-4711" not in page.content()
+
+
+def test_a_skill_is_rolled_back_through_the_gates_while_another_tab_looks_on(site: Site) -> None:
+    from playwright.sync_api import expect
+
+    page, looking = site.visitor(path="/skills/text-length"), site.visitor("bob", "/skills/text-length")
+    page.get_by_role("button", name="Roll back to 1.0.0").click()
+    page.get_by_text("The proposal is open, and passes the gates.").wait_for()
+    other = site.visitor("bob", page.url.removeprefix(site.url).partition("?")[0])
+    expect(other.get_by_role("heading", name="Waits for a person")).to_be_visible()
+    other.get_by_label("Reason").fill("not yet de")
+    other.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("heading", name="Merged")).to_be_visible()  # in the tab that nobody touched
+    expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    expect(looking.get_by_role("region", name="Versions")).to_contain_text("1.1.1")
+
+
+def test_a_page_outlives_its_gateway(site: Site) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path="/requests")
+    state = page.locator("#link-state")
+    expect(state).to_have_text("live")
+    site.kill()
+    expect(state).to_contain_text("connection lost")
+    site.start()
+    expect(state).to_have_text("live")  # by itself, and nobody was signed out
+    page.get_by_text("Ask for an ability").click()
+    page.get_by_label("What is missing").fill("Count the words of a text, parted by white space.")
+    page.get_by_role("button", name="Raise the request").click()
+    expect(page.get_by_text("The request is raised.")).to_be_visible()
+    site.complaints.clear()  # that nobody answered is what the browser said of it
+
+
+def test_everything_is_reached_by_the_keyboard_alone(site: Site) -> None:
+    page = site.watched(site.browser.new_context()).new_page()
+    page.goto(site.url)
+    page.keyboard.type(site.key("eve"))  # the field has the focus
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/attention")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    seen = list[str]()
+    while len(seen) < 40 and "Skills" not in seen:
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.textContent.trim()"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", seen
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/skills")
+
+
+def test_a_phones_width_is_enough_and_nothing_serious_keeps_anybody_out(site: Site, talk: str) -> None:
+    """On every page nothing is wider than the screen, and axe-core finds nothing serious: by day on a phone, and by night at a desk."""
+    phone, desk = site.visitor(viewport=PHONE, has_touch=True), site.visitor(color_scheme="dark", reduced_motion="reduce")
+    found = dict[str, list[str]]()
+    for path in (*PAGES, talk):
+        phone.goto(site.url + path)
+        if phone.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            found[f"{path} on a phone"] = ["wider than the screen"]
+        found[f"{path} by day"] = faults(phone)
+    for path in ("/attention", "/proposals/2", "/skills/text-length", "/ledger"):
+        desk.goto(site.url + path)
+        found[f"{path} by night"] = faults(desk)
+    assert {path: told for path, told in found.items() if told} == {}
+
+
+def test_the_browser_had_nothing_to_complain_of(site: Site) -> None:
+    """No script failed, and nothing was refused by the policy of the pages: the last test, for what all before it left."""
+    assert site.complaints == []
