@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from agent.domain import Frozen
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
+from agent.domain.registry import Entry
 from agent.errors import InvalidFile, MissingSecret, SkillOpsError
 from agent.gateway.pages.site import Site
 from agent.gateway.pages.visitors import Visitor
@@ -67,7 +68,7 @@ def attention(parts: Parts) -> dict[str, Any]:
                 address=where, next_step=error.next_step,
             ))  # fmt: skip
             continue
-        (person if whom in ("person", "requester") else machine if whom == "machine" else moving).append(item)
+        (person if whom in ("person", "requester", "author") else machine if whom == "machine" else moving).append(item)
     return {"person": person, "machine": machine, "moving": moving, "unwell": unwell(parts)}
 
 
@@ -77,17 +78,16 @@ def unwell(parts: Parts) -> list[Unwell]:
     for service in parts.runtime.services():
         entry = parts.catalog.entry(service.skill)
         if entry is None or entry.status == "retired" or entry.digest != service.digest:
-            held = (
-                "it is retired"
-                if entry and entry.status == "retired"
-                else f"the registry holds {entry.version}"
-                if entry
-                else "it is not in the registry"
-            )
-            found.append(Unwell(skill=service.skill, state="drifted", why=f"{service.version} runs, and {held}"))
+            found.append(Unwell(skill=service.skill, state="drifted", why=f"{service.version} runs, and {_held(entry)}"))
         elif service.state == "unhealthy":
             found.append(Unwell(skill=service.skill, state="unhealthy", why=service.detail or f"{service.restarts} restarts"))
     return found
+
+
+def _held(entry: Entry | None) -> str:
+    if entry is None:
+        return "it is not in the registry"
+    return "it is retired" if entry.status == "retired" else f"the registry holds {entry.version}"
 
 
 def _item(parts: Parts, work: Work) -> tuple[Item, str]:
@@ -101,7 +101,7 @@ def _item(parts: Parts, work: Work) -> tuple[Item, str]:
     entries = parts.ledger.entries(request=request.number) if request else parts.ledger.entries(proposal=number)
     answers = whom == "requester" or (whom == "person" and proposal is None)
     item = Item(
-        kind="secret" if missing else "question" if answers else "decision" if policy_asks else "moving",
+        kind="secret" if missing else "requester" if answers else "author" if whom == "author" else "decision" if policy_asks else "moving",
         number=number, request=request.number if request else None, proposal=proposal.number if proposal else None,
         skill=proposal.skill if proposal else "", title=proposal.title if proposal else request.title if request else "", state=step.state,
         why=missing.fault if missing else step.why or f"{step.stage} is next", next_step=missing.next_step if missing else "",

@@ -38,6 +38,7 @@ class Usages:
     def __init__(self, meters: Meters, clock: Callable[[], float] = time.time) -> None:
         self._meters, self._clock = meters, clock
         self._samples = deque[tuple[float, dict[str, tuple[int, int]]]](maxlen=BARS + 1)
+        self.sample()
 
     def sample(self) -> None:
         """Notes the counts of now, where the last were noted SAMPLE seconds ago."""
@@ -57,7 +58,7 @@ class Usages:
         ]  # fmt: skip
         most = max((calls for _, calls, _ in steps), default=0) or 1
         return tuple(
-            Span(at=at, calls=calls, errors=errors, height=100 * calls / most, failed=100 * errors / most) for at, calls, errors in steps
+            Span(at=at, calls=calls, errors=errors, height=100 * calls / most, failed=100 * errors / most) for at, calls, errors in steps[-BARS:]
         )  # fmt: skip
 
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain import plain
 from agent.domain.check import Outcome
+from agent.markdown import woken
 from agent.story import event_sentence
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 FOLDER = Path(__file__).parent / "templates"
 CSRF = f"csrf-{secrets.token_hex(16)}"  # stands for the token of whoever looks, so that one rendering serves many
@@ -74,7 +76,16 @@ def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False
     )
-    made.filters |= {"sentence": event_sentence, "ago": ago, "clock": clock, "took": took, "money": money, "count": count, "pretty": pretty}
+    made.filters |= {
+        "sentence": event_sentence,
+        "ago": ago,
+        "clock": clock,
+        "took": took,
+        "money": money,
+        "count": count,
+        "pretty": pretty,
+        "ticked": ticked,
+    }
     made.globals |= {"sign": sign, "menu": MENU, "words": WORDS}
     for name, template in (("ui", "ui.html"), ("progress_road", "road.html")):
         made.globals[name] = made.get_template(template).module
@@ -86,6 +97,16 @@ def sign(word: object) -> dict[str, str]:
     text = str(word.value if isinstance(word, Outcome) else word)
     shape, said = _SIGNS.get(text, ("rest", text.replace("_", " ")))
     return {"shape": shape, "said": said, "tone": _TONES[shape]}
+
+
+def ticked(text: str) -> Markup:
+    """Text in which what stands `between ticks` is code, as our sentences have it; all of it is escaped."""
+    from markupsafe import Markup, escape
+
+    parts = woken(text).split("`")
+    if len(parts) % 2 == 0:  # one tick is no pair
+        return escape(woken(text))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
 
 
 def ago(at: str | float) -> str:

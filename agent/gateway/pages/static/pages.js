@@ -1,6 +1,7 @@
 // What a page does beside htmx: it says whether it is live, copies, and minds the keyboard. A page works without it.
 (() => {
   "use strict";
+  let atEnd = false;
   const on = (name, act) => document.addEventListener(name, act);
   const state = (word, text) => {
     const told = document.getElementById("link-state");
@@ -11,7 +12,9 @@
     state("lost", "connection lost, trying again");
     if (event.detail.status === 401) location.reload();  // the session is over: the page leads to signing in
   });
+  on("htmx:sse:before:message", () => { atEnd = innerHeight + scrollY > document.body.scrollHeight - 80; });
   on("htmx:sse:after:message", (event) => {
+    if (atEnd && document.querySelector(".talk")) scrollTo(0, document.body.scrollHeight);  // who reads further up is left there
     for (const log of event.target.querySelectorAll("[data-tail]")) if (log.dataset.held !== "yes") log.scrollTop = log.scrollHeight;
   });
   document.addEventListener("scroll", (event) => {
@@ -49,4 +52,5 @@
     if (told) told.textContent = over ? words : told.dataset.words || "";
   });
   for (const log of document.querySelectorAll("[data-tail]")) log.scrollTop = log.scrollHeight;
+  if (document.querySelector(".talk") && !location.hash) scrollTo(0, document.body.scrollHeight);
 })();
