@@ -78,7 +78,7 @@ async def test_what_waits_for_a_person_comes_first_with_why_and_with_what_it_ask
     (item,) = twin["person"]
     assert (item["kind"], item["risk"], item["proposal"], item["address"]) == ("decision", "high", 1, "/proposals/1")
     assert [row["what"] for row in item["wants"]["rows"] if row["wider"]] == ["reaches", "secrets"]
-    assert item["why"] in page and "More than before: reaches api.example.com:443; secrets WEATHER_KEY." in page
+    assert item["why"].partition("`")[0].strip() in page and "More than before: reaches api.example.com:443; secrets WEATHER_KEY." in page
     assert [(each["state"], each["title"]) for each in twin["moving"]] == [("requested", "Count letters")]
     assert page.index("Look and decide") < page.index("Moves by itself") and "skillops serve --work" in page
 
@@ -353,7 +353,7 @@ async def test_a_page_lives_and_what_is_sent_can_add_no_field(tmp_path: Path) ->
                     assert stream.headers["content-type"].startswith("text/event-stream")
                     messages = _messages(stream)
                     first = await anext(messages)
-                    assert "retire by bob" in first and "csrf-" not in first and 'name="csrf"' in first
+                    assert "by bob" in first and "csrf-" not in first and 'name="csrf"' in first
                     house.place.parts.record(Event(
                         stage="people", what="held", actor="dora", proposal=proposal.number, note="later\r\nevent: evil\rdata: x"
                     ))  # fmt: skip
