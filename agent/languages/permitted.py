@@ -12,16 +12,25 @@ from agent.strict_yaml import load
 
 @dataclass(frozen=True)
 class Permitted:
-    """What the manifest allows: the network at all, and variables beside SKILL_*."""
+    """What the manifest allows: the network at all, keeping files, variables beside SKILL_*, and packages at all."""
 
     network: bool = False
     variables: frozenset[str] = frozenset()
+    storage: bool = False
+    packages: bool = False
+
+
+NOTHING = Permitted()
 
 
 def permitted_by(root: Path) -> Permitted:
     """From skill.yaml; nothing where it cannot be read."""
     try:
         manifest: Any = load((root / "skill.yaml").read_bytes(), "skill.yaml")
-        return Permitted(bool(manifest.get("permissions", {}).get("network")), frozenset(map(str, manifest.get("environment") or {})))
+        asked = manifest.get("permissions") or {}
+        return Permitted(
+            network=bool(asked.get("network")), variables=frozenset(map(str, manifest.get("environment") or {})),
+            storage=asked.get("storage") == "persistent", packages=bool(manifest.get("dependencies")),
+        )  # fmt: skip
     except (OSError, InvalidFile, AttributeError, TypeError):
-        return Permitted()
+        return NOTHING

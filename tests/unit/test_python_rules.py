@@ -16,7 +16,8 @@ STOPPED = [
     ("dynamic-code", "__import__('os').system('id')"),
     ("dynamic-code", "import importlib\nimportlib.import_module('o' + 's')"),
     ("dynamic-code", "from importlib import import_module"),
-    ("dynamic-code", "import builtins"),
+    ("dynamic-code", "import builtins\nbuiltins.exec('x')"),
+    ("module-as-value", "import builtins\nx = builtins"),
     ("dynamic-code", "globals()['__builtins__']"),
     ("dynamic-code", "import os\ngetattr(os, 'system')('id')"),
     ("dynamic-code", "getattr(object(), '__subclasses__')"),
@@ -62,7 +63,7 @@ STOPPED = [
 
 ORDINARY = [
     "import re\npattern = re.compile('a+')",
-    "import os\npath = os.path.join('a', 'b')\nos.makedirs(path, exist_ok=True)",
+    "import os, tempfile\npath = os.path.join(tempfile.mkdtemp(), 'b')\nos.makedirs(path, exist_ok=True)",
     "import os\nstorage = os.environ['SKILL_STORAGE']\nsecrets = os.environ.get('SKILL_SECRETS')\nold = os.getenv('SKILL_X', '')",
     "import os\nif 'SKILL_STORAGE' in os.environ:\n    pass",
     "import os\nunit = os.environ.get('UNIT')",

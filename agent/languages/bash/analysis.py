@@ -61,10 +61,11 @@ def security(root: Path) -> tuple[Finding, ...]:
         for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
         if (root / name).read_bytes()[:4] == b"\x7fELF"
     ]
+    own = rules.functions("\n".join((root / name).read_text(errors="replace") for name in scripts(root)))
     for name in scripts(root):
         shown, in_tests = _repository_path(root, name), name.startswith("tests/")
         try:
-            broken = rules.broken((root / name).read_bytes().decode(), permitted, in_tests=in_tests)
+            broken = rules.broken((root / name).read_bytes().decode(), permitted, own=own, in_tests=in_tests)
         except ValueError as error:
             findings.append(Finding(message=f"cannot be read as Bash: {error}", rule="skillops-unreadable", path=shown))
             continue

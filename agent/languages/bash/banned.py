@@ -29,6 +29,24 @@ BANNED: dict[str, tuple[str, str]] = {
     for name in names.split()
 }
 SHELLS = _words("bash sh dash zsh ksh rbash")
+# What Bash does by itself (bash(1), "SHELL BUILTIN COMMANDS") without a program, those above apart.
+BUILTINS = _words(
+    """: . [ [[ break builtin caller case cd command compgen compopt continue coproc declare dirs disown echo exec exit export false for getopts help
+    history jobs let local logout mapfile popd printf pushd pwd read readarray readonly return select set shift shopt source suspend test time times
+    trap true type typeset umask unalias unset wait"""
+)
+# The programs that every image of a Bash skill holds: GNU coreutils, findutils, grep, sed, awk, diffutils, tar, gzip, util-linux' few, jq.
+PROGRAMS = _words(
+    """[ arch b2sum base32 base64 basename basenc cat chcon chgrp chmod cksum comm cp csplit cut date dd df dir dircolors dirname du echo expand
+    expr factor false fmt fold groups head hostid id install join link ln logname ls md5sum mkdir mkfifo mktemp mv nice nl nproc numfmt od paste
+    pathchk pinky pr printf ptx pwd readlink realpath rm rmdir seq sha1sum sha224sum sha256sum sha384sum sha512sum shred shuf sleep sort split stat
+    stdbuf stty sum sync tac tail tee test timeout touch tr true truncate tsort tty uname unexpand uniq unlink uptime users vdir wc who whoami yes
+    find xargs grep egrep fgrep sed awk gawk mawk diff diff3 cmp sdiff tar gzip gunzip zcat bzip2 bunzip2 bzcat xz unxz xzcat jq column rev hexdump
+    getopt tabs clear tput look cal iconv xxd flock uuidgen mcookie"""
+)
+# Programs that change what lies at the paths that they are given, and those whose arguments are texts and no paths.
+WRITING = _words("rm mv cp touch mkdir rmdir tee chmod chgrp ln dd install truncate mkfifo shred unlink link split csplit")
+TEXTUAL = _words("sed awk gawk mawk grep egrep fgrep jq tr cut printf echo expr test [ [[ case (( let date fold paste column numfmt join seq")
 # Commands that run the command which they are given, and the options of theirs that take a value.
 WRAPPERS = {
     **dict.fromkeys(_words("command builtin time ionice coproc busybox parallel watch chrt taskset flock script"), ""),

@@ -9,12 +9,16 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from agent.languages.bash import files
 from agent.languages.bash.banned import (
     BANNED,
+    BUILTINS,
     DYNAMIC,
     ENCODED,
     ENVIRONMENT,
     NETWORK,
+    PROCESS,
+    PROGRAMS,
     SHELL_VARIABLES,
     SHELLS,
     STEERING,
@@ -32,6 +36,7 @@ _ASSIGNED = re.compile(r"\b([A-Z][A-Z0-9_]*)(?:\[[^]]*\])?\+?=")
 _DECLARED = re.compile(r"(?:\b(?:read|mapfile|readarray|local|declare|readonly|export|typeset|getopts|for)\b|\s-v\s)([^;\n|)]*)")
 _DECODER = re.compile(r"\b(?:base64|base32|basenc)\b.*(?:\s-[a-z]*d|--decode)|\bxxd\b.*\s-[a-z]*r|@base64d|\b(?:gunzip|zcat|bunzip2|xz)\b.*<<<")
 _ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{1,2}|\\[0-7]{3}|\\u[0-9a-fA-F]{4}){8,}")
+_FUNCTION = re.compile(r"^[ \t]*(?:function[ \t]+([\w:.-]+)|([\w:.-]+)[ \t]*\([ \t]*\))", re.MULTILINE)
 _SOCKETS = re.compile(r"/dev/(?:tcp|udp)/")
 _PLACES = re.compile(r"/(?:proc|sys)/")
 _AWK_CALLS = re.compile(r"\bsystem\s*\(|\|\s*getline|\|\s*\"|/inet/")
@@ -44,27 +49,37 @@ _RUNNING = re.compile(r"[\"']?--(?:compress-program|use-compress-program|filter|
 _PLAIN = re.compile(r"[\w./+:@%,=-]+")
 
 
-def broken(source: str, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
-    """The rules that a script breaks: line, rule, message, level; each once a line. Raises ValueError where it cannot be read."""
+def broken(source: str, permitted: Permitted, *, own: frozenset[str] = frozenset(), in_tests: bool = False) -> list[Broken]:
+    """The rules that a script breaks: line, rule, message, level; each once a line. Raises ValueError where it cannot be read.
+
+    `own`: the functions that the skill's other scripts define.
+    """
     try:
-        reading = _Reading(source, permitted)
+        reading = _Reading(source, permitted, None if in_tests else own | functions(source))  # a test calls what drives it, too
         found = list(reading.broken())
+        if not in_tests:  # whose files are the sandbox's
+            found += files.reached(source, reading.commands, storage=permitted.storage)
     except (Unreadable, RecursionError) as error:
         raise ValueError(str(error) or "it is nested too deeply") from None
     lenient = {ENVIRONMENT[0], ENCODED[0]} if in_tests else set()
     return [(line, rule, message, "note" if rule in lenient else "error") for line, rule, message in sorted(set(found))]
 
 
+def functions(source: str) -> frozenset[str]:
+    """The names of the functions that a script defines, as far as they can be read."""
+    return frozenset(name or other for name, other in _FUNCTION.findall(source))
+
+
 class _Reading:
-    def __init__(self, source: str, permitted: Permitted) -> None:
-        self._source, self._permitted = source, permitted
-        self._commands = commands(source)
+    def __init__(self, source: str, permitted: Permitted, own: frozenset[str] | None) -> None:
+        self._source, self._permitted, self._own = source, permitted, own
+        self.commands = commands(source)
         named = " ".join(_ASSIGNED.findall(source) + _DECLARED.findall(source))
         self._known = set(re.findall(r"[A-Z][A-Z0-9_]*", named)) | SHELL_VARIABLES | permitted.variables
         self._encoded = bool(_LITERAL.search(re.sub(r"#[^\n]*", "", source)))
 
     def broken(self) -> Iterator[tuple[int, str, str]]:
-        for command in self._commands:
+        for command in self.commands:
             arguments = command.arguments
             for word in command.words[: len(command.words) - len(arguments)]:
                 yield from self._assigned(word)
@@ -104,6 +119,8 @@ class _Reading:
             yield line, DYNAMIC[0], f"`sed` with the flag e {DYNAMIC[1]}"
         elif (rule := BANNED.get(name)) and not (rule is NETWORK and self._permitted.network):
             yield line, rule[0], f"`{name}` {rule[1]}"
+        elif self._own is not None and name not in BUILTINS | PROGRAMS | self._own | BANNED.keys():
+            yield line, PROCESS[0], f"`{name[:60]}` is none of the programs that a Bash skill has: Bash, coreutils, findutils, grep, sed, awk, jq and the like"
         elif name in ("declare", "export", "local", "readonly", "typeset", "read", "printf", "mapfile", "readarray", "unset"):
             for word in arguments[1:]:
                 yield from self._assigned(word)

@@ -25,10 +25,14 @@ from agent.languages.go.banned import (
     PACKAGES,
     PARTLY,
     READERS,
+    READING,
+    SCRATCH,
     SUFFIXES,
+    WRITING,
 )
 from agent.languages.literals import PAYLOAD, opaque
 from agent.languages.permitted import Permitted
+from agent.languages.places import FILES, KEEPS, outside, standard, temporary
 
 Broken = tuple[int, str, str, Literal["error", "note"]]
 Found = Iterator[tuple[int, str, str]]
@@ -37,6 +41,8 @@ Found = Iterator[tuple[int, str, str]]
 def broken(facts: Facts, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
     """The rules that a file breaks: line, rule, message, level; each once a line."""
     found = {*_imports(facts, permitted), *_directives(facts), *_names(facts, permitted), *_literals(facts)}
+    if not in_tests:  # whose files are the sandbox's
+        found |= set(_files(facts, permitted))
     lenient = {ENVIRONMENT[0], ENCODED[0], "dot-import"} if in_tests else set()
     return [(number, rule, message, "note" if rule in lenient else "error") for number, rule, message in sorted(found)]
 
@@ -106,3 +112,18 @@ def _literals(facts: Facts) -> Found:
             yield told["line"], ENVIRONMENT[0], f"{text[:40]} {ENVIRONMENT[1]}"
         elif opaque(text):
             yield told["line"], ENCODED[0], f"a literal of {len(text)} characters that nobody can read: write its content in plain"
+
+
+def _files(facts: Facts, permitted: Permitted) -> Found:
+    """Paths that lead out of what the skill has, and what is written where nothing is kept."""
+    calls = [told for told in facts["names"] if told["path"] in ("os", "io/ioutil") and told["name"] in READING | WRITING]
+    keeps = permitted.storage or any(told["path"] in ("os", "io/ioutil") and told["name"] in SCRATCH for told in facts["names"])
+    for told in calls:
+        path, name = told["argument"], f"{told['path']}.{told['name']}"
+        if path and outside(path):
+            yield told["line"], FILES[0], f"{name} of {path[:60]!r} {FILES[1]}"
+        elif told["name"] in WRITING and not (temporary(path) if path else keeps):
+            yield told["line"], KEEPS[0], f"{name} {KEEPS[1]}"
+    for told in facts["literals"] if calls else ():
+        if standard(told["text"]):
+            yield told["line"], FILES[0], f"{told['text'][:60]!r} {FILES[1]}"

@@ -48,3 +48,11 @@ DECODERS = (
     "zlib.gunzipSync",
     "unescape",
 )
+# Members of fs that take a path, and those of them that change what lies there.
+READING = frozenset("readFile readFileSync readdir readdirSync createReadStream openAsBlob stat statSync lstat lstatSync existsSync access".split())
+WRITING = frozenset(
+    "writeFile writeFileSync appendFile appendFileSync createWriteStream open openSync rm rmSync rmdir rmdirSync unlink unlinkSync rename renameSync "
+    "mkdir mkdirSync copyFile copyFileSync cp cpSync chmod chmodSync chown chownSync link linkSync symlink symlinkSync truncate truncateSync "
+    "utimes utimesSync".split()
+)
+SCRATCH = frozenset("tmpdir mkdtemp mkdtempSync mkdtempDisposable".split())

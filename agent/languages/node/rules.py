@@ -19,11 +19,15 @@ from agent.languages.node.banned import (
     MEMBERS,
     MODULES,
     NETWORK,
+    READING,
+    SCRATCH,
     SENSITIVE,
     TIMERS,
+    WRITING,
 )  # fmt: skip
 from agent.languages.node.tree import Node, children, dotted, line, literal, walk
 from agent.languages.permitted import Permitted
+from agent.languages.places import FILES, KEEPS, outside, standard, temporary
 
 Broken = tuple[int, str, str, Literal["error", "note"]]
 Found = Iterator[tuple[int, str, str]]
@@ -32,7 +36,8 @@ Found = Iterator[tuple[int, str, str]]
 def broken(tree: Node, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
     """The rules that a module breaks: line, rule, message, level; each once a line."""
     try:
-        found = set(_Reading(tree, permitted).broken())
+        reading = _Reading(tree, permitted)
+        found = {*reading.broken(), *(() if in_tests else reading.files())}
     except RecursionError:
         return [(1, "unreadable", "nested too deeply to be read", "error")]
     lenient = {ENVIRONMENT[0], ENCODED[0], "object-as-value"} if in_tests else set()
@@ -63,6 +68,24 @@ class _Reading:
                 yield from self._member(node)
             elif kind in ("Literal", "TemplateElement"):
                 yield from self._written_out(node)
+
+    def files(self) -> Found:
+        """What a module that loads fs does by it: paths that lead out of what the skill has, and what is written where nothing is kept."""
+        sources = [literal(node.get("source") or (node.get("arguments") or [None])[0]) or "" for node in walk(self._tree) if _loads(node)]
+        if not any(name.removeprefix("node:").partition("/")[0] == "fs" for name in sources):
+            return
+        names = {node["name"] for node in walk(self._tree) if node["type"] == "Identifier"}
+        keeps = self._permitted.storage or not SCRATCH.isdisjoint(names)
+        for node in walk(self._tree):
+            called = (dotted(node["callee"]) or "").rpartition(".")[2] if node["type"] == "CallExpression" else ""
+            if called in READING | WRITING:
+                path = literal(node["arguments"][0]) if node["arguments"] else None
+                if path is not None and outside(path):
+                    yield line(node), FILES[0], f"{called} of {path[:60]!r} {FILES[1]}"
+                elif called in WRITING and not (temporary(path) if path else keeps) and not _reads(called, node):
+                    yield line(node), KEEPS[0], f"{called} {KEEPS[1]}"
+            elif (text := literal(node)) is not None and standard(text):
+                yield line(node), FILES[0], f"{text[:60]!r} {FILES[1]}"
 
     def _loaded(self, node: Node, source: Node | None) -> Found:
         if source is None:
@@ -140,6 +163,15 @@ class _Reading:
         """How much is written out in an expression, and in the constants that it names."""
         named = [self._literals.get(part["name"], 0) for part in walk(node) if part["type"] == "Identifier"]
         return max(named, default=0) + _written(node)
+
+
+def _loads(node: Node) -> bool:
+    return node["type"] in ("ImportDeclaration", "ImportExpression") or (node["type"] == "CallExpression" and dotted(node["callee"]) == "require")
+
+
+def _reads(called: str, node: Node) -> bool:
+    """`open` without a mode, or with one that reads."""
+    return called in ("open", "openSync") and (len(node["arguments"]) < 2 or literal(node["arguments"][1]) in ("r", "rs"))
 
 
 def _written(node: Node) -> int:

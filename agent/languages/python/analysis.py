@@ -23,6 +23,7 @@ RUFF_SECONDS = 60.0
 # What blocks nothing: bandit's rule, because the sandbox or a rule of ours answers it already, or because it is a matter of taste.
 NOTES = {
     "B101": "assert",
+    "B104": "the sandbox's network has loopback alone, and a skill listens on none",
     "B108": "/tmp is the sandbox's own",
     "B310": "an address outside permissions.network cannot be reached",
     "B314": "expat 2.4 and memory limits answer XML bombs",
@@ -121,6 +122,7 @@ def security(root: Path) -> tuple[Finding, ...]:
         for path in sorted(path.relative_to(root) for path in root.rglob("*"))
         if path.suffix in (".pyc", ".pyo", ".pyd", ".so", ".pth", ".egg", ".whl") or path.name in ("sitecustomize.py", "usercustomize.py")
     ]
+    own = frozenset(path.stem for path in root.rglob("*.py")) | {path.name for path in root.rglob("*") if path.is_dir()}
     readable = []
     for path in _python_files(root):
         shown = _repository_path(root, path)
@@ -134,7 +136,7 @@ def security(root: Path) -> tuple[Finding, ...]:
         in_tests = Path(path).parts[0] == "tests"
         findings += [
             Finding(message=message, rule=f"skillops-{rule}", path=shown, line=line, level=level)
-            for line, rule, message, level in rules.broken(tree, permitted, in_tests=in_tests)
+            for line, rule, message, level in rules.broken(tree, permitted, own=own, in_tests=in_tests)
         ]
     findings += _bandit(root, readable)
     return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))

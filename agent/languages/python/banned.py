@@ -17,8 +17,9 @@ BANNED: dict[str, tuple[str, str]] = {
     for rule, names in (
         (
             DYNAMIC,
-            "importlib runpy imp zipimport builtins marshal codeop code.interact code.InteractiveInterpreter code.InteractiveConsole",
+            "importlib runpy imp zipimport marshal codeop code.interact code.InteractiveInterpreter code.InteractiveConsole",
         ),
+        (DYNAMIC, " ".join(f"builtins.{name}" for name in ("exec", "eval", "compile", "__import__", "globals", "breakpoint", "__dict__"))),
         (
             DYNAMIC,
             "types.FunctionType types.CodeType pickle.loads pickle.load pickle.Unpickler dill cloudpickle shelve jsonpickle",

@@ -8,12 +8,14 @@ where the module is imported, so that a variable called `requests` is nobody's b
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.languages.literals import PAYLOAD, opaque
 from agent.languages.permitted import Permitted
+from agent.languages.python import files
 from agent.languages.python.banned import (
     BANNED,
     BUILTINS,
@@ -29,18 +31,22 @@ from agent.languages.python.banned import (
     WAYS_OUT,
 )
 
+LENIENT = frozenset((ENVIRONMENT[0], ENCODED[0], "module-as-value", "import"))  # in tests
+TESTING = frozenset(("pytest", "_pytest"))
 Broken = tuple[int, str, str, Literal["error", "note"]]
 
 
-def broken(tree: ast.Module, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
-    """The rules that a module breaks: line, rule, message, level; each once a line."""
+def broken(tree: ast.Module, permitted: Permitted, *, own: frozenset[str] = frozenset(), in_tests: bool = False) -> list[Broken]:
+    """The rules that a module breaks: line, rule, message, level; each once a line. `own`: the names of the skill's own modules."""
     reading = _Reading(permitted)
     try:
         reading.names(tree)
-        found = list(reading.broken(tree))
+        found = [*reading.broken(tree), *_unknown_imports(tree, permitted, own)]
+        if not in_tests:  # whose files are the sandbox's
+            found += files.reached(tree, reading.qualified, storage=permitted.storage)
     except RecursionError:
         return [(1, "unreadable", "nested too deeply to be read", "error")]
-    lenient = {ENVIRONMENT[0], ENCODED[0], "module-as-value", FRAMES[0]} if in_tests else set()
+    lenient = LENIENT if in_tests else frozenset()
     unique = dict.fromkeys((line, rule, message) for line, rule, message in found)
     return [(line, rule, message, "note" if rule in lenient else "error") for line, rule, message in sorted(unique)]
 
@@ -101,13 +107,13 @@ class _Reading:
             yield node.lineno, DYNAMIC[0], f"{node.attr} {DYNAMIC[1]}"
         if isinstance(parent, ast.Attribute):
             return  # the whole chain is looked at once
-        name = self._qualified(node)
+        name = self.qualified(node)
         if name is None:
             if isinstance(node, ast.Name) and node.id in BUILTINS and node.id not in self.modules:
                 yield node.lineno, DYNAMIC[0], f"{node.id} {DYNAMIC[1]}"
         elif rule := self._rule(name):
             yield node.lineno, rule[0], f"{name} {rule[1]}"
-        elif name in SENSITIVE and isinstance(getattr(node, "ctx", None), ast.Load):
+        elif name in SENSITIVE and isinstance(getattr(node, "ctx", None), ast.Load) and not _asked_of(node, parent):
             yield (
                 node.lineno,
                 "module-as-value",
@@ -119,9 +125,10 @@ class _Reading:
             yield node.lineno, DYNAMIC[0], f"{name} {DYNAMIC[1]}"
 
     def _call(self, node: ast.Call) -> Iterator[tuple[int, str, str]]:
-        called = self._qualified(node.func) or _dotted(node.func)
+        called = self.qualified(node.func) or _dotted(node.func)
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if (called in DECODERS and any(self._payload(argument) for argument in arguments)) or (
+        plain = called in ("bytes", "bytearray") and not any(_numbers(argument) for argument in arguments)  # text as bytes hides nothing
+        if (called in DECODERS and not plain and any(self._payload(argument) for argument in arguments)) or (
             called == "codecs.decode" and any(isinstance(item, ast.Constant) and str(item.value).startswith("rot") for item in arguments)
         ):
             yield node.lineno, ENCODED[0], f"{called} {ENCODED[1]}"
@@ -145,7 +152,7 @@ class _Reading:
 
     # ---- names and literals ----------------------------------------------------------------------------------------------
 
-    def _qualified(self, node: ast.AST) -> str | None:
+    def qualified(self, node: ast.AST) -> str | None:
         """`os.path.join` for whatever local name that goes by; None where it does not start at an import."""
         dotted = _dotted(node)
         if dotted is None:
@@ -184,6 +191,36 @@ class _Reading:
         return (
             max((self.literals.get(part.id, 0) for part in ast.walk(node) if isinstance(part, ast.Name)), default=0) + _literal_size(node) >= PAYLOAD
         )
+
+
+def _asked_of(node: ast.AST, parent: ast.AST | None) -> bool:
+    """`hasattr(os, "fork")` asks, and uses nothing."""
+    return isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name) and parent.func.id == "hasattr" and parent.args[:1] == [node]
+
+
+def _numbers(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.List | ast.Tuple | ast.Set) for part in ast.walk(node)) or isinstance(node, ast.Name | ast.GeneratorExp)
+
+
+def _unknown_imports(tree: ast.Module, permitted: Permitted, own: frozenset[str]) -> Iterator[tuple[int, str, str]]:
+    """What is imported and comes from nowhere. Where there are dependencies, the tests tell: a package need not be called like its modules."""
+    if permitted.packages:
+        return
+    known = sys.stdlib_module_names | own | TESTING
+    optional = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Try) and _catches_import(node) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) in optional:
+            continue
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [str(node.module)]
+        for name in names:
+            if name.partition(".")[0] not in known:
+                yield node.lineno, "import", f"{name} is neither Python's own, nor the skill's, nor of its dependencies"
+
+
+def _catches_import(node: ast.Try) -> bool:
+    return any(handler.type is not None and "ImportError" in ast.unparse(handler.type) for handler in node.handlers)
 
 
 def _dotted(node: ast.AST) -> str | None:
