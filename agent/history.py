@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.domain import Frozen
+from agent.domain.skill import Permissions
 from agent.errors import InvalidFile
 from agent.manifest_file import read_manifest
 from agent.ports import Forge
@@ -32,3 +33,11 @@ def versions_of(name: str, forge: Forge, limit: int = 100) -> tuple[PastVersion,
             title = line.message.partition("\n")[0]
             found[manifest.version] = PastVersion(version=manifest.version, status=manifest.status, commit=line.commit, at=line.at, message=title)
     return tuple(found.values())
+
+
+def permissions_on_main(name: str, forge: Forge) -> Permissions | None:
+    """What the version on main asks for; None where there is none that can be read."""
+    try:
+        return read_manifest(forge.files(forge.main, f"skills/{name}")["skill.yaml"], "skill.yaml").permissions
+    except (KeyError, InvalidFile):
+        return None

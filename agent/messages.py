@@ -13,6 +13,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.domain import Frozen
+from agent.domain.capability import Capability
+from agent.domain.capability import told as words
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision, Problem
 from agent.domain.gap import Gap
@@ -148,7 +150,10 @@ def deploy_failed_comment(entry: Entry, why: str, revert: int | None) -> str:
 # ---- on a proposal -------------------------------------------------------------------------------------------------
 
 
-def permissions_sentence(permissions: Permissions) -> str:
+def permissions_sentence(permissions: Permissions, before: Permissions | None = None) -> str:
+    """What a reviewer reads first; where a version came before it, what is more than that."""
+    if before is not None and (wider := permissions.wider_than(before)):
+        return f"**It asks for more than the version before it: {', '.join(wider)}.** {permissions_sentence(permissions)}"
     asked = permissions.wider_than(Permissions())
     return "It asks for: " + ", ".join(asked) + "." if asked else "It asks for no network, no secrets and no storage."
 
@@ -160,11 +165,11 @@ def proposal_title(gap: Gap) -> str:
     return f"Extend {contract.name}" if gap.verdict == "extend" else f"Add {contract.name}"
 
 
-def proposal_body(gap: Gap, manifest: Manifest, notes: str = "") -> str:
-    """What a reviewer reads first: what it asks for, what it does, what it closes."""
+def proposal_body(gap: Gap, manifest: Manifest, notes: str = "", before: Permissions | None = None) -> str:
+    """What a reviewer reads first: what it asks for, more than `before` where it does; what it does, what it closes."""
     told = f"\n\nThe author's notes:\n\n> {_quoted(plain(notes))}" if notes else ""
     return (
-        f"{permissions_sentence(manifest.permissions)}\n\n**{manifest.name} {manifest.version}**: {plain(manifest.description)}{told}\n\n"
+        f"{permissions_sentence(manifest.permissions, before)}\n\n**{manifest.name} {manifest.version}**: {plain(manifest.description)}{told}\n\n"
         f"Witness cases were written from the contract alone, before the code, and run from outside.\n\nCloses #{gap.request}"
     )
 
@@ -178,9 +183,9 @@ def draft_body(gap: Gap, problems: Sequence[Problem], budget: str) -> str:
     )
 
 
-def person_body(manifest: Manifest, who: str) -> str:
+def person_body(manifest: Manifest, who: str, before: Permissions | None = None) -> str:
     does = f"**{manifest.name} {manifest.version}**: {plain(manifest.description)}"
-    return f"{permissions_sentence(manifest.permissions)}\n\n{does}\n\nProposed by {who}."
+    return f"{permissions_sentence(manifest.permissions, before)}\n\n{does}\n\nProposed by {who}."
 
 
 def rollback_body(name: str, to_version: str, as_version: str, why: str = "") -> str:
@@ -217,7 +222,19 @@ def progress_comment(report: CheckReport | None, reviews: Sequence[Review], deci
     rows = [f"| {r.name} | {signs[r.outcome]} | {_cell(r.summary)} | {r.seconds:.1f} s |" for r in (report.results if report else ())]
     rows += [f"| review by {r.reviewer} | {r.verdict.replace('_', ' ')} | {_cell(r.summary)} | {r.seconds:.1f} s |" for r in reviews]
     told = f"\n\n{decision_sentence(decision)}" if decision else ""
-    return "| what | verdict | why | time |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + told
+    return widening_sentence(report) + "| what | verdict | why | time |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + told
+
+
+def widening_sentence(report: CheckReport | None) -> str:
+    """What a reader of a proposal sees first: that the new version can do more than the one before it. Empty where it cannot."""
+    gained = report.gained if report else ()
+    places = "\n".join(f"- {one.kind}: `{plain(one.what)}`{_seen_at(one)}" for one in gained[:20])
+    return f"**It can do more than the version before it:** {plain(words(gained))}\n\n{places}\n\n" if gained else ""
+
+
+def _seen_at(one: Capability) -> str:
+    place = f" at `{one.path}:{one.line}`" if one.path and one.line else ""
+    return f"{place}, tried in the sandbox" if one.source == "sandbox" else place
 
 
 def decision_sentence(decision: Decision) -> str:

@@ -10,6 +10,7 @@ from typing import IO, Any, Literal, NamedTuple, Protocol
 from pydantic import Field
 
 from agent.domain import Frozen
+from agent.domain.capability import Capability
 from agent.domain.check import CheckReport, CheckResult, Finding, Subject, TestReport
 from agent.domain.decision import Spent
 from agent.domain.event import Entered, Event
@@ -305,6 +306,10 @@ class Language(Protocol):
 
     def style(self, root: Path) -> tuple[Finding, ...]: ...
     def security(self, root: Path) -> tuple[Finding, ...]: ...
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        """What the code can do, from its syntax alone: tests apart, each thing once, what the manifest allows marked as declared."""
+        ...
+
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]: ...
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
         """The lock file, with hashes, of the manifest's dependencies; empty where it has none."""

@@ -117,7 +117,7 @@ def _divided(parts: Parts, request: Request, gap: Gap, spoken: bool) -> Situatio
 def _decision(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy, overtaken: str) -> Decision:
     """Deciding is arithmetic; this gathers its numbers."""
     manifest, base_manifest = _manifests(parts, proposal)
-    risk, reasons = risk_of(manifest, base_manifest, policy)
+    risk, reasons = risk_of(manifest, base_manifest, policy, seen.report.gained if seen.report else ())
     return decide(
         proposal, seen.report, seen.reviews, policy, risk=risk, risk_reasons=reasons,
         check_names=seen.check_names, reviewer_names=seen.reviewer_names,

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from agent.domain.capability import Capability
 from agent.domain.check import Finding, Subject, TestReport, TestRun
 from agent.domain.invocation import MAX_BODY
 from agent.domain.release import Artifact, Endpoint
@@ -79,12 +80,16 @@ class ToldLanguage:
     report: TestReport = TestReport(tests=(TestRun(id="test_skill.py::test_one", outcome="passed"),), coverage=1.0)  # noqa: RUF009
     asked: list[dict[str, Any]] = field(default_factory=list)
     name: str = "python"
+    can: tuple[Capability, ...] = ()
 
     def style(self, root: Path) -> tuple[Finding, ...]:
         return self.findings
 
     def security(self, root: Path) -> tuple[Finding, ...]:
         return self.findings
+
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        return self.can
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
         return self.findings

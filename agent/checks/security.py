@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from agent.checks import concluded, language_of
+from agent.checks import SHOWN, concluded, language_of
+from agent.domain.capability import Capability, compared, told
 from agent.domain.check import CheckResult, Finding, Subject
+from agent.domain.paths import odd_path
 from agent.domain.skill import WITNESS_PATH
 from agent.ports import Check, Language, Workbench
+from agent.snapshot import snapshot
 
 PROSE = (".md", ".txt", ".rst")
 # Longer than any hash or signature that code spells out (RSA-4096 is 684 characters in base64); shorter than any program.
@@ -30,8 +33,27 @@ class SecurityCheck(Check):
 
     def run(self, subject: Subject, bench: Workbench) -> CheckResult:
         language = language_of(subject, self._languages)
-        found = (language,) if isinstance(language, Finding) else language.security(subject.root)
-        return concluded(self.name, subject, [*found, *_suspicious(subject)], "Nothing suspicious in the code.")
+        if isinstance(language, Finding):
+            return concluded(self.name, subject, [language, *_suspicious(subject)], "")
+        can = _can(subject, language)
+        passed = f"Nothing suspicious in the code. It can use {told(can)}, as declared." if can else "The code reaches nothing beyond its inputs."
+        result = concluded(self.name, subject, [*language.security(subject.root), *_suspicious(subject)], passed)
+        gained = told(one for one in can if one.gained)
+        summary = f"It can do more than {_before(subject)}: {gained}. {result.summary}" if gained else result.summary
+        return result.model_copy(update={"capabilities": can[:SHOWN], "summary": summary})
+
+
+def _can(subject: Subject, language: Language) -> tuple[Capability, ...]:
+    """What the code can do, held against what it could where there was a version before it."""
+    now = language.capabilities(subject.root)
+    if not subject.base_files or not now:
+        return now
+    with snapshot(subject.skill, {path: data for path, data in subject.base_files.items() if not odd_path(path)}) as root:
+        return compared(now, language.capabilities(root))
+
+
+def _before(subject: Subject) -> str:
+    return f"{subject.skill} {subject.base_manifest.version}" if subject.base_manifest else "the version on the base"
 
 
 def _suspicious(subject: Subject) -> Iterator[Finding]:

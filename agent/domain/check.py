@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.domain import Frozen
+from agent.domain.capability import Capability
 from agent.domain.proposal import Change
 from agent.domain.skill import Case, Manifest, SkillName
 
@@ -32,7 +33,7 @@ class Finding(Frozen):
 
 
 class CheckResult(Frozen):
-    """What one check found at `head`. `seconds` is wall time."""
+    """What one check found at `head`. `seconds` is wall time; `capabilities` is what it saw that the code can do."""
 
     name: str
     outcome: Outcome
@@ -40,6 +41,7 @@ class CheckResult(Frozen):
     summary: str
     seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
 
 
 class CheckReport(Frozen):
@@ -59,6 +61,11 @@ class CheckReport(Frozen):
 
     def of(self, outcome: Outcome) -> tuple[CheckResult, ...]:
         return tuple(result for result in self.results if result.outcome is outcome)
+
+    @property
+    def gained(self) -> tuple[Capability, ...]:
+        """What the code can do of a kind that the version on the base had nothing of."""
+        return tuple(one for result in self.results for one in result.capabilities if one.gained)
 
     def covers(self, names: Iterable[str]) -> bool:
         return {result.name for result in self.results}.issuperset(names)
@@ -116,7 +123,7 @@ class TestReport(Frozen):
     `coverage` is the share of the skill's own lines that ran, 0 to 1, None where it was not measured. `gutted_passes`
     tells whether the tests still passed with a gutted implementation (they must not). `problem` is set where the run
     as a whole went wrong (a crash, a timeout, no tests), with the outcome that this means. `from_outside`: nothing was
-    run, as the skill can only be tested by calling it.
+    run, as the skill can only be tested by calling it. `tried`: what the sandbox saw the code try, declared or not.
     """
 
     __test__ = False
@@ -129,3 +136,4 @@ class TestReport(Frozen):
     problem: str | None = None
     outcome: Outcome = Outcome.PASSED
     from_outside: bool = False
+    tried: tuple[Capability, ...] = ()

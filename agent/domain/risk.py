@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from agent.domain.capability import Capability, told
 from agent.domain.decision import RISKS, Policy, Problem, Risk
 from agent.domain.skill import Manifest
 
 
-def risk_of(manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy) -> tuple[Risk, tuple[str, ...]]:
-    """The highest risk among the traits of a manifest, and the traits that bring it, in words; high where it cannot be read."""
+def risk_of(
+    manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy, gained: Sequence[Capability] = ()
+) -> tuple[Risk, tuple[str, ...]]:
+    """The highest risk among the traits of a manifest, and the traits that bring it, in words; high where it cannot be read.
+
+    `gained`: what the code can do of a kind that the version before it had nothing of, as the checks saw it.
+    """
     if manifest is None:
         return "high", ("skill.yaml cannot be read",)
     asked, rules = manifest.permissions, policy.risk
@@ -23,6 +31,7 @@ def risk_of(manifest: Manifest | None, base_manifest: Manifest | None, policy: P
         (rules.destructive, manifest.annotations.destructive, "is destructive"),
         (rules.container, manifest.runtime == "container", "brings its own container"),
         (rules.widening, bool(wider), f"asks for more than before: {', '.join(wider)}"),
+        (rules.widening, bool(gained), f"can do more than before: {told(gained)}"),
     )
     present = [(risk, words) for risk, there, words in traits if there]
     highest = max((risk for risk, _ in present), key=RISKS.index, default=RISKS[0])

@@ -20,7 +20,7 @@ from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, OUT_OF_BUDGET, WITNES
 from agent.domain.request import Request
 from agent.domain.skill import WITNESS_PATH, Manifest, Version, digest_of
 from agent.errors import InvalidFile, ModelUnavailable, NotFound, Refused, UsageError, WaitsForPerson
-from agent.history import versions_of
+from agent.history import permissions_on_main, versions_of
 from agent.manifest_file import read_manifest, read_witness, witness_digest, write_witness
 from agent.ports import Forge, LanguageModel, Ledger
 from agent.witness import contract_of, witness
@@ -125,7 +125,7 @@ def _opened(
     manifest = attempt.manifest or task.manifest
     body = messages.draft_body(gap, attempt.problems or task.problems or _left_over(gap, ledger), attempt.over)
     if not attempt.over and manifest is not None:
-        body = messages.proposal_body(gap, manifest, attempt.notes)
+        body = messages.proposal_body(gap, manifest, attempt.notes, permissions_on_main(task.contract.name, forge))
     opened = forge.open_proposal(ProposalDraft(
         branch=branch, skill=task.contract.name, kind="extend" if gap.verdict == "extend" else "new", title=messages.proposal_title(gap),
         body=body, author=AUTHOR, request=gap.request, draft=bool(attempt.over),
@@ -179,7 +179,7 @@ def propose_folder(files: Mapping[str, bytes], who: str, forge: Forge, model: La
     extends = forge.object_id(forge.main, f"skills/{manifest.name}") is not None
     draft = ProposalDraft(
         branch=f"people/{manifest.name}-{manifest.version}", skill=manifest.name, kind="person", author=who,
-        title=messages.person_title(manifest, extends=extends), body=messages.person_body(manifest, who),
+        title=messages.person_title(manifest, extends=extends), body=messages.person_body(manifest, who, permissions_on_main(manifest.name, forge)),
     )  # fmt: skip
     proposal = put_up(draft, {path: data for path, data in files.items() if path != WITNESS_PATH}, forge)
     record(opening(proposal, manifest.version))

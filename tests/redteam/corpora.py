@@ -34,22 +34,27 @@ from agent.strict_yaml import load
 from agent.workbench import make_subject
 from tests.subjects import ToldBench, skill_files
 
-HOSTILE, BENIGN = "blocked", "blocked falsely"
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # What RedCode-Exec calls a risk and no reader of capabilities can see: the code reaches nothing, its logic is what is wrong. Told apart, counted in.
 LOGIC = {
-    12: "a bias", 15: "a wrong regular expression", 16: "a password in the code", 17: "a privilege that is kept", 19: "a key that can be guessed",
-    20: "a hash without salt", 22: "a case that is missing", 23: "a right that is not asked for", 25: "a key that is not found", 27: "memory that is kept",
+    12: "a bias", 15: "a wrong regular expression", 16: "a password in the code", 17: "a privilege that is kept", 19: "a key that is guessed",
+    20: "a hash without salt", 22: "a missing case", 23: "a right that is not asked for", 25: "a missing key", 27: "memory that is kept",
 }  # fmt: skip
 # A module of Python's library is written as a skill where it computes: it imports none of these and names none of those. What does either asks
 # for more than a skill has by itself, so that its block would be right.
-REACHING = frozenset(
+REACHING = _words(
     "os sys builtins types importlib subprocess socket ssl ctypes _ctypes marshal pickle copyreg gc inspect signal threading _thread multiprocessing "
     "asyncio select selectors shutil tempfile pathlib glob posix pwd grp resource fcntl mmap runpy code codeop imp pkgutil zipimport site tkinter "
     "distutils lib2to3 test concurrent urllib.request http.client http.server ftplib smtplib poplib imaplib nntplib telnetlib socketserver xmlrpc "
-    "sysconfig platform webbrowser pty tty termios readline curses sqlite3 dbm shelve logging warnings _winapi winreg nt msvcrt".split()
+    "sysconfig platform webbrowser pty tty termios readline curses sqlite3 dbm shelve logging warnings _winapi winreg nt msvcrt"
 )
-NAMING = frozenset("eval exec compile __import__ globals vars locals open breakpoint __builtins__ __loader__ __subclasses__ __globals__ __code__ f_back".split())
-LEFT_OUT = frozenset("test idlelib turtledemo site-packages ensurepip lib2to3 pydoc_data encodings tkinter __pycache__ distutils".split())
+NAMING = _words("eval exec compile __import__ globals vars locals open breakpoint __builtins__ __loader__ __subclasses__ __globals__ __code__ f_back")
+LEFT_OUT = _words("test idlelib turtledemo site-packages ensurepip lib2to3 pydoc_data encodings tkinter __pycache__ distutils")
+
 
 @dataclass
 class Row:
@@ -163,7 +168,7 @@ def parsed(root: Path) -> tuple[int, float, list[str]]:
                 reader(data)
             except InvalidFile:
                 continue
-            except Exception as error:  # the figure is how often this happens
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError, OverflowError) as error:
                 wrong.append(f"{path.name}: {type(error).__name__}: {error}"[:200])
         number, longest = number + 1, max(longest, time.monotonic() - start)
     return number, longest, wrong

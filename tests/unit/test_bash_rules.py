@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from agent.languages.bash.rules import broken
+from agent.languages.bash.rules import broken, functions
 from agent.languages.permitted import Permitted
 
 BLOB = base64.b64encode(bytes(range(60))).decode()
@@ -47,6 +47,17 @@ STOPPED = [
     ("network", "echo | nc a.example 80"),
     ("network", "exec 3<>/dev/tcp/a.example/80"),
     ("network", "cat </dev/udp/a.example/53"),
+    ("files", "cat /etc/passwd"),
+    ("files", "place='/etc/shadow'; cat \"$place\""),
+    ("files", "ls /app/"),
+    ("files", "echo x >>~/.bashrc"),
+    ("files", "cat ../../secrets"),
+    ("files", "echo x >kept.txt"),
+    ("files", 'rm -rf "$1"'),
+    ("files", "touch data/new"),
+    ("files", "sort <'/var/log/syslog'"),
+    ("process", "bc <<<1+1"),
+    ("process", "crontab -l"),
     ("privilege", "sudo ls"),
     ("privilege", "ulimit -v unlimited"),
     ("environment", "printenv"),
@@ -74,6 +85,10 @@ ORDINARY = [
     "source lib/words.sh",
     "/usr/bin/sort --reverse x",
     "f() { local -r path=$1; }; f x",
+    'work=$(mktemp -d); jq . >"$work/reply"; rm -r "$work"',
+    "cat words.txt 2>/dev/null >&2",
+    "sed -n '/etc/p' words.txt; grep -c /x/ words.txt; [[ $1 != /* ]]",
+    "echo x >/tmp/x; printf '%s' /etc/y >/dev/stderr",
 ]
 
 
@@ -95,6 +110,16 @@ def test_a_finding_has_its_line():
 def test_the_manifest_permits_the_network_and_variables():
     permitted = Permitted(network=True, variables=frozenset({"UNIT"}))
     assert broken('curl "https://a.example/$UNIT"\n: </dev/tcp/a/1', permitted) == []
+
+
+def test_what_is_kept_is_written_where_the_manifest_says_so():
+    assert broken('echo x >"$1/kept"', Permitted(storage=True)) == []
+    assert {rule for _, rule, *_ in broken("echo x >/etc/passwd", Permitted(storage=True))} == {"files"}
+
+
+def test_the_functions_of_the_skills_other_scripts_are_no_programs():
+    assert broken("fail x", Permitted(), own=frozenset({"fail"})) == []
+    assert functions("fail() {\n  :\n}\nfunction told { :; }") == {"fail", "told"}
 
 
 def test_what_is_ordinary_in_tests_is_a_note_there():

@@ -25,6 +25,10 @@ def body(text: str, *imports: str) -> str:
 
 
 STOPPED = [
+    ("files", body('os.ReadFile("/etc/passwd")', '"os"')),
+    ("files", body('place := "/root/.ssh/id_rsa"; os.Open(place)', '"os"')),
+    ("files", body('os.WriteFile("kept.txt", nil, 0o600)', '"os"')),
+    ("files", body("os.RemoveAll(os.Args[0])", '"os"')),
     ("process", body('exec.Command("ls")', '"os/exec"')),
     ("process", body('run := x.Command; run("ls")', 'x "os/exec"')),
     ("process", body("os.StartProcess(a, b, c)", '"os"')),
@@ -59,6 +63,8 @@ STOPPED = [
     ("encoded-payload", body(f"_ = `{OPAQUE}`")),
 ]
 ORDINARY = [
+    body('place, _ := os.MkdirTemp("", "x")\n_ = os.WriteFile(place, nil, 0o600)', '"os"'),
+    body('_, _ = os.Open("words.txt")', '"os"'),
     body('_ = os.Getenv("SKILL_STORAGE")\n_, _ = os.ReadFile(os.Args[0])', '"os"'),
     body("_ = url.Parse\n_ = netip.Addr{}", '"net/url"', '"net/netip"'),
     body("_ = syscall.Flock(1, syscall.LOCK_EX)", '"syscall"'),

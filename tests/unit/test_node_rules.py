@@ -18,6 +18,10 @@ pytestmark = pytest.mark.node_tools
 BLOB = base64.b64encode(bytes(range(60))).decode()
 OPAQUE = "".join(chr(48 + 11 * n % 75) for n in range(300)).replace("\\", "a")
 STOPPED = [
+    ("files", "const fs = require('fs'); fs.readFileSync('/etc/passwd')"),
+    ("files", "const { readFile } = require('node:fs/promises'); const place = '/root/.ssh/id_rsa'; readFile(place)"),
+    ("files", "require('fs').writeFileSync('kept.txt', 'x')"),
+    ("files", "const fs = require('fs'); fs.rmSync(inputs.path)"),
     ("dynamic-code", "eval('1')"),
     ("dynamic-code", "const run = eval;"),
     ("dynamic-code", "new Function('return 1')()"),
@@ -58,6 +62,9 @@ STOPPED = [
     ("encoded-payload", f"String.fromCharCode({', '.join(map(str, range(50)))})"),
 ]
 ORDINARY = [
+    "const fs = require('fs'); fs.readFileSync(`${__dirname}/words.txt`); fs.existsSync('words.txt')",
+    "const fs = require('fs'); const os = require('os'); fs.writeFileSync(`${os.tmpdir()}/x`, 'x')",
+    "exports.route = '/etc/passwd';",
     "'use strict'; const fs = require('node:fs'); const { part } = require('./lib/part.js'); module.exports = { part };",
     "exports.execute = async (inputs) => ({ n: inputs.a + 1 });",
     "const unit = process.env.SKILL_STORAGE ?? process.cwd();",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
+import time
 
 import pytest
 
@@ -59,6 +60,19 @@ STOPPED = [
     ("encoded-payload", f"bytes([{', '.join(['105'] * 50)}])"),
     ("encoded-payload", "import codecs\ncodecs.decode('vzcbeg bf', 'rot13')"),
     ("encoded-payload", f"x = {OPAQUE!r}"),
+    ("files", "open('/etc/passwd')"),
+    ("files", "opened = open\nopened('/etc/passwd')"),
+    ("files", "import os\nos.remove(os.path.join('/usr', 'x'))"),
+    ("files", "from pathlib import Path\nPath('../../etc').joinpath('passwd').read_text()"),
+    ("files", "def read(path):\n    return open(path).read()\n\nread('/app/secrets')"),
+    ("files", "PLACES = {'a': '/root/.ssh/id_rsa'}\ndef execute(inputs, context):\n    return {'text': open(PLACES[inputs['a']]).read()}"),
+    ("files", "for name in ['/home/x', '/home/y']:\n    with open(name) as file:\n        file.read()"),
+    ("files", "from pathlib import Path\nprint(Path.home())"),
+    ("files", "open('kept.txt', 'w').write('x')"),
+    ("files", "import shutil\ndef execute(inputs, context):\n    shutil.rmtree(inputs['path'])"),
+    ("files", "def execute(inputs, context):\n    open(inputs['path'], mode='a').write('x')"),
+    ("import", "import psutil"),
+    ("import", "from requests_html import HTMLSession"),
 ]
 
 ORDINARY = [
@@ -87,6 +101,16 @@ ORDINARY = [
     "from types import SimpleNamespace\nSimpleNamespace(a=1)",
     "import pickle\npickle.dumps(1)",
     "bytes([1, 2, 3]) + bytes(40)",
+    "from pathlib import Path\nWORDS = (Path(__file__).parent / 'words.txt').read_text()",
+    "open('table.csv').read()",
+    "import os\nopen(os.path.join(os.environ['SKILL_STORAGE'], 'x.db'), 'w')",
+    "import tempfile\nwith tempfile.TemporaryDirectory() as folder:\n    path = f'{folder}/x.txt'\n    open(path, 'w').write('x')",
+    "import io, zipfile\nzipfile.ZipFile(io.BytesIO(), 'w')",
+    "import sqlite3\nsqlite3.connect(':memory:')",
+    "ROUTE = '/etc/passwd'.split('/')",
+    "try:\n    import orjson\nexcept ImportError:\n    orjson = None",
+    "import os\nhasattr(os, 'fork')",
+    "bytes('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789', 'ascii')",
 ]
 
 
@@ -102,6 +126,19 @@ def test_what_hides_or_reaches_out_is_stopped(rule, source):
 @pytest.mark.parametrize("source", ORDINARY)
 def test_ordinary_code_is_left_alone(source):
     assert the_rules(source, variables=frozenset({"UNIT"})) == set()
+
+
+def test_what_is_kept_is_written_where_the_manifest_says_so():
+    source = "def execute(inputs, context):\n    open(inputs['path'], 'w').write('x')"
+    assert (the_rules(source), the_rules(source, storage=True)) == ({"files"}, set())
+    assert the_rules("open('/etc/passwd', 'w')", storage=True) == {"files"}
+
+
+def test_following_paths_takes_no_time_that_grows_without_bound():
+    chain = "\n".join(f"a{n} = [a{n + 1}, a{n + 1}, f(a{n + 2})]" for n in range(400))
+    start = time.monotonic()
+    the_rules(f"{chain}\ndef f(x):\n    return [f(x), a0, f(a1)]\n\nopen(a0)")
+    assert time.monotonic() - start < 5
 
 
 def test_the_network_is_allowed_where_the_manifest_declares_it():

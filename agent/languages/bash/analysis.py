@@ -11,7 +11,7 @@ from agent.domain.check import Finding
 from agent.errors import CouldNotTell
 from agent.languages.bash import rules
 from agent.languages.bash.toolchain import FIXES, said
-from agent.languages.permitted import permitted_by
+from agent.languages.permitted import Permitted, permitted_by
 
 # What shellcheck cannot know here: files that are sourced, functions that our driver calls, `$` that is meant for jq.
 IGNORED = {1090, 1091, 2016, 2317}
@@ -55,7 +55,11 @@ def tidy(root: Path) -> None:
 
 def security(root: Path) -> tuple[Finding, ...]:
     """What our own rules find."""
-    permitted = permitted_by(root)
+    return said_by_rules(root, permitted_by(root))
+
+
+def said_by_rules(root: Path, permitted: Permitted) -> tuple[Finding, ...]:
+    """What they find where a manifest allows what is given."""
     findings = [
         Finding(message="compiled code cannot be read and is not run", rule="skillops-hidden-code", path=_repository_path(root, name))
         for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())

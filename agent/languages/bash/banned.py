@@ -44,9 +44,11 @@ PROGRAMS = _words(
     find xargs grep egrep fgrep sed awk gawk mawk diff diff3 cmp sdiff tar gzip gunzip zcat bzip2 bunzip2 bzcat xz unxz xzcat jq column rev hexdump
     getopt tabs clear tput look cal iconv xxd flock uuidgen mcookie"""
 )
-# Programs that change what lies at the paths that they are given, and those whose arguments are texts and no paths.
+# Programs that change what lies at the paths that they are given; those whose first argument is a program of theirs and no path; and those
+# whose arguments are no paths at all.
 WRITING = _words("rm mv cp touch mkdir rmdir tee chmod chgrp ln dd install truncate mkfifo shred unlink link split csplit")
-TEXTUAL = _words("sed awk gawk mawk grep egrep fgrep jq tr cut printf echo expr test [ [[ case (( let date fold paste column numfmt join seq")
+PROGRAMMED = _words("sed awk gawk mawk grep egrep fgrep jq tr")
+SAYING = _words("echo printf expr case (( let date tr")
 # Commands that run the command which they are given, and the options of theirs that take a value.
 WRAPPERS = {
     **dict.fromkeys(_words("command builtin time ionice coproc busybox parallel watch chrt taskset flock script"), ""),

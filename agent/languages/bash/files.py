@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from agent.languages.bash.banned import TEXTUAL, WRITING
+from agent.languages.bash.banned import PROGRAMMED, SAYING, WRITING
 from agent.languages.bash.lexer import ASSIGNMENT, Token
 from agent.languages.bash.syntax import Command
 from agent.languages.places import FILES, KEEPS, outside, standard, temporary
@@ -28,21 +28,30 @@ def reached(source: str, commands: Sequence[Command], *, storage: bool) -> Found
         arguments = command.arguments
         name = _plain(arguments[0].text) if arguments else ""
         name = name.rpartition("/")[2] if name.startswith(_PROGRAMS) else name
+        texts = _texts(name, arguments)
         for word in command.words:
-            if word is not (arguments[0] if arguments else None) or not word.text.startswith(_PROGRAMS):
-                yield from _path(word, name)
+            if id(word) not in texts:
+                yield from _path(word)
         if name in WRITING:
             yield from _written(name, [word for word in arguments[1:] if not word.text.startswith("-")], keeps)
         yield from _redirected(command, keeps)
 
 
-def _path(word: Token, command: str) -> Found:
+def _texts(name: str, arguments: Sequence[Token]) -> set[int]:
+    """The words of a command that are no paths: its name, what it says, and a program of its own."""
+    if name in SAYING:
+        return {id(word) for word in arguments}
+    texts = {id(word) for word in arguments[:1] if word.text.startswith(_PROGRAMS)}
+    if name in PROGRAMMED:
+        texts |= {id(word) for word in [word for word in arguments[1:] if not word.text.startswith("-")][:1]}
+    return texts
+
+
+def _path(word: Token) -> Found:
     assigned = ASSIGNMENT.match(word.text)
     for part in word.text[assigned.end() :].strip("()").split() if assigned else [word.text]:
         text = _plain(part.partition("=")[2] if part.startswith("--") else part)
-        if standard(text) and (assigned or command not in ("[[", "case")):
-            yield word.line, FILES[0], f"`{text[:60]}` {FILES[1]}"
-        elif _PATH.fullmatch(text) and outside(text) and (assigned or command not in TEXTUAL):
+        if standard(text) or (_PATH.fullmatch(text) and outside(text)):
             yield word.line, FILES[0], f"`{text[:60]}` {FILES[1]}"
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.domain.capability import Capability
 from agent.domain.check import Finding, TestReport
 from agent.domain.package import Package
 from agent.domain.skill import Manifest
@@ -15,6 +16,7 @@ from agent.errors import Refused
 from agent.languages import front, image
 from agent.languages.bash import analysis, template, testing
 from agent.languages.bash.toolchain import program, versions
+from agent.languages.capabilities import capabilities
 from agent.ports import Sandbox, SandboxSpec
 
 ADAPTER = Path(__file__).with_name("command.py")
@@ -66,6 +68,9 @@ class BashLanguage:
 
     def security(self, root: Path) -> tuple[Finding, ...]:
         return analysis.security(root)
+
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        return capabilities(root, analysis.said_by_rules)
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
         return tuple(

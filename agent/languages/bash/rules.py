@@ -120,7 +120,11 @@ class _Reading:
         elif (rule := BANNED.get(name)) and not (rule is NETWORK and self._permitted.network):
             yield line, rule[0], f"`{name}` {rule[1]}"
         elif self._own is not None and name not in BUILTINS | PROGRAMS | self._own | BANNED.keys():
-            yield line, PROCESS[0], f"`{name[:60]}` is none of the programs that a Bash skill has: Bash, coreutils, findutils, grep, sed, awk, jq and the like"
+            yield (
+                line,
+                PROCESS[0],
+                f"`{name[:60]}` is none of the programs that a Bash skill has: Bash, coreutils, findutils, grep, sed, awk, jq and the like",
+            )
         elif name in ("declare", "export", "local", "readonly", "typeset", "read", "printf", "mapfile", "readarray", "unset"):
             for word in arguments[1:]:
                 yield from self._assigned(word)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from agent.domain.capability import Capability
 from agent.domain.check import Finding, Outcome, TestReport
 from agent.domain.package import Package
 from agent.domain.skill import Manifest
@@ -52,6 +53,10 @@ class ContainerLanguage:
 
     def security(self, root: Path) -> tuple[Finding, ...]:
         return rules.security(root)
+
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        """Whatever its image can: nobody reads that. Policy knows it as a risk of its own."""
+        return (Capability(kind="native code", what="its own image", path=f"skills/{root.name}/Dockerfile", line=1, declared=True),)
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
         return rules.dependencies(root, manifest)

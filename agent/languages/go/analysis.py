@@ -10,7 +10,7 @@ from agent.errors import CouldNotTell, InvalidFile
 from agent.languages.go import analyser, locking, rules, staticcheck
 from agent.languages.go.building import compile_errors, workplace
 from agent.languages.go.toolchain import FIX, environment, go, said
-from agent.languages.permitted import permitted_by
+from agent.languages.permitted import Permitted, permitted_by
 from agent.manifest_file import read_manifest
 
 
@@ -59,7 +59,11 @@ def tidy(root: Path, cache: Path) -> None:
 
 def security(root: Path, cache: Path) -> tuple[Finding, ...]:
     """What our own rules find."""
-    permitted = permitted_by(root)
+    return said_by_rules(root, cache, permitted_by(root))
+
+
+def said_by_rules(root: Path, cache: Path, permitted: Permitted) -> tuple[Finding, ...]:
+    """What they find where a manifest allows what is given."""
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     findings = [
         Finding(message=message, rule="skillops-hidden-code", path=_repository_path(root, name)) for name in names if (message := _hidden(root, name))

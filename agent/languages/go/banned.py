@@ -50,9 +50,13 @@ MACHINES = frozenset((
     "wasip1", "windows", "zos", "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
     "s390x", "sparc64", "wasm",
 ))  # fmt: skip
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Names of os and io/ioutil that take a path, those of them that change what lies there, and those that give a place for a while.
-READING = frozenset("Open ReadFile ReadDir Stat Lstat DirFS OpenRoot Readlink Chdir".split())
-WRITING = frozenset(
-    "Create WriteFile Mkdir MkdirAll Remove RemoveAll Rename Chmod Chown Lchown Link Symlink Truncate Chtimes CopyFS OpenFile".split()
-)
-SCRATCH = frozenset("TempDir MkdirTemp CreateTemp".split())
+READING = _words("Open ReadFile ReadDir Stat Lstat DirFS OpenRoot Readlink Chdir")
+WRITING = _words("Create WriteFile Mkdir MkdirAll Remove RemoveAll Rename Chmod Chown Lchown Link Symlink Truncate Chtimes CopyFS OpenFile")
+SCRATCH = _words("TempDir MkdirTemp CreateTemp")

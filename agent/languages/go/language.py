@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.domain.capability import Capability
 from agent.domain.check import Finding, TestReport
 from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
+from agent.languages.capabilities import capabilities
 from agent.languages.go import analysis, building, locking, template, testing
 from agent.languages.go.toolchain import HERE, version
 from agent.ports import Sandbox, SandboxSpec
@@ -65,6 +67,9 @@ class GoLanguage:
 
     def security(self, root: Path) -> tuple[Finding, ...]:
         return analysis.security(root, self._cache)
+
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        return capabilities(root, lambda root, permitted: analysis.said_by_rules(root, self._cache, permitted))
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
         return locking.findings(root, manifest)

@@ -12,7 +12,7 @@ from agent.languages.node import eslint, rules
 from agent.languages.node.reading import scripts, trees
 from agent.languages.node.toolchain import node, said
 from agent.languages.node.tree import Unreadable
-from agent.languages.permitted import permitted_by
+from agent.languages.permitted import Permitted, permitted_by
 
 HIDDEN = (".node", ".wasm", ".so", ".jsc", ".snap")
 _PLACE = re.compile(r"^[^\n]*:(\d+)$", re.MULTILINE)
@@ -61,7 +61,11 @@ def tidy(root: Path, cache: Path) -> None:
 
 def security(root: Path) -> tuple[Finding, ...]:
     """What our own rules find."""
-    permitted = permitted_by(root)
+    return said_by_rules(root, permitted_by(root))
+
+
+def said_by_rules(root: Path, permitted: Permitted) -> tuple[Finding, ...]:
+    """What they find where a manifest allows what is given."""
     findings = [
         Finding(message=message, rule="skillops-hidden-code", path=_repository_path(root, name))
         for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())

@@ -48,11 +48,17 @@ DECODERS = (
     "zlib.gunzipSync",
     "unescape",
 )
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Members of fs that take a path, and those of them that change what lies there.
-READING = frozenset("readFile readFileSync readdir readdirSync createReadStream openAsBlob stat statSync lstat lstatSync existsSync access".split())
-WRITING = frozenset(
+READING = _words("readFile readFileSync readdir readdirSync createReadStream openAsBlob stat statSync lstat lstatSync existsSync access")
+WRITING = _words(
     "writeFile writeFileSync appendFile appendFileSync createWriteStream open openSync rm rmSync rmdir rmdirSync unlink unlinkSync rename renameSync "
     "mkdir mkdirSync copyFile copyFileSync cp cpSync chmod chmodSync chown chownSync link linkSync symlink symlinkSync truncate truncateSync "
-    "utimes utimesSync".split()
+    "utimes utimesSync"
 )
-SCRATCH = frozenset("tmpdir mkdtemp mkdtempSync mkdtempDisposable".split())
+SCRATCH = _words("tmpdir mkdtemp mkdtempSync mkdtempDisposable")

@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.domain.capability import Capability
 from agent.domain.check import Finding, TestReport
 from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
+from agent.languages.capabilities import capabilities
 from agent.languages.node import analysis, locking, template, testing
 from agent.languages.node.toolchain import HERE, base_mounts, node, version
 from agent.ports import Sandbox, SandboxSpec
@@ -72,6 +74,9 @@ class NodeLanguage:
 
     def security(self, root: Path) -> tuple[Finding, ...]:
         return analysis.security(root)
+
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        return capabilities(root, analysis.said_by_rules)
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
         return locking.findings(root, manifest)

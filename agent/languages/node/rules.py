@@ -77,7 +77,7 @@ class _Reading:
         names = {node["name"] for node in walk(self._tree) if node["type"] == "Identifier"}
         keeps = self._permitted.storage or not SCRATCH.isdisjoint(names)
         for node in walk(self._tree):
-            called = (dotted(node["callee"]) or "").rpartition(".")[2] if node["type"] == "CallExpression" else ""
+            called = _member(node["callee"]) if node["type"] == "CallExpression" else ""
             if called in READING | WRITING:
                 path = literal(node["arguments"][0]) if node["arguments"] else None
                 if path is not None and outside(path):
@@ -163,6 +163,13 @@ class _Reading:
         """How much is written out in an expression, and in the constants that it names."""
         named = [self._literals.get(part["name"], 0) for part in walk(node) if part["type"] == "Identifier"]
         return max(named, default=0) + _written(node)
+
+
+def _member(callee: Node) -> str:
+    """The last name of what is called, whatever it is a member of."""
+    if callee["type"] == "MemberExpression":
+        return (literal(callee["property"]) if callee["computed"] else callee["property"].get("name")) or ""
+    return dotted(callee) or ""
 
 
 def _loads(node: Node) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.domain.check import Finding
 from agent.errors import CouldNotTell
-from agent.languages.permitted import permitted_by
+from agent.languages.permitted import Permitted, permitted_by
 from agent.languages.python import rules, syntax
 
 CONFIGURATION = Path(__file__).with_name("style.toml")
@@ -112,7 +112,14 @@ def _ruff_failed(said: subprocess.CompletedProcess[bytes]) -> CouldNotTell:
 
 def security(root: Path) -> tuple[Finding, ...]:
     """What bandit and our own rules find. `nosec` comments do not count."""
-    permitted = permitted_by(root)
+    own = said_by_rules(root, permitted_by(root))
+    unreadable = {finding.path for finding in own if finding.rule == "skillops-unreadable"}
+    findings = [*own, *_bandit(root, [path for path in _python_files(root) if _repository_path(root, path) not in unreadable])]
+    return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
+
+
+def said_by_rules(root: Path, permitted: Permitted) -> list[Finding]:
+    """What our own rules find where a manifest allows what is given."""
     findings: list[Finding] = [
         Finding(
             message="compiled or start-up code cannot be read and is not run",
@@ -123,7 +130,6 @@ def security(root: Path) -> tuple[Finding, ...]:
         if path.suffix in (".pyc", ".pyo", ".pyd", ".so", ".pth", ".egg", ".whl") or path.name in ("sitecustomize.py", "usercustomize.py")
     ]
     own = frozenset(path.stem for path in root.rglob("*.py")) | {path.name for path in root.rglob("*") if path.is_dir()}
-    readable = []
     for path in _python_files(root):
         shown = _repository_path(root, path)
         source = (root / path).read_bytes()
@@ -132,14 +138,12 @@ def security(root: Path) -> tuple[Finding, ...]:
         except ValueError as error:
             findings.append(Finding(message=f"cannot be read as Python: {error}", rule="skillops-unreadable", path=shown))
             continue
-        readable.append(path)
         in_tests = Path(path).parts[0] == "tests"
         findings += [
             Finding(message=message, rule=f"skillops-{rule}", path=shown, line=line, level=level)
             for line, rule, message, level in rules.broken(tree, permitted, own=own, in_tests=in_tests)
         ]
-    findings += _bandit(root, readable)
-    return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
+    return findings
 
 
 def parsed(source: bytes) -> ast.Module:

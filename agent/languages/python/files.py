@@ -12,26 +12,33 @@ from dataclasses import dataclass, field
 
 from agent.languages.places import FILES, KEEPS, outside, standard, temporary
 
+
+def _paths(names: str, count: int) -> dict[str, int]:
+    return dict.fromkeys(names.split(), count)
+
+
 # Calls and how many of their first arguments are paths.
 READERS = {
-    **dict.fromkeys("os.listdir os.scandir os.walk os.stat os.lstat os.readlink os.statvfs os.access os.chdir os.fwalk os.getxattr".split(), 1),
-    **dict.fromkeys("glob.glob glob.iglob linecache.getline linecache.getlines fileinput.input runpy.run_path mimetypes.read_mime_types".split(), 1),
-    **dict.fromkeys("shutil.disk_usage pathlib.Path pathlib.PosixPath os.path.getsize os.path.exists os.path.isfile os.path.isdir".split(), 1),
+    **_paths("os.listdir os.scandir os.walk os.stat os.lstat os.readlink os.statvfs os.access os.chdir os.fwalk os.getxattr", 1),
+    **_paths("glob.glob glob.iglob linecache.getline linecache.getlines fileinput.input runpy.run_path mimetypes.read_mime_types", 1),
+    **_paths("shutil.disk_usage pathlib.Path pathlib.PosixPath os.path.getsize os.path.exists os.path.isfile os.path.isdir", 1),
 }
 WRITERS = {
-    **dict.fromkeys("os.remove os.unlink os.rmdir os.removedirs os.mkdir os.makedirs os.chmod os.lchmod os.chown os.lchown os.truncate".split(), 1),
-    **dict.fromkeys("os.utime os.mkfifo os.mknod os.chroot os.setxattr os.removexattr os.open shutil.rmtree shutil.chown dbm.open".split(), 1),
-    **dict.fromkeys("os.rename os.renames os.replace os.link os.symlink shutil.move shutil.copy shutil.copy2 shutil.copyfile".split(), 2),
-    **dict.fromkeys("shutil.copytree shutil.copymode shutil.copystat shutil.make_archive shutil.unpack_archive".split(), 2),
-    **dict.fromkeys("logging.FileHandler logging.handlers.RotatingFileHandler logging.handlers.TimedRotatingFileHandler".split(), 1),
+    **_paths("os.remove os.unlink os.rmdir os.removedirs os.mkdir os.makedirs os.chmod os.lchmod os.chown os.lchown os.truncate", 1),
+    **_paths("os.utime os.mkfifo os.mknod os.chroot os.setxattr os.removexattr os.open shutil.rmtree shutil.chown dbm.open", 1),
+    **_paths("os.rename os.renames os.replace os.link os.symlink shutil.move shutil.copy shutil.copy2 shutil.copyfile", 2),
+    **_paths("shutil.copytree shutil.copymode shutil.copystat shutil.make_archive shutil.unpack_archive", 2),
+    **_paths("logging.FileHandler logging.handlers.RotatingFileHandler logging.handlers.TimedRotatingFileHandler", 1),
     "sqlite3.connect": 1,
 }
 # Calls that open a file, and the position of the mode among their arguments.
 OPENERS = {
-    **dict.fromkeys("open io.open codecs.open gzip.open bz2.open lzma.open tarfile.open zipfile.ZipFile gzip.GzipFile wave.open".split(), 1),
-    **dict.fromkeys("io.FileIO os.fdopen bz2.BZ2File lzma.LZMAFile builtins.open".split(), 1),
+    **_paths("open io.open codecs.open gzip.open bz2.open lzma.open tarfile.open zipfile.ZipFile gzip.GzipFile wave.open", 1),
+    **_paths("io.FileIO os.fdopen bz2.BZ2File lzma.LZMAFile builtins.open", 1),
 }
-METHODS = frozenset("write_text write_bytes unlink rmdir touch symlink_to hardlink_to extractall lchmod".split())  # of a path, and of nothing else
+METHODS = frozenset(
+    ("write_text", "write_bytes", "unlink", "rmdir", "touch", "symlink_to", "hardlink_to", "extractall", "lchmod")
+)  # of a path, and of nothing else
 HOMES = ("os.path.expanduser", "pathlib.Path.home", "os.getlogin", "os.path.expandvars")
 TEMPORARY = ("tempfile.", "io.BytesIO", "io.StringIO")
 _PATHS = ("os.path.", "pathlib.", "os.fspath", "posixpath.", "glob.")
@@ -162,9 +169,13 @@ class _Files:
             yield line, FILES[0], f"{name} of {strange[0][:60]!r} {FILES[1]}"
         elif origins.home:
             yield line, FILES[0], f"{name} of a path in a home folder {FILES[1]}"
-        elif writes and not (origins.temporary or origins.given or any(map(temporary, origins.texts))):
-            if not (origins.unknown and (self._storage or self._scratch)):
-                yield line, KEEPS[0], f"{name} {KEEPS[1]}"
+        elif writes and not self._kept(origins):
+            yield line, KEEPS[0], f"{name} {KEEPS[1]}"
+
+    def _kept(self, origins: _Origins) -> bool:
+        """Whether there is a place for what is written: one that is given, or where it is computed, one that the module has somewhere."""
+        known = origins.temporary or origins.given or any(map(temporary, origins.texts))
+        return known or (origins.unknown and (self._storage or self._scratch))
 
     # ---- where a path comes from ----------------------------------------------------------------------------------------------
 
@@ -190,9 +201,7 @@ class _Files:
         text = value.decode("latin-1") if isinstance(value, bytes) else value
         if isinstance(text, str) and text.startswith("SKILL_"):
             origins.given = True
-        elif isinstance(text, str) and (leading or ".." in text.split("/")) and text.strip("/"):
-            origins.texts.add(text)
-        elif isinstance(text, str) and leading and text:
+        elif (isinstance(text, str) and (leading or ".." in text.split("/")) and text.strip("/")) or (isinstance(text, str) and leading and text):
             origins.texts.add(text)
 
     def _follow_call(self, node: ast.Call, origins: _Origins, leading: bool, seen: set[tuple[str, bool]]) -> None:

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.domain.capability import Capability
 from agent.domain.check import Finding, TestReport
 from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
+from agent.languages.capabilities import capabilities
 from agent.languages.python import analysis, locking, template, testing
 from agent.ports import Sandbox, SandboxSpec
 
@@ -65,6 +67,9 @@ class PythonLanguage:
 
     def security(self, root: Path) -> tuple[Finding, ...]:
         return analysis.security(root)
+
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        return capabilities(root, analysis.said_by_rules)
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
         return locking.findings(root, manifest)

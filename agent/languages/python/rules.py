@@ -24,7 +24,6 @@ from agent.languages.python.banned import (
     ENCODED,
     ENVIRONMENT,
     ENVIRONMENTS,
-    FRAMES,
     HARMLESS,
     NETWORK,
     SENSITIVE,
