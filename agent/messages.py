@@ -13,7 +13,6 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.domain import Frozen
-from agent.domain.capability import Capability
 from agent.domain.capability import told as words
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision, Problem
@@ -228,13 +227,8 @@ def progress_comment(report: CheckReport | None, reviews: Sequence[Review], deci
 def widening_sentence(report: CheckReport | None) -> str:
     """What a reader of a proposal sees first: that the new version can do more than the one before it. Empty where it cannot."""
     gained = report.gained if report else ()
-    places = "\n".join(f"- {one.kind}: `{plain(one.what)}`{_seen_at(one)}" for one in gained[:20])
-    return f"**It can do more than the version before it:** {plain(words(gained))}\n\n{places}\n\n" if gained else ""
-
-
-def _seen_at(one: Capability) -> str:
-    place = f" at `{one.path}:{one.line}`" if one.path and one.line else ""
-    return f"{place}, tried in the sandbox" if one.source == "sandbox" else place
+    lines = "\n".join(f"- {one.kind}: `{plain(one.what)}`{one.place}" for one in gained[:20])
+    return f"**It can do more than the version before it:** {plain(words(gained))}\n\n{lines}\n\n" if gained else ""
 
 
 def decision_sentence(decision: Decision) -> str:

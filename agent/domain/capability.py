@@ -29,6 +29,12 @@ class Capability(Frozen):
     gained: bool = False
     source: Literal["code", "sandbox"] = "code"
 
+    @property
+    def place(self) -> str:
+        """Where it was found, in the words of a page."""
+        place = f" at `{self.path}:{self.line}`" if self.path and self.line else ""
+        return f"{place}, tried in the sandbox" if self.source == "sandbox" else place
+
 
 def first_of(found: Iterable[Capability]) -> tuple[Capability, ...]:
     """Each thing once, where it is first done, and a member of a module with its module; what is not declared comes first, then by kind."""
