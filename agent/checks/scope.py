@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from agent.checks import concluded
+from agent.checks.letters import misleading
 from agent.domain.check import FILES, NO_WITNESS, CheckResult, Finding, Subject
 from agent.domain.paths import odd_path, shown
 from agent.domain.proposal import Change
@@ -21,7 +22,7 @@ _MODES = {
     "100755": "is executable; files of a skill have the mode 100644, for its language starts them",
 }
 # Bidirectional controls make code read otherwise than it runs (CVE-2021-42574, "Trojan Source").
-_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # all that Unicode calls Bidi_Control
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
@@ -90,6 +91,8 @@ def _texts(subject: Subject) -> Iterator[Finding]:
                 yield _finding("bidi", "holds a bidirectional control character, which makes code read otherwise than it runs", place, number)
             elif _CONTROL.search(line):
                 yield _finding("control", "holds a control character", place, number)
+        for number, why in misleading(path, text):
+            yield _finding("letters", why, place, number)
 
 
 def _witness(subject: Subject) -> Iterator[Finding]:

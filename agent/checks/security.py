@@ -21,6 +21,8 @@ _RULES = (
     ("witness", re.compile(r"witness\.ya?ml", re.IGNORECASE), "names the file of the witness cases, which are not the skill's business"),
     ("metadata-service", re.compile(r"169\.254\.169\.254|metadata\.google\.internal|fd00:ec2::254"), "names a cloud's metadata service"),
 )
+# In tests: what they would look at to learn which run they are in. What a run is to show is known outside alone.
+_EXAMINER = re.compile(r"SKILLOPS_|/testbed\b|/proc/(?:self|thread-self|\d|\$|\{)|\bsightings\b")
 _URL = re.compile(r"\b(https?|wss?)://(?:[^\s/@\"']*@)?(?P<host>[A-Za-z0-9.-]+)(?::(?P<port>\d+))?")
 _EXAMPLES = re.compile(r"(^|\.)(example\.(com|net|org)|example|test|invalid|localhost)$|^127\.[0-9.]+$")  # RFC 2606, and loopback
 
@@ -65,6 +67,8 @@ def _suspicious(subject: Subject) -> Iterator[Finding]:
             for rule, pattern, message in _RULES:
                 if pattern.search(line):
                     yield Finding(message=message, rule=rule, path=path, line=number)
+            if path.startswith("tests/") and _EXAMINER.search(line):
+                yield Finding(message="looks at what examines it", rule="examiner", path=path, line=number)
             for host in {match["host"].lower() for match in _URL.finditer(line)} if not path.endswith(PROSE) else ():
                 if not any(rule.matches(host, rule.port) for rule in declared) and not _EXAMPLES.search(host):
                     message = f"names the host {host}, which permissions.network does not declare: a call to it fails"

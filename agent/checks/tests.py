@@ -8,6 +8,7 @@ from typing import get_args
 
 from agent.caller import Trouble, execute
 from agent.checks import concluded, language_of
+from agent.domain.capability import Capability
 from agent.domain.check import CheckResult, Finding, Outcome, Subject, TestReport
 from agent.domain.invocation import Invocation
 from agent.domain.release import Endpoint
@@ -45,7 +46,9 @@ class TestsCheck(Check):
         findings = [*self._own(report)]
         if self._witness:
             findings += _witness_findings(subject, subject.manifest, bench)
-        return concluded(self.name, subject, findings, self._passed(subject, report))
+        findings += [_attempt(one) for one in report.tried if not one.declared]
+        result = concluded(self.name, subject, findings, self._passed(subject, report))
+        return result.model_copy(update={"capabilities": report.tried})
 
     def _own(self, report: TestReport) -> Iterator[Finding]:
         """What the author's tests show. Where they fail, what they would notice is beside the point."""
@@ -96,6 +99,11 @@ class TestsCheck(Check):
         if self._witness and subject.witness:
             parts.append(f"{len(subject.witness)} witness cases hold")
         return ", ".join(parts) + "."
+
+
+def _attempt(tried: Capability) -> Finding:
+    message = f"in the sandbox it tried {tried.kind} ({tried.what}), which its manifest does not declare"
+    return Finding(message=message, rule="tried", path=tried.path, line=tried.line)
 
 
 def _witness_findings(subject: Subject, manifest: Manifest, bench: Workbench) -> Iterator[Finding]:

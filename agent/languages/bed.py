@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from agent.domain.capability import Capability, first_of
 from agent.domain.check import Mutant, Outcome, TestReport, TestRun
 from agent.domain.schema import least_value
 from agent.domain.skill import WITNESS_PATH, Manifest
@@ -72,21 +73,21 @@ def run_tests(
     }
     spec = SandboxSpec(
         argv=(interpreter(), "-s", "-S", f"{TESTBED}/testbed.py"),
-        mounts=(*base_mounts(), *own_mounts("testbed"), Mount(source=root, target=CODE), *mounts),
+        mounts=(*base_mounts(), *own_mounts("testbed", "sightings"), Mount(source=root, target=CODE), *mounts),
         env={**manifest.environment, **env, "TZ": "UTC"},
         stdin=json.dumps(whole).encode(),
         limits=Limits(seconds=ALL_SECONDS, memory=BED_MEMORY + workers * memory, processes=128, output=16 * 2**20),
         result_fd=True,
         loopback=bool(manifest.permissions.network),
     )
-    return _Reading(f"skills/{manifest.name}/", machine).report(sandbox.run(spec), expected)
+    return _Reading(manifest, machine).report(sandbox.run(spec), expected)
 
 
 class _Reading:
     """Turns what came out of the sandbox into a TestReport. Nothing in it is trusted to have the right form."""
 
-    def __init__(self, prefix: str, machine: Mapping[str, str]) -> None:
-        self._prefix, self._machine = prefix, machine
+    def __init__(self, manifest: Manifest, machine: Mapping[str, str]) -> None:
+        self._prefix, self._machine, self._asked = f"skills/{manifest.name}/", machine, manifest.permissions
 
     def report(self, result: SandboxResult, expected: tuple[str, ...]) -> TestReport:
         if result.ending == "could_not_tell":
@@ -110,7 +111,17 @@ class _Reading:
             mutants=tuple(Mutant(**{**mutant, "path": self._prefix + mutant["path"]}) for mutant in said.get("mutants", ())),
             problem=problem,
             outcome=Outcome.FAILED if problem else Outcome.PASSED,
+            tried=first_of(self._tried(said)),
         )
+
+    def _tried(self, said: dict[str, Any]) -> Iterator[Capability]:
+        """What the sandbox saw, and what the process told of itself, which can only add to it."""
+        declared = {"network": bool(self._asked.network), "files": self._asked.storage != "none"}
+        if said.get("network"):
+            yield Capability(kind="network", what="a connection", declared=declared["network"], source="sandbox")
+        for kind, what, path, line in said.get("tried") or ():
+            place = {"path": self._prefix + path, "line": line}
+            yield Capability(kind=kind, what=what, declared=declared.get(kind, False), source="sandbox", **place)
 
     def _problem(self, said: dict[str, Any], tests: tuple[TestRun, ...], expected: tuple[str, ...]) -> str | None:
         last = said["last"] or "the import of the tests"

@@ -91,6 +91,43 @@ def test_binary_files_and_invisible_controls_fail_at_their_line(tmp_path: Path, 
     assert [(f.rule, f.path, f.line) for f in result.findings] == [(rule, "skills/word-count/data.txt", line)]
 
 
+@pytest.mark.parametrize(
+    ("path", "code", "line"),
+    [
+        ("skill.py", "def ехecute(x):\n    return x\n", 1),  # Cyrillic е and х
+        ("skill.py", "x = 1\nсору = x\n", 2),  # Cyrillic alone, drawn like copy
+        ("skill.py", "ｅｖａｌ('1')\n", 1),  # Python reads that as eval
+        ("skill.py", "x = 1\n\u200bx = 2\n", 2),
+        ("skill.js", "const a = 1;\nconst аdmin = a;\n", 2),
+        ("skill.js", "if (a) {\u2060 b(); }\n", 1),
+        ("skill.go", "package skill\n\nvar Αlpha = 1\n", 3),
+        ("skill.sh", "rм x\n", 1),
+    ],
+)
+def test_names_that_read_as_others_fail_at_their_line(tmp_path: Path, path: str, code: str, line: int) -> None:
+    result = run(tmp_path, {**skill_files(), path: code.encode()})
+    assert {(f.rule, f.path, f.line) for f in result.findings} == {("letters", f"skills/word-count/{path}", line)}
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("skill.py", "größe = 1  # Größe, размер, 大きさ\nразмер = 'сору and copy'\n大きさ = größe\n"),
+        ("skill.js", "const größe = 1; // размер\nconst re = /[a-zа-я]+/u;\nconst t = `сору ${größe}`;\n"),
+        ("skill.go", "package skill\n\n// размер\nvar größe = \"сору\" + 'я'\n"),
+        ("skill.sh", "echo 'сору' \"размер $1\" # размер\n"),
+        ("SKILL.md", "аdmin, in prose\n"),
+    ],
+)
+def test_other_languages_are_welcome_in_comments_texts_and_names_of_one_script(tmp_path: Path, path: str, code: str) -> None:
+    assert [f for f in run(tmp_path, {**skill_files(), path: code.encode()}).findings if f.rule == "letters"] == []
+
+
+@pytest.mark.parametrize("char", "\u061c\u200e\u200f\u202a\u202e\u2066\u2069")
+def test_no_bidirectional_control_stands_anywhere(tmp_path: Path, char: str) -> None:
+    assert "bidi" in {f.rule for f in run(tmp_path, {**skill_files(), "SKILL.md": f"# {char}".encode()}).findings}
+
+
 def test_hidden_files_fail(tmp_path: Path) -> None:
     assert run(tmp_path, {**skill_files(), "tests/.ruff.toml": b""}).findings[0].rule == "hidden"
 

@@ -160,6 +160,69 @@ class TestRunning:
         assert failed if told is None else told in (report.problem or "")
         assert report.outcome is (Outcome.PASSED if told is None else Outcome.FAILED)
 
+    def test_a_test_cannot_tell_from_its_process_what_is_expected_of_it(self, run):
+        """The suite asserts nothing of the skill: it fails where the frames, the objects or the modules of its process speak of a change."""
+        tests = (
+            "import gc\nimport os\nimport sys\n\n"
+            "SIGNS = ('__main__Bed', '__main__Run', 'gutted.<locals>', 'mutant.<locals>', 'again.<locals>')\n\n\n"
+            "def told():\n"
+            "    frame = sys._getframe()\n"
+            "    while frame:\n"
+            "        yield from (repr(value) for name, value in frame.f_locals.items() if name != 'told')\n"
+            "        frame = frame.f_back\n"
+            "    yield from (repr(vars(found)) for found in sys.meta_path if hasattr(found, '__dict__') and type(found) is not type)\n"
+            "    yield from (type(found).__module__ + type(found).__qualname__ for found in gc.get_objects())\n"
+            "    yield from (found.__qualname__ for found in gc.get_objects() if type(found) is type(told) and found.__closure__)\n"
+            "    yield from os.environ.values()\n\n\n"
+            "def test_nothing_speaks():\n"
+            "    import skill\n"
+            "    try:\n        skill.execute({'text': ''}, {})\n    except Exception:\n        pass\n"
+            "    assert [text[:80] for text in told() if any(sign in text for sign in SIGNS)] == []\n"
+        )
+        report = run({"tests/test_skill.py": tests}, mutants=40, seed=1, gut=True)
+        assert (report.problem, outcomes(report)) == (None, {"test_nothing_speaks": "passed"})
+        assert report.gutted_passes is True
+        assert not any(mutant.killed for mutant in report.mutants)
+
+    def test_a_report_that_is_forged_for_all_runs_makes_the_gutted_skill_pass(self, run):
+        forged = (
+            "import json\nimport os\n\nNAMES = ['test_one', 'test_two']\n"
+            "for pipe in range(3, 64):\n"
+            "    try:\n"
+            "        for name in NAMES:\n"
+            "            told = {'id': f'tests/test_skill.py::{name}', 'outcome': 'passed', 'message': ''}\n"
+            "            os.write(pipe, json.dumps({'test': told}).encode() + b'\\n')\n"
+            '        os.write(pipe, b\'{"coverage": {"skill.py": [9, []]}}\\n{"failed": false}\\n{"done": true}\\n\')\n'
+            "    except OSError:\n"
+            "        pass\n"
+            "os._exit(0)\n\n\ndef test_one():\n    assert False\n\n\ndef test_two():\n    assert False\n"
+        )
+        report = run({"tests/test_skill.py": forged}, mutants=10, seed=1, gut=True)
+        assert outcomes(report) == {"test_one": "passed", "test_two": "passed"}  # as it was forged
+        assert report.gutted_passes is True and not any(mutant.killed for mutant in report.mutants)  # which the check refuses
+
+    def test_a_suite_that_fails_whenever_it_is_not_run_as_a_whole_is_found_out(self, run):
+        tests = (
+            "import skill\n\n\ndef test_whole(request):\n    assert len(request.session.items) == 3\n"
+            "    assert skill.execute({'text': 'a b'}, {})['words']\n\n\n"
+            "def test_words():\n    skill.words('')\n\n\ndef test_more():\n    pass\n"
+        )
+        report = run({"tests/test_skill.py": tests}, mutants=10, seed=1, gut=True)
+        assert report.problem is not None and "the same result every time" in report.problem
+
+    def test_what_the_skill_tries_is_seen_where_its_tests_hide_it(self, run):
+        skill = (
+            "import os\nimport socket\n\n\ndef execute(inputs, context):\n    try:\n        socket.create_connection(('192.0.2.1', 80), 1)\n"
+            "    except OSError:\n        pass\n    try:\n        os.system('true')\n        open('/etc/passwd', 'a')\n"
+            "    except OSError:\n        pass\n"
+            "    return {'words': 1}\n"
+        )
+        tests = "from skill import execute\n\n\ndef test_it():\n    assert execute({}, {}) == {'words': 1}\n"
+        report = run({"skill.py": skill, "tests/test_skill.py": tests})
+        seen = {(one.kind, one.what, one.line, one.declared) for one in report.tried}
+        assert {("network", "socket.__new__", 7, False), ("process", "os.system", 11, False), ("files", "open", 12, False)} <= seen
+        assert report.outcome is Outcome.PASSED and {one.source for one in report.tried} == {"sandbox"}
+
     def test_a_test_that_pytest_does_not_report_is_missed(self, run):
         report = run({"tests/test_skill.py": f"{TESTS}\n\ndef test_hidden():\n    assert False\n\n\ndel test_hidden\n"})
         assert report.problem == "these tests did not run: tests/test_skill.py::test_hidden"

@@ -71,8 +71,8 @@ def gutted(job: Job, sources: Sources) -> Callable[[Emit], None]:
     return _counting(job, {job["entrypoint"]: f"cat >/dev/null\nprintf '%s\\n' {least}\n".encode()}, job["tests"])
 
 
-def again(job: Job, sources: Sources) -> Callable[[Emit], None]:
-    return _counting(job, {}, job["tests"])
+def again(job: Job, sources: Sources, only: set[str] | None = None) -> Callable[[Emit], None]:
+    return _counting(job, {}, [test for test in job["tests"] if only is None or test in only])
 
 
 def mutant(job: Job, sources: Sources, target: str, number: int, only: set[str] | None) -> Callable[[Emit], None]:
@@ -86,7 +86,7 @@ def _counting(job: Job, changed: Sources, tests: Iterable[str]) -> Callable[[Emi
 
     def work(emit: Emit) -> None:
         scratch = Path(f"/tmp/run-{os.getpid()}")
-        root = _copy(job["root"], scratch / "code", changed) if changed else job["root"]
+        root = _copy(job["root"], scratch / "code", changed)  # also where nothing is changed: no run can tell which it is by where it is
         emit(failed=any(_Run(job, root, test).status for test in tests))
         shutil.rmtree(scratch, ignore_errors=True)
         emit(done=True)

@@ -93,8 +93,8 @@ def gutted(job: Job, sources: Sources) -> Callable[[Emit], None]:
     return _counting(job, "changed.test", -1)
 
 
-def again(job: Job, sources: Sources) -> Callable[[Emit], None]:
-    return _counting(job, "clean.test", 0)
+def again(job: Job, sources: Sources, only: set[str] | None = None) -> Callable[[Emit], None]:
+    return _counting(job, "changed.test", 0)  # the program of the mutants, none of which is on
 
 
 def mutant(job: Job, sources: Sources, target: str, number: int, only: set[str] | None) -> Callable[[Emit], None]:

@@ -93,7 +93,7 @@ def gutted(job: Job, sources: Sources) -> Callable[[Emit], None]:
     return _counting(job, changed)
 
 
-def again(job: Job, sources: Sources) -> Callable[[Emit], None]:
+def again(job: Job, sources: Sources, only: set[str] | None = None) -> Callable[[Emit], None]:
     return _counting(job, {})
 
 

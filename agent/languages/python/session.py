@@ -12,7 +12,7 @@ import importlib.abc
 import importlib.machinery
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -21,9 +21,10 @@ import coverage
 import gut
 import mutate
 import pytest
+import sightings
 
 SUFFIXES = (".py",)
-OURS = ("testbed", "session", "mutate", "gut")
+OURS = ("testbed", "session", "sightings", "mutate", "gut")
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 # Lines that no test can run. Nothing else is left out of coverage: the skill's own `pragma: no cover` does not count.
 NEVER_RUN = (r"^if __name__ == ['\"]__main__['\"]:\s*$", r"^if (typing\.)?TYPE_CHECKING:\s*$")
@@ -91,7 +92,8 @@ def clean(job: Job, own: list[str], lines: list[tuple[str, int]]) -> Callable[[E
     """The author's tests as they are, with the coverage of the files `own` and, for `lines`, the tests that ran them."""
 
     def work(emit: Emit) -> None:
-        _enter(job, own, lambda _, source: ast.parse(source))
+        _enter(job, {path: compiled(job, path, (Path(job["root"]) / path).read_bytes(), _unchanged) for path in own})
+        sightings.watch(job["root"], emit)
         measured = coverage.Coverage(data_file=None, config_file=False, source=[job["root"]], omit=[f"{job['root']}/tests/*"], messages=False)
         measured.clear_exclude()
         for pattern in NEVER_RUN:
@@ -116,8 +118,8 @@ def gutted(job: Job, sources: Sources) -> Callable[[Emit], None]:
     return _counting(job, sources, lambda _, source: gut.gutted(source, job["gut"]))
 
 
-def again(job: Job, sources: Sources) -> Callable[[Emit], None]:
-    return _counting(job, sources, lambda _, source: ast.parse(source))
+def again(job: Job, sources: Sources, only: set[str] | None = None) -> Callable[[Emit], None]:
+    return _counting(job, sources, _unchanged, only)
 
 
 def mutant(job: Job, sources: Sources, target: str, number: int, only: set[str] | None) -> Callable[[Emit], None]:
@@ -126,16 +128,32 @@ def mutant(job: Job, sources: Sources, target: str, number: int, only: set[str] 
 
 
 def _counting(job: Job, sources: Sources, change: Change, only: set[str] | None = None) -> Callable[[Emit], None]:
-    """Runs up to the first failure, and tells only whether there was one."""
+    """Runs up to the first failure, and tells only whether there was one.
+
+    The code is made here, before the run: in its process nothing says where the code came from.
+    """
+    codes = {path: compiled(job, path, source, change) for path, source in sources.items()}
 
     def work(emit: Emit) -> None:
-        _enter(job, sources, change)
+        _enter(job, codes)
         counting = _Counting(only)
         status = _run(job, counting, "-x", "--assert=plain")
         emit(failed=counting.failed or status not in ENDED)
         emit(done=True)
 
     return work
+
+
+def _unchanged(_: str, source: bytes) -> ast.Module:
+    return ast.parse(source)
+
+
+def compiled(job: Job, path: str, source: bytes, change: Change) -> CodeType | None:
+    """None where Python cannot read it: the import tells that, as it does anywhere."""
+    try:
+        return compile(change(path, source), f"{job['root']}/{path}", "exec", dont_inherit=True)
+    except UNPARSABLE:
+        return None
 
 
 def _run(job: Job, plugin: object, *options: str) -> int:
@@ -155,40 +173,40 @@ def _run(job: Job, plugin: object, *options: str) -> int:
 # ---- importing the skill ----------------------------------------------------------------------------------------------
 
 
-def _enter(job: Job, own: Iterable[str], change: Change) -> None:
-    """Makes this process the skill's: its folder is where we are and comes first on the path, its modules load changed."""
+def _enter(job: Job, codes: dict[str, CodeType | None]) -> None:
+    """Makes this process the skill's: its folder is where we are and comes first on the path, its modules load from `codes`."""
     for name in OURS:
         sys.modules.pop(name, None)
     sys.path[:1] = [job["root"], *job["path"]]
-    sys.meta_path.insert(0, _Changed(Path(job["root"]), set(own), change))
+    sys.meta_path.insert(0, _Own(job["root"], codes))
     sys.pycache_prefix = "/nowhere"  # bytecode that lies in the skill's folder is not looked at
     os.chdir(job["root"])
 
 
-class _Changed(importlib.abc.MetaPathFinder):
-    """Finds the skill's own modules, and loads them through `change`; never from bytecode."""
+class _Own(importlib.abc.MetaPathFinder):
+    """Finds the skill's own modules, and loads the code that is given; never from bytecode."""
 
-    def __init__(self, root: Path, own: set[str], change: Change) -> None:
-        self._root, self._own, self._change = root, own, change
+    def __init__(self, root: str, codes: dict[str, CodeType | None]) -> None:
+        self._root, self._codes = root, codes
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is None or not spec.origin or not spec.origin.startswith(f"{self._root}/"):
             return None
         relative = spec.origin[len(f"{self._root}/") :]
-        if relative not in self._own:
+        if relative not in self._codes:
             return None
-        spec.loader = _Loader(name, spec.origin, relative, self._change)
+        spec.loader = _Loader(name, spec.origin, self._codes[relative])
         return spec
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, name: str, path: str, relative: str, change: Change) -> None:
+    def __init__(self, name: str, path: str, code: CodeType | None) -> None:
         super().__init__(name, path)
-        self._relative, self._change = relative, change
+        self._code = code
 
     def get_code(self, fullname: str) -> CodeType:
-        return compile(self._change(self._relative, self.get_data(self.path)), self.path, "exec", dont_inherit=True)
+        return self._code or compile(self.get_data(self.path), self.path, "exec", dont_inherit=True)
 
 
 # ---- watching pytest ------------------------------------------------------------------------------------------------

@@ -2,8 +2,13 @@
 
 `python -s -S testbed.py < JOB`, with the report on descriptor 3, both JSON; `session.py` beside it says what is done in each child.
 This process never imports the skill; it forks a child for the clean run (with coverage), one for the gutted skill, one for each
-mutant, and one for the unchanged skill again, whose tests must pass again. A child is a session of its own and is killed with all
+mutant, and some for the unchanged skill again, whose tests must pass again. A child is a session of its own and is killed with all
 that it started.
+
+What a child says of itself may be forged: the author's tests run in it. So the runs that count are blind. A child is told the code that
+it tests and the tests to run, and nothing of what is expected of it; all that this process knew is let go of before the first line of
+the author's runs (`Become`). A forger who claims a pass each time has the gutted skill pass, one who claims a failure has the unchanged
+skill fail, also where only some of its tests are run; to tell them apart, they would have to look at what the skill does, which is a test.
 """
 
 from __future__ import annotations
@@ -26,11 +31,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import session  # the language's own
+import sightings
 
 CHILD_OUTPUT = 16 * 2**20  # bytes of a child's report
 CHILD_FILE = 16 * 2**20  # bytes of a file that a child may write
 MUTANTS_SECONDS = 120.0  # wall time for all mutants together
 PR_SET_DUMPABLE = 4
+DECOYS = 2  # runs of the unchanged skill with the tests of a mutant, among the mutants
+AGAIN = 3  # runs of the unchanged skill beside the gutted one, where there are no mutants
+CHANCE = random.SystemRandom()  # the order of the blind runs, which no author can work out
 
 
 class Emit:
@@ -85,7 +94,22 @@ def _failed(run: Run) -> bool:
     return run.end != "done" or bool(run.said("failed"))
 
 
+class Become(BaseException):
+    """Raised in a child, so that everything above is unwound: nobody in it can find what the parent knew."""
+
+
 def main() -> None:
+    try:
+        _examine()
+    except Become as become:
+        plan, pipe, limits = become.args
+    else:
+        return
+    gc.collect()
+    _child(plan, pipe, limits)
+
+
+def _examine() -> None:
     job = json.load(sys.stdin.buffer)
     session.warm()
     gc.freeze()  # a child's collections leave these pages shared
@@ -100,6 +124,7 @@ class Bed:
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
         self._root = Path(job["root"])
+        self._repeats = True
         self._sources = {
             str(path.relative_to(self._root)): path.read_bytes()
             for path in sorted(self._root.rglob("*"))
@@ -109,6 +134,7 @@ class Bed:
     def report(self) -> dict[str, Any]:
         mutants = self._choose()
         lines = sorted({(path, line) for path, _, site in mutants for line in (site.line, site.statement)})
+        before = sightings.network()
         (clean,) = self._pool([Plan(session.clean(self._job, list(self._sources), lines), self._job["seconds"])])
         tests = [line["test"] for line in clean.lines() if "test" in line]
         started = [line["start"] for line in clean.lines() if "start" in line]
@@ -117,6 +143,8 @@ class Bed:
             "end": clean.end,
             "status": clean.status,
             "last": started[-1] if started else None,
+            "tried": [line["tried"] for line in clean.lines() if "tried" in line],
+            "network": sightings.network() > before,
         }
         if clean.end != "done" or not tests or any(test["outcome"] in ("failed", "error") for test in tests):
             return report
@@ -133,33 +161,38 @@ class Bed:
     def _changed(self, mutants: list[tuple[str, int, session.Site]], clean: Run) -> dict[str, Any]:
         """The gutted skill and the unchanged one, side by side; then the mutants, which may take a few times as long."""
         wall = 2.0 + 8 * clean.wall
-        plans = [Plan(session.again(self._job, self._sources), wall)] if mutants else []
-        if self._job["gut"] is not None:
-            plans.append(Plan(session.gutted(self._job, self._sources), wall))
-        runs = self._pool(plans)
-        report: dict[str, Any] = {"gutted_passes": None if self._job["gut"] is None else not _failed(runs[-1])}
-        if mutants:
-            report["repeats"] = not _failed(runs[0])
-            if report["repeats"]:
-                report["mutants"] = self._mutants(mutants, clean, wall, 0.25 + 4 * runs[0].cpu)
+        again = [Plan(session.again(self._job, self._sources), wall) for _ in range(1 if mutants else AGAIN)]
+        gutted = [] if self._job["gut"] is None else [Plan(session.gutted(self._job, self._sources), wall)]
+        plans = [*(again if mutants or gutted else []), *gutted]
+        CHANCE.shuffle(plans)
+        runs = {id(plan): run for plan, run in zip(plans, self._pool(plans), strict=True)}
+        report: dict[str, Any] = {"gutted_passes": not _failed(runs[id(gutted[0])]) if gutted else None}
+        if plans:
+            report["repeats"] = not any(_failed(runs[id(plan)]) for plan in again)
+        if mutants and report["repeats"]:
+            report["mutants"] = self._mutants(mutants, clean, wall, 0.25 + 4 * runs[id(again[0])].cpu)
+            report["repeats"] = self._repeats
         return report
 
     def _mutants(self, mutants: list[tuple[str, int, session.Site]], clean: Run, wall: float, cpu: float) -> list[dict[str, Any]]:
         """Which mutants die. One whose line no test runs lives without being tried; those that time does not reach are left out."""
         contexts = {(path, line): ids for path, line, ids in clean.said("contexts") or []}
-        plans: list[Plan] = []
-        tried: list[int | None] = []  # the number of each mutant's plan
-        for path, number, site in mutants:
-            ids = {*contexts.get((path, site.line), []), *contexts.get((path, site.statement), [])}
-            tried.append(len(plans) if ids else None)
-            if ids:
+        decoys = CHANCE.sample(range(len(mutants)), min(DECOYS, len(mutants)))
+        plans: list[tuple[Plan, int | None]] = []  # each with the number of its mutant; None: a decoy
+        for number, (path, place, site) in enumerate(mutants):
+            if ids := {*contexts.get((path, site.line), []), *contexts.get((path, site.statement), [])}:
                 only = ids if site.inside and "" not in ids else None
-                plans.append(Plan(session.mutant(self._job, self._sources, path, number, only), wall, cpu))
-        runs = self._pool(plans, time.monotonic() + MUTANTS_SECONDS)
+                plans.append((Plan(session.mutant(self._job, self._sources, path, place, only), wall, cpu), number))
+                plans += [(Plan(session.again(self._job, self._sources, only), wall, cpu), None)] if number in decoys else []
+        CHANCE.shuffle(plans)
+        runs = self._pool([plan for plan, _ in plans], time.monotonic() + MUTANTS_SECONDS)
+        ended = [(number, _failed(run)) for (_, number), run in zip(plans, runs, strict=False)]
+        self._repeats = not any(failed for number, failed in ended if number is None)
+        killed, untried = dict(ended), {number for _, number in plans[len(runs) :]}
         return [
-            {"path": path, "line": site.line, "change": site.change, "killed": plan is not None and _failed(runs[plan])}
-            for (path, _, site), plan in zip(mutants, tried, strict=True)
-            if plan is None or plan < len(runs)
+            {"path": path, "line": site.line, "change": site.change, "killed": killed.get(number, False)}
+            for number, (path, _, site) in enumerate(mutants)
+            if number not in untried
         ]
 
     # ---- children ----------------------------------------------------------------------------------------------------
@@ -168,6 +201,7 @@ class Bed:
         """The runs of `plans` in their order, as many at once as there are processors; none starts after `until`."""
         waiting = list(enumerate(plans))
         running: dict[int, Run] = {}
+        self._running = running.values()
         ended: dict[int, Run] = {}
         while (waiting and time.monotonic() < until) or running:
             while waiting and len(running) < self._job["workers"] and time.monotonic() < until:
@@ -184,30 +218,12 @@ class Bed:
         pid = os.fork()
         if pid == 0:
             os.close(near)
-            self._child(plan, far)
+            for run in self._running:
+                os.close(run.pipe)
+                os.close(run.pidfd)
+            raise Become(plan, far, {"address_space": self._job["address_space"], "memory": self._job["memory"]})
         os.close(far)
         return Run(plan, pid, os.pidfd_open(pid), near, time.monotonic())
-
-    def _child(self, plan: Plan, pipe: int) -> NoReturn:
-        with contextlib.suppress(BaseException):
-            os.setsid()
-            null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(null, descriptor)
-            os.close(3)
-            limits = {resource.RLIMIT_FSIZE: CHILD_FILE, resource.RLIMIT_CORE: 0}
-            if self._job["address_space"]:
-                with open("/proc/self/statm") as statm:
-                    limits[resource.RLIMIT_AS] = int(statm.read().split()[0]) * resource.getpagesize() + self._job["memory"]
-            if plan.cpu:
-                limits[resource.RLIMIT_CPU] = math.ceil(plan.cpu)  # of each process; the timer below is finer, and holds for this one
-            for limit, value in limits.items():
-                hard = resource.getrlimit(limit)[1]
-                value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-                resource.setrlimit(limit, (value, value))
-            signal.setitimer(signal.ITIMER_PROF, plan.cpu)  # its signal ends the process
-            plan.work(Emit(pipe))
-        os._exit(0)
 
     def _wait(self, runs: list[Run]) -> None:
         """Waits until something happens to one of `runs`; sets `end` of those that ended."""
@@ -238,6 +254,28 @@ class Bed:
         run.end = "done" if how == "exit" and run.said("done") else how
         run.status = os.waitstatus_to_exitcode(status)
         run.cpu, run.wall = used.ru_utime + used.ru_stime, time.monotonic() - run.started
+
+
+def _child(plan: Plan, pipe: int, job: dict[str, Any]) -> NoReturn:
+    with contextlib.suppress(BaseException):
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.close(3)
+        limits = {resource.RLIMIT_FSIZE: CHILD_FILE, resource.RLIMIT_CORE: 0}
+        if job["address_space"]:
+            with open("/proc/self/statm") as statm:
+                limits[resource.RLIMIT_AS] = int(statm.read().split()[0]) * resource.getpagesize() + job["memory"]
+        if plan.cpu:
+            limits[resource.RLIMIT_CPU] = math.ceil(plan.cpu)  # of each process; the timer below is finer, and holds for this one
+        for limit, value in limits.items():
+            hard = resource.getrlimit(limit)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(limit, (value, value))
+        signal.setitimer(signal.ITIMER_PROF, plan.cpu)  # its signal ends the process
+        plan.work(Emit(pipe))
+    os._exit(0)
 
 
 if __name__ == "__main__":
