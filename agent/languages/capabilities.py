@@ -36,8 +36,9 @@ _VERBS = (
 
 def capabilities(root: Path, said: Callable[[Path, Permitted], Iterable[Finding]]) -> tuple[Capability, ...]:
     """`said`: what the rules of the language say of the skill at `root`, where a manifest allows what is given."""
-    refused = set(said(root, permitted_by(root)))
-    return first_of(_each(root, said(root, NOTHING), refused))
+    permitted = permitted_by(root)
+    refused = set(said(root, permitted))
+    return first_of([*_each(root, said(root, NOTHING), refused), *(_keeping(root) if permitted.storage else ())])
 
 
 def _each(root: Path, found: Iterable[Finding], refused: set[Finding]) -> Iterator[Capability]:
@@ -45,6 +46,17 @@ def _each(root: Path, found: Iterable[Finding], refused: set[Finding]) -> Iterat
         kind = _KINDS.get(finding.rule.removeprefix("skillops-"))
         if kind and not (finding.path or "").startswith(f"skills/{root.name}/tests/"):
             yield Capability(kind=kind, what=_named(finding.message), path=finding.path, line=finding.line, declared=finding not in refused)
+
+
+def _keeping(root: Path) -> Iterator[Capability]:
+    """Where code names the storage that it was given."""
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root).as_posix()
+        if path.suffix in (".md", ".yaml") or inside.startswith("tests/") or not path.is_file():
+            continue
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if b"SKILL_STORAGE" in line:
+                yield Capability(kind="files", what="$SKILL_STORAGE", path=f"skills/{root.name}/{inside}", line=number, declared=True)
 
 
 def _named(message: str) -> str:

@@ -35,7 +35,7 @@ def can(result: CheckResult) -> set[tuple[str, str, bool, bool]]:
 
 def test_code_that_only_computes_can_do_nothing(tmp_path: Path) -> None:
     result = checked(tmp_path, skill_files())
-    assert (result.outcome, result.capabilities, result.summary) == (Outcome.PASSED, (), "The code reaches nothing beyond its inputs.")
+    assert (result.outcome, result.capabilities, result.summary) == (Outcome.PASSED, (), "Nothing suspicious in the code, which reaches nothing beyond its inputs.")
 
 
 def test_what_is_declared_is_told_and_passes(tmp_path: Path) -> None:
@@ -77,6 +77,12 @@ def test_a_version_that_can_do_what_the_one_before_could_gains_nothing(tmp_path:
     result = checked(tmp_path, files, base=files)
     assert can(result) == {("network", "urllib.request", True, False)}
     assert progress_comment(CheckReport(head=HEAD, results=(result,)), (), None).startswith("| what ")
+
+
+def test_a_skill_that_keeps_data_says_so(tmp_path: Path) -> None:
+    code = "import os\nfrom pathlib import Path\n\nPLACE = Path(os.environ['SKILL_STORAGE'])\n"
+    files = skill_files(**{"skill.yaml": SKILL_YAML + "permissions: {storage: persistent}\n", "skill.py": code})
+    assert can(checked(tmp_path, files, base=skill_files())) == {("files", "$SKILL_STORAGE", True, True)}
 
 
 def test_what_tests_do_is_no_capability_of_the_skill(tmp_path: Path) -> None:
