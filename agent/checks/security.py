@@ -38,7 +38,8 @@ class SecurityCheck(Check):
         if isinstance(language, Finding):
             return concluded(self.name, subject, [language, *_suspicious(subject)], "")
         can = _can(subject, language)
-        passed = f"Nothing suspicious in the code. It can use {told(can)}, as declared." if can else "Nothing suspicious in the code, which reaches nothing beyond its inputs."
+        beyond = f". It can use {told(can)}, as declared." if can else ", which reaches nothing beyond its inputs."
+        passed = f"Nothing suspicious in the code{beyond}"
         result = concluded(self.name, subject, [*language.security(subject.root), *_suspicious(subject)], passed)
         gained = told(one for one in can if one.gained)
         summary = f"It can do more than {_before(subject)}: {gained}. {result.summary}" if gained else result.summary

@@ -35,7 +35,8 @@ def can(result: CheckResult) -> set[tuple[str, str, bool, bool]]:
 
 def test_code_that_only_computes_can_do_nothing(tmp_path: Path) -> None:
     result = checked(tmp_path, skill_files())
-    assert (result.outcome, result.capabilities, result.summary) == (Outcome.PASSED, (), "Nothing suspicious in the code, which reaches nothing beyond its inputs.")
+    assert (result.outcome, result.capabilities) == (Outcome.PASSED, ())
+    assert result.summary.endswith("which reaches nothing beyond its inputs.")
 
 
 def test_what_is_declared_is_told_and_passes(tmp_path: Path) -> None:
