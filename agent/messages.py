@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from agent import widening
 from agent.domain import Frozen
-from agent.domain.capability import told as words
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision, Problem
 from agent.domain.gap import Gap
@@ -150,11 +150,9 @@ def deploy_failed_comment(entry: Entry, why: str, revert: int | None) -> str:
 
 
 def permissions_sentence(permissions: Permissions, before: Permissions | None = None) -> str:
-    """What a reviewer reads first; where a version came before it, what is more than that."""
-    if before is not None and (wider := permissions.wider_than(before)):
-        return f"**It asks for more than the version before it: {', '.join(wider)}.** {permissions_sentence(permissions)}"
     asked = permissions.wider_than(Permissions())
-    return "It asks for: " + ", ".join(asked) + "." if asked else "It asks for no network, no secrets and no storage."
+    told = "It asks for: " + ", ".join(asked) + "." if asked else "It asks for no network, no secrets and no storage."
+    return widening.of_permissions(permissions, before) + told
 
 
 def proposal_title(gap: Gap) -> str:
@@ -165,7 +163,6 @@ def proposal_title(gap: Gap) -> str:
 
 
 def proposal_body(gap: Gap, manifest: Manifest, notes: str = "", before: Permissions | None = None) -> str:
-    """What a reviewer reads first: what it asks for, more than `before` where it does; what it does, what it closes."""
     told = f"\n\nThe author's notes:\n\n> {_quoted(plain(notes))}" if notes else ""
     return (
         f"{permissions_sentence(manifest.permissions, before)}\n\n**{manifest.name} {manifest.version}**: {plain(manifest.description)}{told}\n\n"
@@ -183,8 +180,8 @@ def draft_body(gap: Gap, problems: Sequence[Problem], budget: str) -> str:
 
 
 def person_body(manifest: Manifest, who: str, before: Permissions | None = None) -> str:
-    does = f"**{manifest.name} {manifest.version}**: {plain(manifest.description)}"
-    return f"{permissions_sentence(manifest.permissions, before)}\n\n{does}\n\nProposed by {who}."
+    asks, does = permissions_sentence(manifest.permissions, before), plain(manifest.description)
+    return f"{asks}\n\n**{manifest.name} {manifest.version}**: {does}\n\nProposed by {who}."
 
 
 def rollback_body(name: str, to_version: str, as_version: str, why: str = "") -> str:
@@ -216,19 +213,11 @@ def problem_line(problem: Problem) -> str:
 
 
 def progress_comment(report: CheckReport | None, reviews: Sequence[Review], decision: Decision | None) -> str:
-    """The one sticky comment of a proposal."""
     signs = {Outcome.PASSED: "passed", Outcome.FAILED: "FAILED", Outcome.COULD_NOT_TELL: "could not tell"}
     rows = [f"| {r.name} | {signs[r.outcome]} | {_cell(r.summary)} | {r.seconds:.1f} s |" for r in (report.results if report else ())]
     rows += [f"| review by {r.reviewer} | {r.verdict.replace('_', ' ')} | {_cell(r.summary)} | {r.seconds:.1f} s |" for r in reviews]
     told = f"\n\n{decision_sentence(decision)}" if decision else ""
-    return widening_sentence(report) + "| what | verdict | why | time |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + told
-
-
-def widening_sentence(report: CheckReport | None) -> str:
-    """What a reader of a proposal sees first: that the new version can do more than the one before it. Empty where it cannot."""
-    gained = report.gained if report else ()
-    lines = "\n".join(f"- {one.kind}: `{plain(one.what)}`{one.place}" for one in gained[:20])
-    return f"**It can do more than the version before it:** {plain(words(gained))}\n\n{lines}\n\n" if gained else ""
+    return widening.of_report(report) + "| what | verdict | why | time |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + told
 
 
 def decision_sentence(decision: Decision) -> str:
