@@ -96,7 +96,7 @@ def _docker_launcher(settings: Settings, vault: Vault | None) -> DockerLauncher:
     base = settings.base_images.get("python", STABLE["python"])
     return DockerLauncher(
         settings.state, DockerEngine(), base=base, address=settings.docker_address, secrets=vault,
-        resolve=settings.egress_resolve,
+        resolve=settings.egress_resolve, authorities=settings.broker_authorities,
     )  # fmt: skip
 
 

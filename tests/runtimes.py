@@ -68,7 +68,8 @@ from agent.docker_engine import DockerEngine
 from agent.runtimes.docker import DockerLauncher
 from agent.supervisor import serve
 state, told = Path(sys.argv[1]), json.loads(sys.argv[3])
-launcher = DockerLauncher(state, DockerEngine(), base=told["base"], labels=told["labels"], secrets=Vault(), resolve=told["resolve"])
+launcher = DockerLauncher(state, DockerEngine(), base=told["base"], labels=told["labels"], secrets=Vault(), resolve=told["resolve"],
+                          authorities=told["authorities"])
 serve(state, launcher, float(sys.argv[2]), Vault(), 2)
 """
 )
@@ -149,11 +150,12 @@ class DockerBench(ProcessBench):
 
     kind = "docker"
     resolve: Mapping[str, str] = {}  # as the setting egress_resolve
+    authorities = ""  # as broker_authorities
     used = False  # whether there may be something to clear away
 
     def another(self) -> SupervisedRuntime:
         DockerBench.used = True
-        told = json.dumps({"base": RELAY_BASE, "labels": LABELS, "resolve": self.resolve})
+        told = json.dumps({"base": RELAY_BASE, "labels": LABELS, "resolve": self.resolve, "authorities": self.authorities})
         command = (sys.executable, "-c", DOCKER, str(self.state), str(self.idle), told)
         return SupervisedRuntime(self.state, DockerLauncher(self.state, DockerEngine(), base=RELAY_BASE), command)
 

@@ -48,7 +48,7 @@ class WayOut(Door):
 
 
 class Outward:
-    """All doors, and the ports at which they are. `record` gets each verdict; what is `lent` leads to stand-ins."""
+    """All doors, and the ports at which they are. `record` gets each verdict; what is `lent` leads to stand-ins and the broker."""
 
     def __init__(self, table: Table, address: str, record: Callable[[Verdict], None], lent: Lent) -> None:
         self._table, self._address, self._record, self._lent = table, address, record, lent
@@ -84,8 +84,9 @@ class Outward:
         return self._doors[address][1]
 
     def _pinned(self, address: str, skill: Skill) -> Mapping[tuple[str, int], Target]:
-        """A stand-in is a text here: the key that connections are lent for. In a trial it is all that there is."""
-        places: dict[str, Target] = {place: key_of(address, place) for place in skill.stand_ins} if skill.sealed else {**self._table.pinned}
+        """What is lent is a text here: the key that its connections are lent for. In a trial it is all that there is."""
+        places: dict[str, Target] = {} if skill.sealed else {**self._table.pinned}
+        places.update({place: key_of(address, place) for place in skill.lent})
         return {(host, int(port)): target for place, target in places.items() for host, _, port in (place.rpartition(":"),)}
 
     async def _connected(self, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -14,12 +14,12 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Skill:
-    """`sealed`: in a trial, where nothing is reached but its `stand_ins` (`host:port`), for which connections are lent."""
+    """`lent`: the `host:port` for which connections are lent: to stand-ins in a trial, else to the broker. `sealed`: nothing else is reached."""
 
     name: str
     rules: tuple[Rule, ...]
     sealed: bool = False
-    stand_ins: tuple[str, ...] = ()
+    lent: tuple[str, ...] = ()
 
 
 @dataclass
@@ -38,8 +38,8 @@ class Table:
         """Takes over what the supervisor says there is now. ValueError, KeyError or TypeError for what is not of the form; then nothing changes."""
         routes = {str(name): tuple(_place(place) for place in places) for name, places in told["routes"].items()}
         ways = {
-            str(address): Skill(str(name), tuple(map(Rule.parse, rules)), bool(sealed), tuple(map(str, stand_ins)))
-            for address, (name, rules, sealed, stand_ins) in told["ways"].items()
+            str(address): Skill(str(name), tuple(map(Rule.parse, rules)), bool(sealed), tuple(map(str, lent)))
+            for address, (name, rules, sealed, lent) in told["ways"].items()
         }
         pinned = {str(host): _place(place) for host, place in told["pinned"].items()}
         self.routes, self.ways, self.pinned = routes, ways, pinned

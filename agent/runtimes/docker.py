@@ -16,15 +16,17 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.broker.keys import Brokers, Key, given, keys_of
 from agent.docker_engine import DockerEngine, faults
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
 from agent.domain.stand_in import StandIns
-from agent.egress.hosting import VerdictLog
+from agent.egress.hosting import Egress, VerdictLog
 from agent.egress.rules import pinned_by
 from agent.errors import CouldNotTell, Refused
 from agent.instance import handed, last, made_up, tail
 from agent.ports import Availability, Deployment, Running, Secrets
+from agent.runtimes.docker_broker import LentBroker
 from agent.runtimes.docker_containers import Containers
 from agent.runtimes.docker_network import Networks
 from agent.runtimes.docker_options import INSTANCE, REPOSITORY, ROLE, port_of
@@ -40,20 +42,22 @@ log = logging.getLogger("agent.supervisor")
 
 class DockerLauncher:
     """`Launcher` on an engine, for the clone whose state folder is `state`. `base`: an image with Python, for the relay; `address` and
-    `resolve`: the settings docker_address and egress_resolve; `labels`: more of them, on all that is made."""
+    `resolve`, `authorities`: the settings docker_address, egress_resolve and broker_authorities; `labels`: more of them, on all that is made."""
 
     name = "docker"
 
     def __init__(self, state: Path, engine: DockerEngine, *, base: str, address: str = "", secrets: Secrets | None = None,
-                 resolve: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None) -> None:  # fmt: skip
+                 resolve: Mapping[str, str] | None = None, authorities: str = "", labels: Mapping[str, str] | None = None) -> None:  # fmt: skip
         self._state, self._engine, self._secrets, self._labels = state.absolute(), engine, secrets, dict(labels or {})
         self._pinned = {f"{host}:{port}": list(place) for (host, port), place in pinned_by(resolve or {}).items()}
+        record = VerdictLog(home(self._state) / "egress.jsonl")
+        self._brokers, self._egress = Brokers(secrets, authorities), Egress(record, pinned_by(resolve or {}))
         self.clone = clone_id(self._state)
         networks = Networks(engine, self.clone, self._labels)
         way = Way(docker_host(), address, lambda: make_sockets(self._state))
         self._relay = Relay(
             engine, self.clone, networks, way, base=base, memory=home(self._state) / "relay.json", labels=self._labels, table=self._table,
-            record=VerdictLog(home(self._state) / "egress.jsonl")
+            record=record,
         )  # fmt: skip
         self._containers = Containers(engine, self.clone, self._labels, self._relay.image)
         self._watch = Watch(engine, f"{REPOSITORY}={self.clone}", self._heard, self._gone, self._back)
@@ -73,25 +77,21 @@ class DockerLauncher:
                 f"{deployment.skill} was built as a folder, and containers are started from images.",
                 next_step="Set `builder = 'docker'` in skillops.toml, and `skillops deploy`.",
             )
-        if manifest.permissions.broker and trial is None:
-            raise Refused(
-                f"{deployment.skill} wants its secrets brokered, which the Docker runtime does not do.",
-                next_step="Serve it with `runtime = 'process'`, or have it hold its secrets itself: without `permissions.broker`.",
-            )
-        secrets = made_up(manifest) if trial is not None else handed(deployment, self._secrets)
+        keys = keys_of(manifest) if trial is None else ()
+        secrets = made_up(manifest) if trial is not None else given(handed(deployment, self._secrets), keys)
         self._watch.start()
         network = self._relay.ready()
         with contextlib.ExitStack() as undo:
             self._names.add(name)
             undo.callback(self._names.discard, name)
             with faults(f"start {deployment.skill}"):
-                stage = LentStage(trial, manifest.permissions.brokered_places) if trial and trial.hosts else None
+                stage = LentStage(trial, manifest.permissions.brokered_places) if trial and trial.hosts else self._broker(deployment.skill, keys)
                 if stage:
                     undo.callback(stage.close)
                 trusted = stage.certificates if stage else b""
                 container = self._containers.create(deployment, name, network, trial=trial is not None, trusted=bool(trusted))
                 server = self._server(name, manifest, container, trial=trial is not None)
-                server.stage = stage
+                server.stage, server.keys = stage, keys
                 undo.callback(server.stop)
                 with self._lock:
                     self._servers[name] = server  # before it is started, so that its end is heard
@@ -116,8 +116,12 @@ class DockerLauncher:
                     return None
                 server = self._server(name, manifest, container)
                 self._addressed(server)
+            server.keys = tuple(Key.model_validate(key) for key in kept.get("keys", ()))
+            server.stage = self._broker(server.skill, server.keys)
             self._names.add(name)
             server.endpoint = self._relay.endpoint(f"{name}.instance")
+            if server.stage:
+                server.stage.lend(self._relay.endpoint("relay"), server.address)
             return server
         except CouldNotTell as error:
             if not isinstance(error.__cause__, docker.errors.NotFound):
@@ -158,6 +162,7 @@ class DockerLauncher:
 
     def close(self) -> None:
         self._watch.stop()
+        self._egress.stop()
         try:
             self._relay.close()
         except CouldNotTell as error:
@@ -168,6 +173,9 @@ class DockerLauncher:
     def _server(self, name: str, manifest: Manifest, container: Any, *, trial: bool = False) -> DockerServer:
         log_file = None if trial else self._log(manifest.name)
         return DockerServer(self._engine, name, manifest, container, log_file=log_file, left=self._forget)
+
+    def _broker(self, skill: str, keys: Sequence[Key]) -> LentBroker | None:
+        return LentBroker(self._egress, self._brokers, skill, keys) if keys else None
 
     def _addressed(self, server: DockerServer) -> None:
         told = self._engine.client().api.inspect_container(server.id)
@@ -207,7 +215,7 @@ class DockerLauncher:
             routes = {f"{server.name}.instance": [[server.address, server.port]] for server in servers}
             for skill, serving in self._serving.items():
                 routes[skill] = [[server.address, server.port] for server in serving if server.running()]
-            ways = {server.address: [server.skill, list(server.manifest.permissions.network), server.trial, server.stands_in] for server in servers}
+            ways = {server.address: [server.skill, list(server.manifest.permissions.network), server.trial, server.lent] for server in servers}
         return {"routes": routes, "ways": ways, "pinned": self._pinned}
 
     def _forget(self, server: DockerServer) -> None:

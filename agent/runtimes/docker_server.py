@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.broker.keys import Key
 from agent.docker_engine import DockerEngine, faults
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell
 from agent.instance import last
 from agent.ports import Usage
+from agent.runtimes.docker_broker import LentBroker
 from agent.runtimes.docker_containers import remove_volumes
 from agent.runtimes.docker_stand_ins import LentStage
 
@@ -41,11 +43,12 @@ class DockerServer:
         self.endpoint = Endpoint()
         self.skill, self.trial = manifest.name, log_file is None
         self.over, self.short_of_memory = "", False
-        self.stage: LentStage | None = None  # the stand-ins of a trial
+        self.stage: LentStage | LentBroker | None = None  # the stand-ins of a trial, or the broker
+        self.keys: tuple[Key, ...] = ()  # the placeholders that it holds
 
     @property
-    def stands_in(self) -> list[str]:
-        """The `host:port` for which stand-ins answer."""
+    def lent(self) -> list[str]:
+        """The `host:port` for which the relay is lent connections."""
         return list(self.stage.places) if self.stage else []
 
     def running(self) -> bool:
@@ -93,7 +96,7 @@ class DockerServer:
                 raise
 
     def kept(self) -> dict[str, Any]:
-        return {"container": self.id, "manifest": self.manifest.model_dump(mode="json")}
+        return {"container": self.id, "manifest": self.manifest.model_dump(mode="json"), "keys": [key.model_dump() for key in self.keys]}
 
     def usage(self) -> Usage:
         try:

@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import logging
 import tempfile
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.domain.release import Endpoint
 from agent.domain.stand_in import StandIns
 from agent.egress.hosting import Egress
-from agent.egress.proxy import Target, connected
+from agent.egress.proxy import connected
 from agent.egress.splicing import Traffic, drop, splice
 from agent.relay.lending import GIVEN, key_of
 from agent.stand_ins import Stage
@@ -24,6 +25,7 @@ READY = 4  # connections that wait at the relay for each host: as many begin at 
 PAUSE = 0.2  # seconds between two attempts to reach a relay
 IDLE = 300.0  # seconds without a byte after which a connection ends
 log = logging.getLogger("agent.supervisor")
+Dial = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class LentStage:
@@ -49,7 +51,7 @@ class LentStage:
         """From now on the skill at `address` of the closed network finds the stand-ins, as soon as the relay's table names them."""
         for place, target in zip(self.places, self._stage.targets.values(), strict=True):
             for _ in range(READY):
-                self._lending.append(self._thread.begin(_lend(relay, key_of(address, place), target)))
+                self._lending.append(self._thread.begin(lend(relay, key_of(address, place), partial(connected, target))))
 
     def close(self) -> None:
         """Ends the stand-ins with all their connections. Closing twice does no harm."""
@@ -60,8 +62,8 @@ class LentStage:
             self._folder.cleanup()
 
 
-async def _lend(relay: Endpoint, key: str, target: Target) -> None:
-    """Waits at the relay, serves who comes, and waits again, until it is cancelled."""
+async def lend(relay: Endpoint, key: str, dial: Dial) -> None:
+    """Waits at the relay, leads who comes to what `dial` gives, and waits again, until it is cancelled."""
     serving = set[asyncio.Task[None]]()
     while True:
         try:
@@ -70,7 +72,7 @@ async def _lend(relay: Endpoint, key: str, target: Target) -> None:
             log.debug("no connection could be lent for %s: %s", key, error)
             await asyncio.sleep(PAUSE)
             continue
-        task = asyncio.get_running_loop().create_task(_serve(reader, writer, target))
+        task = asyncio.get_running_loop().create_task(_serve(reader, writer, dial))
         serving.add(task)
         task.add_done_callback(serving.discard)
 
@@ -89,9 +91,9 @@ async def _waited(relay: Endpoint, key: str) -> tuple[asyncio.StreamReader, asyn
     return reader, writer
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: Target) -> None:
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dial: Dial) -> None:
     with contextlib.suppress(OSError):
-        near_reader, near_writer = await connected(target)
+        near_reader, near_writer = await dial()
         try:
             await splice(near_reader, near_writer, reader, writer, IDLE, Traffic())
         finally:

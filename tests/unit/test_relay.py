@@ -283,11 +283,12 @@ def test_in_a_trial_not_even_what_is_pinned_is_reached() -> None:
     asyncio.run(story())
 
 
-def test_in_a_trial_a_stand_in_answers_on_a_connection_that_was_lent() -> None:
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_stand_in_in_a_trial_and_else_the_broker_answer_on_a_connection_that_was_lent(sealed: bool) -> None:
     async def story() -> None:
         out, lent = free_port(), Lent()
         place = f"mail.example.com:{out}"
-        async with a_relay(a_table(), lent=lent) as relay, a_way_out((place,), {}, sealed=True, stand_ins=(place,), lent=lent) as verdicts:
+        async with a_relay(a_table(), lent=lent) as relay, a_way_out((place,), {}, sealed=sealed, stand_ins=(place,), lent=lent) as verdicts:
             client = asyncio.create_task(exchanged(out, b"a1 LOGIN ada\r\n"))
             await asyncio.sleep(0.05)  # it asks before anything is lent, and waits
             reader, writer = await lend(relay, f"127.0.0.1/{place}")
