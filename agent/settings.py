@@ -112,6 +112,7 @@ class Settings(BaseSettings):
         default=(), description="Addresses of proxies that are believed when they say https (X-Forwarded-Proto)."
     )
     gateway_rate: float = Field(default=500.0, ge=0, description="Calls a second that one API key may make; twice as many at once. 0: no limit.")
+    gateway_daily: int = Field(default=0, ge=0, description="Calls a day (UTC) that one API key may make, while the gateway runs. 0: no limit.")
     gateway_concurrency: int = Field(default=16, ge=1, le=1000, description="Calls of one skill that run at once; others wait their turn.")
 
     @field_validator("egress_resolve")

@@ -127,7 +127,7 @@ def gateway_of(place: Workplace, host: str, *, work: bool, feed: Feed | None = N
     hooked = bool(settings.github_webhook_secret.get_secret_value())
     return Gateway(
         place, _keys(place.checkout), hosts=LOOPBACK_NAMES.union((host.lower(), *map(str.lower, settings.gateway_hosts))),
-        origins=frozenset(settings.gateway_origins), rate=settings.gateway_rate, at_once=settings.gateway_concurrency,
+        origins=frozenset(settings.gateway_origins), rate=settings.gateway_rate, daily=settings.gateway_daily, at_once=settings.gateway_concurrency,
         on_loopback=is_loopback(host), feed=feed, webhook_path="/webhooks/github" if hooked else "",
         worker=Worker(place, deliveries=_deliveries(place.checkout) if hooked else None) if work else None,
     )  # fmt: skip

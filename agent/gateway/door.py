@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from agent.domain.invocation import MAX_BODY
-from agent.errors import CouldNotTell, SkillOpsError
+from agent.errors import CouldNotTell, SkillOpsError, UsageError
+from agent.gateway.depth import DEEPEST, too_deep
 from agent.gateway.gateway import Gateway
 from agent.gateway.problems import Forbidden, TooLarge, TooSlow, WrongHost, WrongType, problem
 from agent.heads import Head
@@ -114,7 +115,7 @@ class Door:
         """
         gateway, headers = self._gateway, head.headers
         key = gateway.authority.known(headers.get("authorization", ""))
-        if key is None or not _is_plain(head) or len(body) > MAX_BODY:
+        if key is None or not _is_plain(head) or len(body) > MAX_BODY or too_deep(body):
             return None
         if host_of(f"//{headers.get('host', '')}") not in gateway.hosts or head.target == gateway.webhook_path:
             return None
@@ -148,6 +149,8 @@ class Door:
             gateway.rates.take(key.id)
         # What a browser's form may send to another site without asking is none of these (Fetch standard, 4.10).
         body = await body_of(headers, receive) if method not in ("GET", "HEAD") else b""
+        if too_deep(body):
+            raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", next_step="Send what is flatter.")
         if body and not at_form and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise WrongType("The body must be JSON.", next_step="Send it with `Content-Type: application/json`.")
         return Visit(method, path, headers, body, key, request_id, receive, len(headers) != len(scope["headers"]))

@@ -16,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from agent.gateway.door import Answer, Door
 from agent.heads import asked, split
 
+HEAD_SECONDS = 20.0  # in which the head of a request must have come, and the first one of a connection
+
 
 class _Answering:
     """An answer under way, with what uvicorn's protocol asks of its own (`RequestResponseCycle`)."""
@@ -49,17 +51,28 @@ class FastLane(HttpToolsProtocol):
     _resting: float | None = None  # since when the connection is, after an answer of this lane; seconds of the loop
     _timer: asyncio.TimerHandle | None = None
 
+    _slow: asyncio.TimerHandle | None = None  # ends a connection whose next head does not come
+
     # ---- what httptools calls ----------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self._between = False
+        self._expect_head()
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_came()
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._between = True
         super().on_message_complete()
 
     # ---- asyncio.Protocol --------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
 
     def data_received(self, data: bytes) -> None:
         self._resting = None
@@ -68,8 +81,24 @@ class FastLane(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._head_came()
         if self._timer:
             self._timer.cancel()
+
+    # ---- a head that comes a byte at a time, or never, which uvicorn would wait for without end ------------------------------
+
+    def _expect_head(self) -> None:
+        if self._slow is None:
+            self._slow = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _head_came(self) -> None:
+        if self._slow:
+            self._slow.cancel()
+            self._slow = None
+
+    def _too_slow(self) -> None:
+        self._slow = None
+        self.transport.close()
 
     # ---- the lane ----------------------------------------------------------------------------------------------------------
 
@@ -85,6 +114,7 @@ class FastLane(HttpToolsProtocol):
         begun = door.at_once(head, data[begin:end], cycle.receive)
         if begun is None:
             return data
+        self._head_came()
         self._unset_keepalive_if_required()
         self.cycle = cycle  # type: ignore[assignment]
         cycle.task = self.loop.create_task(self._answer(door, cycle, *begun))

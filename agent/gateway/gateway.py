@@ -31,14 +31,15 @@ class Call(NamedTuple):
 
 @dataclass
 class Gateway:
-    """Lives in one event loop. `hosts` and `origins` are those that may be named; `at_once` and `rate` are the limits of a
-    skill and of a key. `on_loopback`: only this machine can reach it. Without a `worker`, what is raised is left to `skillops run`."""
+    """Lives in one event loop. `hosts` and `origins` are those that may be named; `at_once` is the limit of a skill, `rate` and `daily`
+    are those of a key. `on_loopback`: only this machine can reach it. Without a `worker`, what is raised is left to `skillops run`."""
 
     place: Workplace
     keys: Keys
     hosts: frozenset[str]
     origins: frozenset[str] = frozenset()
     rate: float = 0.0
+    daily: int = 0
     at_once: int = 16
     on_loopback: bool = True
     worker: Worker | None = None
@@ -47,7 +48,7 @@ class Gateway:
     meters: Meters = field(default_factory=Meters)
 
     def __post_init__(self) -> None:
-        self.authority, self.rates, self.shelf = Authority(self.keys), Rates(self.rate), Shelf(self.place)
+        self.authority, self.rates, self.shelf = Authority(self.keys), Rates(self.rate, daily=self.daily), Shelf(self.place)
         self.building = asyncio.Lock()
         self._lanes: dict[str, Lane] = {}
 

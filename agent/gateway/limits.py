@@ -5,37 +5,59 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 from agent.gateway.problems import Busy, CircuitOpen, TooMany
 
 Clock = Callable[[], float]
+DAY = 86_400  # seconds
 FAILURES = 5  # in a row, after which a skill is left alone
 REST = 10.0  # seconds for which it is, before one call may try it
 WAITING = 1000  # calls that may wait for one skill
 BROKEN = frozenset(("unreachable", "bad-reply", "crashed", "unhealthy", "out-of-memory", "timeout"))  # of the skill, not of what it was given
 
 
-class Rates:
-    """A token bucket for each key: `rate` calls a second, and two seconds' worth at once. 0 is no limit."""
+def utc_day() -> int:
+    """Days since 1970."""
+    return int(time.time() // DAY)
 
-    def __init__(self, rate: float, clock: Clock = time.monotonic) -> None:
+
+class Rates:
+    """A token bucket for each key: `rate` calls a second, and two seconds' worth at once; and `daily` calls in a day (UTC), counted by
+    this process since it began. 0 is no limit. `today` numbers the days."""
+
+    def __init__(
+        self, rate: float, clock: Clock = time.monotonic, daily: int = 0, today: Callable[[], int] = lambda: int(time.time() // DAY)
+    ) -> None:
         self._rate, self._most, self._clock = rate, max(rate * 2, 1.0), clock
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._daily, self._today, self._day = daily, today, 0
+        self._calls: Counter[str] = Counter()
 
     def allows(self, key: str) -> bool:
         """Takes one call, where there is one left."""
-        if not self._rate:
-            return True
-        left, now = self._left(key)
-        if left >= 1:
+        if self._spent(key):
+            return False
+        if self._rate:
+            left, now = self._left(key)
+            if left < 1:
+                return False
             self._buckets[key] = (left - 1, now)
-        return left >= 1
+        if self._daily:
+            self._calls[key] += 1
+        return True
 
     def take(self, key: str) -> None:
         """Raises TooMany, with when to try again."""
         if not self.allows(key):
+            if self._spent(key):
+                seconds = DAY - int(time.time()) % DAY
+                raise TooMany(
+                    "This key has made its calls of today.", why=f"It may make {self._daily} a day.", next_step="Try again tomorrow (UTC).",
+                    headers={"retry-after": str(seconds)},
+                )  # fmt: skip
             left, _ = self._left(key)
             seconds = math.ceil((1 - left) / self._rate)
             raise TooMany(
@@ -44,6 +66,12 @@ class Rates:
                 next_step=f"Try again in {seconds} s.",
                 headers={"retry-after": str(seconds)},
             )
+
+    def _spent(self, key: str) -> bool:
+        if self._daily and self._day != (today := self._today()):
+            self._day = today
+            self._calls.clear()
+        return bool(self._daily) and self._calls[key] >= self._daily
 
     def _left(self, key: str) -> tuple[float, float]:
         """How many calls, and by which time."""

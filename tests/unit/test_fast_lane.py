@@ -129,6 +129,21 @@ async def test_a_connection_that_rests_too_long_is_hung_up(tmp_path: Path, monke
         assert len(line.lane) == 3
 
 
+async def test_a_head_that_comes_byte_by_byte_or_never_ends_the_connection_and_a_call_under_way_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_lane, "HEAD_SECONDS", 0.3)
+    async with a_line(tmp_path, monkeypatch) as line, asyncio.timeout(20):
+        silent, _ = await asyncio.open_unix_connection(str(tmp_path / "gateway.sock"))
+        slow, bytewise = await asyncio.open_unix_connection(str(tmp_path / "gateway.sock"))
+        line.writer.write(line.request())
+        assert (await line.answer())[0] == 200
+        bytewise.write(b"POST /skills HTTP/1.1\r\nhost:")
+        assert await slow.read() == await silent.read() == b""
+        line.writer.write(line.request())  # the connection that was used is kept
+        assert (await line.answer())[0] == 200
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

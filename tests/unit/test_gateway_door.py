@@ -94,6 +94,26 @@ async def test_a_key_that_calls_too_often_is_told_to_wait(tmp_path: Path) -> Non
     assert other.status_code == 200
 
 
+def test_a_key_has_so_many_calls_a_day() -> None:
+    day = [1]
+    rates = Rates(0, daily=2, today=lambda: day[0])
+    assert [rates.allows("a") for _ in range(3)] == [True, True, False] and rates.allows("b")
+    with pytest.raises(TooMany) as told:
+        rates.take("a")
+    assert 1 <= int(told.value.headers["retry-after"]) <= 86_400
+    day[0] = 2
+    rates.take("a")
+
+
+@pytest.mark.parametrize("path", ["/skills/word-count/execute", "/requests", "/mcp"])
+async def test_a_body_that_is_nested_too_deep_is_refused_before_it_is_parsed(tmp_path: Path, path: str) -> None:
+    async with a_house(tmp_path) as house:
+        bodies = [b"[" * 50_000, b'{"inputs":' * 101 + b"1" + b"}" * 101, b'{"a":"' + b"[" * 5000 + b'"}', b'{"a":"\\""' + b"[" * 200]
+        answers = [await house.client.post(path, content=body, headers={"content-type": "application/json"}) for body in bodies]
+    assert ["nested" in answer.text for answer in answers] == [True, True, False, True]
+    assert answers[0].status_code == 400
+
+
 def test_a_bucket_fills_with_time() -> None:
     clock = Clock()
     rates = Rates(2, clock)
