@@ -17,6 +17,7 @@ from agent.egress.hosting import Egress
 from agent.egress.proxy import Door, connected
 from agent.egress.rules import Rule
 from agent.egress.splicing import drop
+from agent.errors import SkillOpsError
 from agent.relay.lending import key_of
 from agent.runtimes.docker_stand_ins import READY, lend
 from agent.supervisor_client import short_folder
@@ -38,7 +39,7 @@ class LentBroker:
         self._door: Door | None = None
         try:
             self._door = egress.open(skill, [Rule.parse(place) for place in self.places], self._path, brokers.carriers(skill, keys))
-        except BaseException:
+        except (SkillOpsError, OSError):
             self.close()
             raise
 
