@@ -56,3 +56,19 @@ def make_key(path: Path) -> bytes:
     key = read_key(path)
     assert key is not None, "it was there a moment ago"
     return key
+
+
+class FileKey:
+    """The key of `path`, as whoever needs one asks for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def read(self) -> bytes | None:
+        return read_key(self._path)
+
+    def make(self) -> bytes:
+        return make_key(self._path)

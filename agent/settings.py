@@ -87,6 +87,9 @@ class Settings(BaseSettings):
         description="Where a declared host really is, like api.example.com:443 = 10.0.0.7:8443; nothing else leads to a private address.",
     )
 
+    vault_key: Literal["file", "keyring"] = Field(
+        default="file", description="Where the vault's key is: a file for its owner alone, or the operating system's keyring (the extra keyring)."
+    )
     broker_authorities: str = Field(
         default="", description="A file of certificates (PEM) that the broker of secrets trusts beside the system's, for hosts of your own."
     )

@@ -2,7 +2,8 @@
 
 Each value is sealed with AES-256-GCM (NIST SP 800-38D) under a random nonce; its name, its revision and the skills that
 may have it are bound to it, so that what lies in the file cannot be given another name, or to another skill. The key lies
-beside the file, for its owner alone: whoever can read both, as the user that skills run for, can read the secrets.
+beside the file, for its owner alone, or in the keyring of the operating system: whoever can read both, as the user that skills run
+for, can read the secrets.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Literal
 
 from agent.domain import Frozen
 from agent.errors import ConfigurationError, MissingSecret, NotFound, UsageError
-from agent.key_file import make_key, read_key
+from agent.key_file import FileKey
+from agent.key_ring import RingKey
 from agent.sqlite_file import SqliteFile
 
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -91,8 +93,9 @@ class Vault:
     key is missing, open to others, or another one.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        self._file, self._key_path, self._clock = SqliteFile(folder / "vault.sqlite", _SCHEMA), folder / "vault.key", clock
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time, *, in_keyring: bool = False) -> None:
+        self._file, self._clock = SqliteFile(folder / "vault.sqlite", _SCHEMA), clock
+        self._key = RingKey(folder) if in_keyring else FileKey(folder / "vault.key")
 
     def set(self, name: str, value: str, by: str, skills: Iterable[str] | None = None) -> Secret:
         """Sets a secret, or rotates it. `skills` are those that may have it, all where it is empty; None leaves that as it is.
@@ -181,7 +184,7 @@ class Vault:
 
     def signature(self, token: str) -> str:
         """What only this vault can say of a token: a page's proof that it is the one that was shown for it."""
-        return hmac.new(make_key(self._key_path), b"form\0" + _hash(token), hashlib.sha256).hexdigest()
+        return hmac.new(self._key.make(), b"form\0" + _hash(token), hashlib.sha256).hexdigest()
 
     # ---- inside ---------------------------------------------------------------------------------------------------------
 
@@ -216,7 +219,7 @@ class Vault:
     def _sealed(self, name: str, revision: int, skills: str, value: str, *, any_kept: bool) -> bytes:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        key = self._kept_key() if any_kept else make_key(self._key_path)  # a second key would leave the first secrets behind
+        key = self._kept_key() if any_kept else self._key.make()  # a second key would leave the first secrets behind
         nonce = secrets.token_bytes(_NONCE)
         return nonce + AESGCM(key).encrypt(nonce, value.encode(), _bound(name, revision, skills))
 
@@ -230,15 +233,15 @@ class Vault:
         except InvalidTag:
             raise ConfigurationError(
                 f"The secret {row['name']} cannot be opened.",
-                why=f"It was sealed with another key than {self._key_path}, or was changed.",
+                why=f"It was sealed with another key than {self._key}, or was changed.",
                 next_step=f"Bring the key back from a backup, or set it anew: `skillops secret rm {row['name']}`, then `skillops secret set`.",
             ) from None
 
     def _kept_key(self) -> bytes:
-        key = read_key(self._key_path)
+        key = self._key.read()
         if key is None:
             raise ConfigurationError(
-                f"The vault's key is gone: {self._key_path}.",
+                f"The vault's key is gone: {self._key}.",
                 why="Without it no secret can be opened.",
                 next_step="Bring it back from a backup; else remove each secret (`skillops secret rm NAME`) and set it anew.",
             )

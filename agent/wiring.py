@@ -47,7 +47,7 @@ from agent.stages.releasing import artifact_of
 from agent.vault import Vault
 from agent.wiring_models import embedder_of, model_of, model_of_agent
 from agent.wiring_models import rekeying as rekeying
-from agent.wiring_runtimes import builder_of, languages_of, runtime_of, sandbox_of
+from agent.wiring_runtimes import builder_of, languages_of, runtime_of, sandbox_of, vault_of
 from agent.workbench import Bench, TryOut, examine, subject_of_folder
 from agent.workflow_runtime import WorkflowRuntime
 from agent.workplace import Workplace
@@ -103,7 +103,7 @@ def open_keys(path: Path) -> tuple[Keys, str]:
 def open_vault(path: Path) -> tuple[Vault, str]:
     """The vault of the repository that `path` lies in, and who its user is."""
     settings, checkout = settings_of(path)
-    return Vault(checkout.kept), settings.user or _login()
+    return vault_of(settings, checkout.kept), settings.user or _login()
 
 
 def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float, gateway: str) -> Link:
@@ -114,7 +114,7 @@ def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float,
     fit(name, None, skills or ())
     settings, checkout = settings_of(path)
     wanted = Wanted(name=name, skills=None if skills is None else tuple(skills), minutes=seconds / 60)
-    return make_link(Vault(checkout.kept), gateway or settings.gateway_url or GATEWAY, wanted, settings.user or _login())
+    return make_link(vault_of(settings, checkout.kept), gateway or settings.gateway_url or GATEWAY, wanted, settings.user or _login())
 
 
 def gateway_of(place: Workplace, host: str, *, work: bool, feed: Feed | None = None) -> Gateway:
@@ -158,7 +158,7 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     `given` takes the place of the forge and the ledger that the settings name.
     """
     sandbox = sandbox_of(settings)
-    catalog, vault = Catalog(settings.state / "catalog.sqlite", embedder_of(settings)), Vault(kept)
+    catalog, vault = Catalog(settings.state / "catalog.sqlite", embedder_of(settings)), vault_of(settings, kept)
     languages = languages_of(catalog)
     builder = builder_of(settings, settings.state / "artifacts", languages)
     forge, ledger = given or forge_of(settings, kept)

@@ -100,11 +100,16 @@ def _docker_launcher(settings: Settings, vault: Vault | None) -> DockerLauncher:
     )  # fmt: skip
 
 
+def vault_of(settings: Settings, kept: Path) -> Vault:
+    """The vault in `kept`."""
+    return Vault(kept, in_keyring=settings.vault_key == "keyring")
+
+
 def supervise(settings: Settings) -> None:
     """The supervisor's process; returns when it ends."""
     from agent.supervisor import serve
 
-    vault = Vault(Checkout.find(settings.repository, remote=True).kept)
+    vault = vault_of(settings, Checkout.find(settings.repository, remote=True).kept)
     if settings.runtime == "docker":
         launcher: Launcher = _docker_launcher(settings, vault)
     else:

@@ -27,6 +27,7 @@ DOORS = {
     "rich": {"agent/screen.py"},
     "typer": {"agent/cli.py", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/commands").glob("*.py"))},
     "aiohttp": {"agent/stand_ins/http.py"},
+    "keyring": {"agent/key_ring.py"},
     "h11": {"agent/broker/carrying.py", "agent/broker/heads.py"},
     "httptools": {"agent/exchange.py", "agent/heads.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},

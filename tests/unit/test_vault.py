@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -237,3 +239,56 @@ def test_a_form_for_a_secret_that_is_there_keeps_whom_it_is_for(vault: Vault) ->
     assert form.skills == ("weather",)
     rotated = vault.submit(token, VALUE + "2")
     assert rotated and rotated.skills == ("weather",)
+
+
+# ---- the key in the keyring of the operating system -----------------------------------------------------------------
+
+
+class Ring(ModuleType):
+    """A keyring in memory, in place of the package `keyring`."""
+
+    def __init__(self) -> None:
+        super().__init__("keyring")
+        self.kept: dict[tuple[str, str], str] = {}
+        self.errors = ModuleType("keyring.errors")
+        self.errors.KeyringError = type("KeyringError", (Exception,), {})  # type: ignore[attr-defined]
+        self.locked = False
+
+    def get_password(self, service: str, account: str) -> str | None:
+        if self.locked:
+            raise self.errors.KeyringError
+        return self.kept.get((service, account))
+
+    def set_password(self, service: str, account: str, value: str) -> None:
+        self.kept[service, account] = value
+
+
+@pytest.fixture
+def ring(monkeypatch: pytest.MonkeyPatch) -> Ring:
+    ring = Ring()
+    monkeypatch.setitem(sys.modules, "keyring", ring)
+    monkeypatch.setitem(sys.modules, "keyring.errors", ring.errors)
+    return ring
+
+
+def test_a_key_in_the_keyring_lies_in_no_file(tmp_path: Path, ring: Ring) -> None:
+    Vault(tmp_path, in_keyring=True).set("API_KEY", VALUE, "ada")
+    assert Vault(tmp_path, in_keyring=True).values("weather", ["API_KEY"]) == {"API_KEY": VALUE}
+    (key,) = ring.kept.values()
+    assert not (tmp_path / "vault.key").exists() and bytes.fromhex(key) not in kept(tmp_path) and key.encode() not in kept(tmp_path)
+
+
+def test_a_keyring_that_is_locked_emptied_or_not_there_says_what_to_do(tmp_path: Path, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = Vault(tmp_path, in_keyring=True)
+    vault.set("API_KEY", VALUE, "ada")
+    ring.locked = True
+    with pytest.raises(ConfigurationError, match="keyring"):
+        vault.values("weather", ["API_KEY"])
+    ring.locked = False
+    ring.kept.clear()
+    with pytest.raises(ConfigurationError, match="gone"):  # and no second key is made
+        vault.set("OTHER", VALUE, "ada")
+    assert ring.kept == {}
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(ConfigurationError, match="needs the package"):
+        vault.values("weather", ["API_KEY"])
