@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -53,10 +54,12 @@ def permissions_of(required: Iterable[Manifest]) -> Permissions:
     """What skills may reach together."""
     found = [manifest.permissions for manifest in required]
     held = {name for each in found for name in each.held}
+    brokered = {one for each in found for one in each.broker}
+    hosts = Counter(one.secret for one in brokered)  # what goes to several is shown as what it may be at most: held
     return Permissions(
         network=tuple(sorted({rule for each in found for rule in each.network})),
         secrets=tuple(sorted({name for each in found for name in each.secrets})),
-        broker=tuple(sorted({one for each in found for one in each.broker if one.secret not in held}, key=str)),
+        broker=tuple(one for one in sorted(brokered, key=str) if one.secret not in held and hosts[one.secret] == 1),
         storage="persistent" if any(each.storage == "persistent" for each in found) else "none",
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from agent.domain.decision import Policy, RiskRules
 from agent.domain.permissions import Permissions
 from agent.domain.risk import risk_of
+from agent.domain.workflow import permissions_of
 from tests.builders import a_manifest
 
 HOST, OTHER = "api.example.com:443", "other.example.com:443"
@@ -54,3 +55,12 @@ def test_a_brokered_secret_has_a_risk_of_its_own_that_is_high_unless_policy_says
         "medium", (f"reaches {HOST}, {OTHER}", f"uses, without reading them, the secrets API_KEY at {HOST}"),
     )  # fmt: skip
     assert risk_of(a_manifest(permissions=asking().model_dump()), None, eased)[0] == "high"
+
+
+def test_a_workflow_brokers_what_every_step_brokers_to_the_same_host_and_shows_the_rest_as_held() -> None:
+    def together(*steps: Permissions) -> tuple[str, ...]:
+        return permissions_of([a_manifest(permissions=step.model_dump()) for step in steps]).held
+
+    here, there, held = asking(("API_KEY", HOST)), asking(("API_KEY", OTHER)), asking()
+    assert together(here, here) == ()
+    assert together(here, there) == together(here, held) == ("API_KEY",)
