@@ -16,7 +16,7 @@ import httpx
 import uvicorn
 
 from agent import wiring
-from agent.demo import RECORDING, tell_story
+from agent.demo import tell_story
 from agent.domain.check import CheckResult, Finding, Outcome
 from agent.domain.event import Event
 from agent.domain.proposal import ProposalDraft
@@ -48,7 +48,7 @@ SHOTS: tuple[tuple[str, str, str], ...] = (
     ("timeline", "/proposals/2#timeline", "day"), ("diff", "/proposals/{number}#diff", "day"), ("proposals", "/proposals?state=all", "day"),
     ("requests", "/requests?state=all", "day"), ("request", "/requests/1", "day"), ("skills", "/skills", "day"), ("skill", f"/skills/{SKILL}", "day"),
     ("try", f"/skills/{SKILL}#try", "day"), ("registry", "/registry", "day"), ("ledger", "/ledger", "day"), ("vault", "/vault", "day"),
-    ("settings", "/settings", "day"), ("needs-attention-night", "/attention", "night"), ("proposal-night", "/proposals/{number}", "night"),
+    ("settings", "/settings#policy", "day"), ("needs-attention-night", "/attention", "night"), ("proposal-night", "/proposals/{number}", "night"),
     ("needs-attention-phone", "/attention", "phone"), ("proposal-phone", "/proposals/{number}", "phone"), ("ask-phone", "{talk}", "phone"),
 )  # fmt: skip
 
@@ -62,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="skillops-") as folder:
         home = Path(folder) / "skills"
         tell_story(Quiet(), home, live=False, record=None, rekey=None)
-        place = wiring.open_workplace(home, feed := Feed(), user=WHO, recording=RECORDING, model="")
+        place = wiring.open_workplace(home, feed := Feed(), user=WHO)
         try:
             number = a_colleagues_proposal(place.parts)
             place.parts.vault.set("WEATHER_API_KEY", "not shown", WHO, ["weather"])
