@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from agent.domain.capability import Capability
 from agent.domain.check import CheckResult, Finding, Outcome
 from agent.domain.event import Event
 from agent.domain.proposal import Proposal
@@ -57,7 +58,10 @@ def judged(house: House, proposal: Proposal, *, blocks: bool = True) -> None:
     forge = house.place.parts.forge
     for check in house.place.parts.checks:
         found = (Finding(message=f"a note {HOSTILE}", path="skills/word-count/skill.py", line=1, level="note"),) if check.name == "style" else ()
-        result = CheckResult(name=check.name, outcome=Outcome.PASSED, head=proposal.head, summary=f"fine {HOSTILE}", seconds=0.25, findings=found)
+        can = (Capability(kind="network", what=f"urllib {HOSTILE}", path="skills/word-count/skill.py", line=2, gained=True),) if found else ()
+        result = CheckResult(
+            name=check.name, outcome=Outcome.PASSED, head=proposal.head, summary=f"fine {HOSTILE}", seconds=0.25, findings=found, capabilities=can
+        )
         forge.post_check(proposal.number, result)
     for name in ("correctness", "security", "fit"):
         remarks = (Remark(message=f"look here {HOSTILE}", path="skill.py", line=2, blocking=blocks, reproduced=blocks),) if name == "security" else ()
@@ -77,6 +81,7 @@ async def test_what_waits_for_a_person_comes_first_with_why_and_with_what_it_ask
     page, twin = text_of(await browser.page("/attention")), (await browser.open("/attention", accept="application/json")).json()
     (item,) = twin["person"]
     assert (item["kind"], item["risk"], item["proposal"], item["address"]) == ("decision", "high", 1, "/proposals/1")
+    assert "Its code can do more than before network: urllib" in page and "skills/word-count/skill.py:2" in page
     assert [row["what"] for row in item["wants"]["rows"] if row["wider"]] == ["reaches", "secrets"]
     assert item["why"].partition("`")[0].strip() in page and "More than before: reaches api.example.com:443; secrets WEATHER_KEY." in page
     assert [(each["state"], each["title"]) for each in twin["moving"]] == [("requested", "Count letters")]

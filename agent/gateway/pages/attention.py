@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from agent.domain import Frozen
+from agent.domain.capability import Capability
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.registry import Entry
 from agent.errors import InvalidFile, MissingSecret, SkillOpsError
@@ -34,6 +35,7 @@ class Item(Frozen):
     since: str = ""
     risk: str = ""
     wants: Wants | None = None
+    gained: tuple[Capability, ...] = ()
     secret: str = ""
     next_step: str = ""
 
@@ -107,7 +109,8 @@ def _item(parts: Parts, work: Work) -> tuple[Item, str]:
         why=missing.fault if missing else step.why or f"{step.stage} is next", next_step=missing.next_step if missing else "",
         address=f"/proposals/{proposal.number}" if proposal and whom != "requester" else f"/requests/{number}",
         since=entries[-1].at if entries else "", risk=seen.decision.risk if seen.decision else "",
-        wants=wants_at(parts, seen) if policy_asks else None, secret=_first_missing(parts, seen) if missing else "",
+        wants=wants_at(parts, seen) if policy_asks else None, gained=seen.report.gained if seen.report else (),
+        secret=_first_missing(parts, seen) if missing else "",
     )  # fmt: skip
     return item, whom
 
