@@ -98,7 +98,7 @@ def _repository(folder: Path) -> tuple[Diagnosis, ...]:
     except SkillOpsError as error:
         return (_faulty("repository", error),)
     docker = {"docker engine": _engine, "base images": _base_images} if "docker" in _kinds(place) else {}
-    looks = {**docker, "registry and policy": _contents, "working clone": _clone, "ledger": _ledger, "disk": _disk, "model": _model}
+    looks = {**docker, "registry and policy": _contents, "working clone": _clone, "ledger": _ledger, "disk": _disk, "model": _model, **_chats(place)}
     return (Diagnosis(what="repository", ok=True, found=str(place.checkout.root)), *(_looked(what, look, place) for what, look in looks.items()))
 
 
@@ -171,3 +171,18 @@ def _model(place: Workplace) -> Diagnosis:
     model = place.parts.model
     available = model.available()
     return Diagnosis(what="model", ok=available.ok, found=model.name if available.ok else available.why, fix=available.fix, needed=False)
+
+
+def _chats(place: Workplace) -> dict[str, Callable[[Workplace], Diagnosis]]:
+    """Slack, where anything of it is set."""
+    settings = place.parts.settings
+    tokens = (settings.slack_bot_token, settings.slack_signing_secret, settings.slack_app_token)
+    return {"slack": _slack} if any(token.get_secret_value() for token in tokens) else {}
+
+
+def _slack(place: Workplace) -> Diagnosis:
+    from agent.chats import slack
+
+    slack.is_set_up(place.parts.settings)
+    told = slack.who_we_are(slack.client_of(place.parts.settings))
+    return Diagnosis(what="slack", ok=True, found=f"{told.get('user')} in {told.get('team')}", needed=False)

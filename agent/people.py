@@ -5,15 +5,21 @@ from __future__ import annotations
 from agent.domain.event import Event
 from agent.domain.proposal import DEPLOY_FAILED, HOLD, OUT_OF_BUDGET, Proposal
 from agent.domain.review import Review
-from agent.errors import UsageError
+from agent.errors import Refused, UsageError
 from agent.parts import Parts
 from reviewers import human
 from reviewers.human import Said
 
 
-def judge(parts: Parts, verdict: Said, number: int, person: str, why: str) -> Review:
-    """Approves, rejects or sends back a proposal at its head. Raises Refused where this person's word could not count."""
+def judge(parts: Parts, verdict: Said, number: int, person: str, why: str, seen: str = "") -> Review:
+    """Approves, rejects or sends back a proposal at its head. Raises Refused where this person's word could not count, and where they
+    have `seen` another commit than the head."""
     proposal = _open(parts.forge.proposal(number))
+    if seen not in ("", proposal.head):
+        raise Refused(
+            f"Proposal #{number} has changed since it was shown.", why=f"You saw {seen[:8]}, and it is at {proposal.head[:8]} now.",
+            next_step="Look at it again, and decide on what it is now.",
+        )  # fmt: skip
     review = human.judge(verdict, proposal, person, parts.policy(), why)
     parts.forge.post_review(number, review)
     parts.record(_event(verdict, proposal, person, why).model_copy(update={"commit": proposal.head, "outcome": verdict}))

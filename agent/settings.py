@@ -54,6 +54,14 @@ class Settings(BaseSettings):
     github_merge: Literal["squash", "merge", "rebase"] = Field(default="squash", description="How a pull request is merged on GitHub.")
     github_webhook_secret: SecretStr = Field(default=SecretStr(""), description="The secret of the webhook that points at /webhooks/github.")
 
+    slack_bot_token: SecretStr = Field(default=SecretStr(""), description="The token of the Slack app that people talk to the agent by (xoxb-…).")
+    slack_signing_secret: SecretStr = Field(default=SecretStr(""), description="The secret that Slack signs with what it sends to /slack/events.")
+    slack_app_token: SecretStr = Field(default=SecretStr(""), description="The token of socket mode (xapp-…), where Slack cannot reach the gateway.")
+    slack_people: dict[str, str] = Field(
+        default={}, description="Who is who: logins by Slack's user ids, like {U012ABCDEF = 'ada'}. Others can ask, and decide nothing."
+    )
+    slack_api: str = Field(default="https://slack.com/api/", description="The address of Slack's API, with a slash at its end.")
+
     sandbox: Literal["bubblewrap", "docker"] = Field(
         default="bubblewrap", description="What untrusted code runs in while it is checked and tried: namespaces of this machine, or containers."
     )

@@ -53,6 +53,7 @@ from agent.workflow_runtime import WorkflowRuntime
 from agent.workplace import Workplace
 
 if TYPE_CHECKING:
+    from agent.chats.slack import Slack
     from agent.gateway.door import Door
     from agent.gateway.gateway import Gateway
     from agent.gateway.pages.feed import Feed
@@ -129,19 +130,38 @@ def gateway_of(place: Workplace, host: str, *, work: bool, feed: Feed | None = N
         place, _keys(place.checkout), hosts=LOOPBACK_NAMES.union((host.lower(), *map(str.lower, settings.gateway_hosts))),
         origins=frozenset(settings.gateway_origins), rate=settings.gateway_rate, daily=settings.gateway_daily, at_once=settings.gateway_concurrency,
         on_loopback=is_loopback(host), feed=feed, webhook_path="/webhooks/github" if hooked else "",
+        chat_paths=frozenset(("/slack/events",) if settings.slack_signing_secret.get_secret_value() else ()),
         worker=Worker(place, deliveries=_deliveries(place.checkout) if hooked else None) if work else None,
     )  # fmt: skip
 
 
-def app_of(gateway: Gateway) -> Door:
-    """The gateway's application, with the webhooks where they are set up."""
-    from agent.gateway import webhooks
+def app_of(gateway: Gateway, chat: Slack | None = None) -> Door:
+    """The gateway's application, with the webhooks where they are set up, and what Slack sends to the `chat`."""
+    from agent.gateway import chats, webhooks
     from agent.gateway.app import make_app
 
     secret, forge = gateway.place.parts.settings.github_webhook_secret.get_secret_value(), gateway.place.parts.forge
-    if not secret:
-        return make_app(gateway)
-    return make_app(gateway, webhooks.router(gateway, _deliveries(gateway.place.checkout), secret, getattr(forge, "login", "")))
+    more = [chats.router(path, chat.answer) for path in gateway.chat_paths if chat]
+    if secret:
+        more.append(webhooks.router(gateway, _deliveries(gateway.place.checkout), secret, getattr(forge, "login", "")))
+    return make_app(gateway, *more)
+
+
+def chat_of(gateway: Gateway) -> Slack | None:
+    """The chat in Slack, where the settings have one. ConfigurationError where it is set up by half, or Slack does not take the token."""
+    from agent.chats import slack
+    from agent.chats.desk import Desk
+    from agent.chats.inbox import Inbox
+
+    settings = gateway.place.parts.settings
+    if not slack.is_set_up(settings):
+        return None
+    client = slack.client_of(settings)
+    board = slack.SlackBoard(client, settings.gateway_url)
+    desk = Desk(gateway, Inbox(gateway.place.checkout.kept / "slack.sqlite"), board)
+    if gateway.feed:
+        gateway.feed.heard_by(desk.hear)
+    return slack.Slack(desk, board, slack.our_user(client), settings, client)
 
 
 def _deliveries(checkout: Checkout) -> Deliveries:

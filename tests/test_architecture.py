@@ -38,11 +38,16 @@ DOORS = {
     "yaml": {"agent/strict_yaml.py"},
     "cryptography": {"agent/vault.py", "agent/stand_ins/authority.py"},
     "starlette": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").rglob("*.py")},
+    "slack_bolt": {"agent/chats/slack.py"},
+    "slack_sdk": {"agent/chats/slack.py"},
     "mcp": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
 }  # fmt: skip
 FLOW = ("agent/domain", "agent/stages", "agent/ports.py", "agent/pipeline.py", "agent/steps.py", "agent/conversation.py", "agent/situation.py")
 CONCRETE = ("agent.sandboxes", "agent.builders", "agent.runtimes", "agent.llms", "agent.forges", "agent.languages", "agent.checks", "reviewers")
-HEAVY = ("litellm", "git", "bandit", "detect_secrets", "httpx", "docker", "mcp", "cryptography", "fastapi", "pytest", "coverage", "pydantic_settings")
+HEAVY = (
+    "litellm", "git", "bandit", "detect_secrets", "httpx", "docker", "mcp", "cryptography", "fastapi", "pytest", "coverage", "pydantic_settings",
+    "slack_bolt", "slack_sdk",
+)  # fmt: skip
 
 
 def imports_of(path: Path) -> set[str]:

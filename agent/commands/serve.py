@@ -35,6 +35,7 @@ def serve(
     feed = Feed(wiring.silent if as_json else Watcher())
     place = wiring.open_workplace(repository, feed, forge=forge)
     gateway = wiring.gateway_of(place, host, work=work, feed=feed)
+    chat = wiring.chat_of(gateway)
     listening = listen(host, port)
     if first := gateway.keys.first(place.parts.user):
         print(f"The first admin key, shown this once: {first}", file=sys.stderr)
@@ -43,8 +44,12 @@ def serve(
     sys.stdout.flush()
     if gateway.worker:
         gateway.worker.start()
+    if chat:
+        chat.start()
     try:
-        run(wiring.app_of(gateway), listening)
+        run(wiring.app_of(gateway, chat), listening)
     finally:
+        if chat:
+            chat.stop()
         if gateway.worker:
             gateway.worker.stop()

@@ -143,7 +143,8 @@ class Door:
         _check_host(headers, gateway)
         _check_origin(headers, gateway)
         at_form = path.startswith(FORMS)
-        free = at_form or path in open_paths(gateway) or path == gateway.webhook_path
+        in_chat = path in gateway.chat_paths
+        free = at_form or in_chat or path in open_paths(gateway) or path == gateway.webhook_path
         key = None if free else self._key(method, headers)
         if key:
             gateway.rates.take(key.id)
@@ -151,7 +152,7 @@ class Door:
         body = await body_of(headers, receive) if method not in ("GET", "HEAD") else b""
         if too_deep(body):
             raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", next_step="Send what is flatter.")
-        if body and not at_form and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        if body and not (at_form or in_chat) and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise WrongType("The body must be JSON.", next_step="Send it with `Content-Type: application/json`.")
         return Visit(method, path, headers, body, key, request_id, receive, len(headers) != len(scope["headers"]))
 

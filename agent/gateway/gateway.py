@@ -45,6 +45,7 @@ class Gateway:
     worker: Worker | None = None
     feed: Feed | None = None  # what this process did lately, for the pages
     webhook_path: str = ""  # where deliveries come in, which bring a signature and no key; empty: nowhere
+    chat_paths: frozenset[str] = frozenset()  # where platforms of chats send what was said there, which they sign
     meters: Meters = field(default_factory=Meters)
 
     def __post_init__(self) -> None:

@@ -27,14 +27,19 @@ class Feed:
     def __init__(self, then: Tell | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._then, self._clock = then, clock
         self._lines, self._lock = deque[Line](maxlen=KEPT), threading.Lock()
+        self._others: list[Tell] = []
         self.told = 0
+
+    def heard_by(self, tell: Tell) -> None:
+        """Somebody else hears of everything from now on."""
+        self._others.append(tell)
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             self._lines.append(Line(at=self._clock().isoformat(timespec="milliseconds"), event=event))
             self.told += 1
-        if self._then:
-            self._then(event)
+        for tell in (*((self._then,) if self._then else ()), *self._others):
+            tell(event)
 
     def lately(self) -> list[Line]:
         """Everything that is kept, in order."""

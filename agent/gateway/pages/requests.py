@@ -88,10 +88,11 @@ def add_to(site: Site) -> None:
 
 def progress(parts: Parts, number: int) -> Progress:
     """Where a request stands now."""
-    return _progress(number, *standing(number, parts))
+    return progress_of(number, *standing(number, parts))
 
 
-def _progress(number: int, seen: Situation, step: NextStep) -> Progress:
+def progress_of(number: int, seen: Situation, step: NextStep) -> Progress:
+    """How far a request is, of which this was seen."""
     proposal, request = seen.proposal, seen.request
     closed_as = request.closed_as if request else ""
     at = _AT[step.state] if closed_as in ("", "done") else 0
@@ -107,7 +108,7 @@ def _request(parts: Parts, number: int) -> dict[str, Any]:
     told = story(number, parts.forge, parts.ledger)
     comments = [_words(comment) for comment in parts.forge.comments(number)]
     return {
-        "title": asked.title, "request": asked, "progress": _progress(number, seen, step), "gap": seen.gap, "timeline": timeline(told.entries),
+        "title": asked.title, "request": asked, "progress": progress_of(number, seen, step), "gap": seen.gap, "timeline": timeline(told.entries),
         "log": told.entries[-200:], "comments": [comment for comment in comments if comment.text], "ours": sorted(OURS),
         "proposals": [proposal for proposal in parts.forge.proposals("all") if proposal.request == number], "limit": LIMIT,
     }  # fmt: skip

@@ -1,0 +1,82 @@
+"""How a post looks in Slack: blocks ("Block Kit"), and the form in which a reason is given. Pure.
+
+Whatever a model or a skill said is escaped: in Slack `<!channel>` would call everybody, `<@U1>` somebody, and `<http://a|b>` hide where it leads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from agent.chats.posts import Button, Post
+
+TEXT, NOTE, LABEL, REASON = 2900, 1400, 75, 1800  # characters: Slack takes 3000 in a section, 75 on a button, 3000 in a field
+NOTES = 8
+_CALLS = re.compile(r"@(?=(?:channel|here|everyone)\b)", re.IGNORECASE)
+
+
+def escaped(text: str) -> str:
+    """`text` as Slack shows it word for word ("Escaping text"); a word that might call everybody calls nobody."""
+    return _CALLS.sub("@\u2060", text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+
+
+def cut(text: str, most: int) -> tuple[str, bool]:
+    """As much of `text` as has `most` characters when it is escaped, and whether that is less than all."""
+    if len(escaped(text)) <= most:
+        return text, False
+    low, high = 0, min(len(text), most)
+    while low < high:  # escaping is what makes it longer, so the end is looked for
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if len(escaped(text[:middle])) <= most else (low, middle - 1)
+    return text[:low], True
+
+
+def plain_of(post: Post) -> str:
+    """What a notification says."""
+    return escaped(cut(post.text, 300)[0])
+
+
+def blocks_of(post: Post, base: str) -> list[dict[str, Any]]:
+    """The blocks; `base` is the gateway's address, empty where it has none that people reach."""
+    text, shortened = cut(post.text or " ", TEXT)
+    blocks = [_section(escaped(text))]
+    blocks += [_section(escaped(cut(note, NOTE)[0])) for note in post.notes[:NOTES] if note]
+    buttons = [_button(button, number) for number, button in enumerate(post.buttons)]
+    blocks += [{"type": "actions", "elements": buttons[:25]}] if buttons else []
+    link = f"{base.rstrip('/')}{post.page}" if base and post.page else ""
+    if shortened:
+        where = f"<{link}|All of it>" if link else "`skillops chat` has all of it"
+        blocks.append(_small(f"… cut here. {where}"))
+    elif link:
+        blocks.append(_small(f"<{link}|Open the page>"))
+    return blocks
+
+
+def reason_form(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The form that is opened to reject a proposal: its author learns the reason and nothing else."""
+    field = {"type": "plain_text_input", "action_id": "why", "multiline": True, "min_length": 1, "max_length": REASON}
+    return {
+        "type": "modal", "callback_id": "reject", "private_metadata": json.dumps(dict(about)), "title": _plain("Reject"), "submit": _plain("Reject"),
+        "close": _plain("Cancel"),
+        "blocks": [{"type": "input", "block_id": "why", "label": _plain(f"Why not, of proposal #{about.get('proposal')}?"), "element": field}],
+    }  # fmt: skip
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}  # verbatim: nothing is made a link or a mention
+
+
+def _small(text: str) -> dict[str, Any]:
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": text, "verbatim": True}]}
+
+
+def _button(button: Button, number: int) -> dict[str, Any]:
+    label = button.label if len(button.label) <= LABEL else f"{button.label[: LABEL - 1]}…"
+    shown = {"type": "button", "text": _plain(label), "action_id": f"{button.action}:{number}", "value": json.dumps(button.about)}
+    return {**shown, "style": button.style} if button.style else shown
+
+
+def _plain(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text, "emoji": False}
