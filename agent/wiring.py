@@ -161,7 +161,7 @@ def chat_of(gateway: Gateway) -> Slack | None:
     desk = Desk(gateway, Inbox(gateway.place.checkout.kept / "slack.sqlite"), board)
     if gateway.feed:
         gateway.feed.heard_by(desk.hear)
-    return slack.Slack(desk, board, slack.our_user(client), settings, client)
+    return slack.Slack(desk, board, slack.our_user(client), settings)
 
 
 def _deliveries(checkout: Checkout) -> Deliveries:

@@ -139,7 +139,8 @@ class SlackHub:
 
     def press(self, who: str, message: Mapping[str, Any], label: str, **more: Any) -> Sent:
         """A button of a message, as Slack tells of it."""
-        found = [button for block in message["blocks"] if block["type"] == "actions" for button in block["elements"] if label in button["text"]["text"]]
+        buttons = [button for block in message["blocks"] if block["type"] == "actions" for button in block["elements"]]
+        found = [button for button in buttons if label in button["text"]["text"]]
         assert found, message["blocks"]
         user = {"id": self.ids[who], "team_id": TEAM}
         action = {"type": "button", "block_id": "b", "action_ts": str(time.time()), **{name: found[0][name] for name in ("action_id", "value")}}

@@ -18,7 +18,8 @@ from agent.chats.inbox import Inbox, Said, Shown
 from agent.chats.posts import Post
 from agent.chats.standing import Standing, begun
 from agent.domain.event import Event
-from agent.errors import ConfigurationError, CouldNotTell, Refused, SkillOpsError, UsageError
+from agent.domain.question import is_cancelled
+from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SkillOpsError, UsageError
 from agent.gateway.gateway import Gateway
 from agent.gateway.secrets import Wanted, make_link
 from agent.pending import Pending, Result
@@ -33,7 +34,7 @@ log = logging.getLogger("agent.chats")
 
 
 class Board(Protocol):
-    """Where posts are put up. Each raises CouldNotTell where the platform does not take it."""
+    """Where posts are put up. Each raises CouldNotTell where the platform does not take it, NotFound where the message or its place is gone."""
 
     def post(self, thread: str, post: Post) -> str:
         """Puts it up in the thread; gives the stamp that names it."""
@@ -101,6 +102,8 @@ class Desk:
         try:
             self._do(said)
             self._inbox.done(said)
+        except NotFound:
+            self._inbox.done(said)  # nobody is there to hear of it
         except SkillOpsError as error:  # the platform did not take a word of it
             log.warning("%s of %s: %s", said.kind, said.person, error)
             self._later[said.id] = time.monotonic() + AGAIN
@@ -132,6 +135,7 @@ class Desk:
             self._inbox.bind(said.thread, conversation)
         shown = self._inbox.message(said.id)
         again = shown is not None
+        self._may_answer(said, text, conversation)
         earlier = self._questioning(conversation) if shown is None else None
         if shown is None:
             after = max((turn.id for turn in memory.turns(conversation)), default=0)
@@ -186,6 +190,13 @@ class Desk:
         asking = {task.turn for task in self._memory.undone(conversation) if task.pending.get("question")}
         return next((shown for shown in self._inbox.open() if shown.conversation == conversation and shown.turn in asking), None)
 
+    def _may_answer(self, said: Said, text: str, conversation: str) -> None:
+        """Leave for what cannot be taken back is given by people whom somebody knows."""
+        if not said.known and not is_cancelled(text):
+            for task in self._memory.undone(conversation):
+                if (task.pending.get("question") or {}).get("asks_for") == "leave":
+                    self._is_somebody(said)
+
     def _choice(self, said: Said) -> str:
         """The answer that a button stands for, while its question is open."""
         conversation = self._inbox.conversation(said.thread)
@@ -233,13 +244,24 @@ class Desk:
         with self._lock:
             busy = set(self._busy.values())
         for shown in self._inbox.open():
+            if self._later.get(shown.stamp, 0.0) > time.monotonic():
+                continue
             try:
                 post, over = self._standing.look(shown, busy=shown.id in busy)
+                as_of = hashlib.sha256(post.model_dump_json().encode()).hexdigest()[:16]
+                if as_of != shown.as_of:
+                    over = self._edited(shown, post) or over
             except SkillOpsError as error:
                 log.warning("conversation %s: %s", shown.conversation, error)
+                self._later[shown.stamp] = time.monotonic() + AGAIN
                 continue
-            as_of = hashlib.sha256(post.model_dump_json().encode()).hexdigest()[:16]
-            if as_of != shown.as_of:
-                self._board.edit(shown.thread, shown.stamp, post)
             if over or as_of != shown.as_of:
                 self._inbox.drawn(shown, as_of, over=over)
+
+    def _edited(self, shown: Shown, post: Post) -> bool:
+        """Puts the post in the place of what the message says; whether it is gone, so that nobody sees it any more."""
+        try:
+            self._board.edit(shown.thread, shown.stamp, post)
+        except NotFound:
+            return True
+        return False

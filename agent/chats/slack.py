@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agent.chats.inbox import Said
 from agent.chats.posts import Post
 from agent.chats.slack_blocks import blocks_of, plain_of, reason_form
-from agent.errors import ConfigurationError, CouldNotTell
+from agent.errors import ConfigurationError, CouldNotTell, NotFound
 from agent.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MANIFEST = "docs/slack.md has an app manifest to paste."
 CALL_SECONDS, RETRIES = 15, 2  # of one call of Slack's API; how often it is repeated when Slack says 429, after as long as it says
 log = logging.getLogger("agent.chats")
+GONE = frozenset(("message_not_found", "channel_not_found", "is_archived", "cant_update_message"))
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
 _WORDS = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}  # what Slack escapes
 
@@ -113,6 +114,8 @@ class SlackBoard:
             told: Any = self._client.api_call(method, json=arguments).data
         except SlackApiError as error:
             why = str(error.response.get("error", ""))
+            if why in GONE:
+                raise NotFound("The message or its channel is gone.", why=why) from None
             raise CouldNotTell(f"Slack refused {method}.", why=why, next_step="`skillops doctor` looks at it.") from None
         except (SlackClientError, OSError) as error:
             raise CouldNotTell("Slack cannot be reached.", why=str(error), next_step="It is tried again.") from None
@@ -122,9 +125,10 @@ class SlackBoard:
 class Slack:
     """The listeners of one app. `us` is our user in Slack, whose mention calls us; `people` are logins by Slack's user id."""
 
-    def __init__(self, desk: Desk, board: SlackBoard, us: str, settings: Settings, client: WebClient) -> None:
+    def __init__(self, desk: Desk, board: SlackBoard, us: str, settings: Settings) -> None:
         from slack_bolt import App
         from slack_bolt.authorization import AuthorizeResult
+        from slack_sdk import WebClient
 
         self._desk, self._board, self._us, self._people = desk, board, us, settings.slack_people
         self._app_token, token = settings.slack_app_token.get_secret_value(), settings.slack_bot_token.get_secret_value()
@@ -133,8 +137,9 @@ class Slack:
             return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_user_id=us, bot_token=token)  # Slack is not asked at each event
 
         signing = settings.slack_signing_secret.get_secret_value()
+        without_token = WebClient(base_url=settings.slack_api, timeout=CALL_SECONDS)  # of bolt's own calls only socket mode's is made
         self._app = App(
-            client=client, signing_secret=signing or "unused", authorize=authorized, request_verification_enabled=bool(signing),
+            client=without_token, signing_secret=signing or "unused", authorize=authorized, request_verification_enabled=bool(signing),
             process_before_response=True,
         )  # fmt: skip
         self._listen(self._app)
