@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -50,6 +51,7 @@ HEAVY = (
 )  # fmt: skip
 
 
+@functools.cache
 def imports_of(path: Path) -> set[str]:
     """The full names of the modules that a file imports, wherever in it."""
     found: set[str] = set()
