@@ -52,6 +52,12 @@ class Settings(BaseSettings):
     github_installation: int | None = Field(default=None, description="The App's installation, where it has several.")
     github_login: str = Field(default="", description="Who SkillOps is on GitHub, like my-app[bot]; empty: asked of GitHub.")
     github_merge: Literal["squash", "merge", "rebase"] = Field(default="squash", description="How a pull request is merged on GitHub.")
+    github_commits: Literal["api", "git"] = Field(
+        default="api", description="How commits reach GitHub: its API alone, or git push out of a cache in .skillops (one push for many files)."
+    )
+    github_git: str = Field(
+        default="", description="Where git reaches the repositories, for github_commits = git. Empty: https://github.com, or github_api's own host."
+    )
     github_webhook_secret: SecretStr = Field(default=SecretStr(""), description="The secret of the webhook that points at /webhooks/github.")
 
     slack_bot_token: SecretStr = Field(default=SecretStr(""), description="The token of the Slack app that people talk to the agent by (xoxb-…).")

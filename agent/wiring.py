@@ -213,7 +213,8 @@ def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
         private_key=settings.github_app_key.get_secret_value(), installation=settings.github_installation,
     )  # fmt: skip
     forge = forge_of_repository(
-        settings.github_repository, key, settings.github_api, login=settings.github_login, method=settings.github_merge
+        settings.github_repository, key, settings.github_api, login=settings.github_login, method=settings.github_merge,
+        cache=settings.state / "github.git" if settings.github_commits == "git" else None, git=settings.github_git,
     )  # fmt: skip
     return forge, BranchLedger(forge)
 

@@ -45,6 +45,7 @@ _ISOLATED = {
 
 # Set for what git starts itself, such as the hook that we may be called from; GitDoor gives each a value of its own.
 _PLACES = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+_LOOSE = ("GIT_CURL_VERBOSE", "GIT_SSL_NO_VERIFY")  # which count whatever they are set to
 
 LARGE, RECENT = 2**16, 4  # bytes of an object that is remembered; how many are
 
@@ -173,13 +174,14 @@ def isolated_git(folder: Path) -> Any:
     return made
 
 
-def run_git(git: Any, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
-    """As `GitDoor.run`, also where there is no repository yet."""
+def run_git(git: Any, *arguments: str, stdin: bytes = b"", seconds: int = 0) -> tuple[int, bytes, str]:
+    """As `GitDoor.run`, also where there is no repository yet. After `seconds` it is ended with all that it started, and the status is 124."""
     from git.exc import GitCommandNotFound
 
     own = git.environment()
-    unset = [option for name in _PLACES if name in os.environ and name not in own for option in ("-u", name)]
-    command = [*(("env", *unset) if unset else ()), git.GIT_PYTHON_GIT_EXECUTABLE, *arguments]
+    unset = [option for name in (*_PLACES, *_LOOSE) if name in os.environ and name not in own for option in ("-u", name)]
+    limit = ("timeout", "--kill-after=5", str(seconds)) if seconds else ()
+    command = [*(("env", *unset) if unset else ()), *limit, git.GIT_PYTHON_GIT_EXECUTABLE, *arguments]
     read, write = os.pipe()
     try:
         os.write(write, stdin)

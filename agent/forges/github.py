@@ -9,12 +9,15 @@ import copy
 import json
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from agent.errors import ConfigurationError
-from agent.forges.github_api import Answer, BrokenOff, GitHubApi, NotAllowed, Send
+from agent.errors import ConfigurationError, CouldNotTell
+from agent.forges.git_remote import GitRemote
+from agent.forges.github_api import Answer, BrokenOff, GitHubApi, NotAllowed
 from agent.forges.github_objects import GitHubObjects
 from agent.forges.github_proposals import GitHubProposals, Method
+from agent.forges.github_pushes import GitHubPushes, Token, git_base
 from agent.forges.github_requests import GitHubRequests
 from agent.forges.github_verdicts import GitHubVerdicts
 
@@ -74,14 +77,25 @@ class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals
         return dict(told["permissions"])
 
 
+class PushingForge(GitHubPushes, GitHubForge):
+    """The same, whose commits are pushed by git out of the bare `cache`; `git` is where git reaches the repositories."""
+
+    def __init__(self, api: GitHubApi, login: str, main: str, method: Method, base_url: str, *, cache: Path, git: str, token: Token) -> None:
+        GitHubForge.__init__(self, api, login, main, method, base_url)
+        self.cache, self.token = GitRemote(cache, lambda: f"{git}/{api.repository}.git"), token
+
+
 def forge_of_repository(
-    repository: str, key: Key, base_url: str = API, main: str = "main", *, login: str = "", method: Method = "squash"
+    repository: str, key: Key, base_url: str = API, main: str = "main", *, login: str = "", method: Method = "squash",
+    cache: Path | None = None, git: str = "",
 ) -> GitHubForge:  # fmt: skip
     """The forge of `owner/name`. ConfigurationError where the key is none, or the repository cannot be reached with it.
 
-    `login` is who we are, where GitHub need not be asked; `method` is how proposals are merged.
+    `login` is who we are, where GitHub need not be asked; `method` is how proposals are merged. With a `cache`, commits are made there and
+    pushed to `git`, or to where the server of `base_url` takes them.
     """
-    api = GitHubApi(repository, key.sender(base_url, repository))
+    line = key.line(base_url, repository)
+    api = GitHubApi(repository, line.send)
     found = api.get("")
     if found is None:
         raise ConfigurationError(
@@ -90,7 +104,10 @@ def forge_of_repository(
         )
     if not found.get("has_issues", True):
         raise ConfigurationError(f"{repository} has no issues.", next_step="Turn Issues on in the repository's settings.")
-    return GitHubForge(api, login or key.login(base_url), main, method, base_url)
+    who = login or key.login(base_url)
+    if cache is None:
+        return GitHubForge(api, who, main, method, base_url)
+    return PushingForge(api, who, main, method, base_url, cache=cache, git=(git or git_base(base_url)).rstrip("/"), token=line.token)
 
 
 class Key:
@@ -103,14 +120,14 @@ class Key:
             )
         self._token, self._app_id, self._private_key, self._installation = token, app_id, private_key, installation
 
-    def sender(self, base_url: str, repository: str) -> Send:
+    def line(self, base_url: str, repository: str) -> _Line:
         """What sends as a token, or as the App's installation on the repository, whose tokens are renewed."""
         from github import Auth
 
         if self._token:
-            return _Line(base_url, lambda: Auth.Token(self._token)).send
+            return _Line(base_url, lambda: Auth.Token(self._token))
         app, number = self._app(), self._installation or self._installed(base_url, repository)
-        return _Line(base_url, lambda: app.get_installation_auth(number, requester=_integration(app, base_url).requester), renews=True).send
+        return _Line(base_url, lambda: app.get_installation_auth(number, requester=_integration(app, base_url).requester), renews=True)
 
     def login(self, base_url: str) -> str:
         """Our login. A workflow's own token may not ask: it is github-actions[bot]."""
@@ -160,10 +177,24 @@ class _Line:
         answer = self._exchange(client, verb, path, headers, body)
         if answer.status != 401 or not self._renews:
             return answer
+        return self._exchange(self._renewed(client), verb, path, headers, body)
+
+    def token(self, refused: bool) -> str:
+        """What signs, for git; a new one where the last was `refused` and it can be renewed."""
+        import requests
+        from github import GithubException
+
+        client = self._renewed(self._client) if refused and self._renews else self._client
+        try:
+            return str(client.requester.auth.token)
+        except (GithubException, requests.RequestException, OSError) as error:
+            raise CouldNotTell("GitHub gave the App no token.", why=str(error)[:200], next_step="Try again: `skillops run` carries on.") from None
+
+    def _renewed(self, client: Any) -> Any:
         with self._lock:
             if self._client is client:  # no other thread has renewed it
                 self._client = self._new()
-        return self._exchange(self._client, verb, path, headers, body)
+        return self._client
 
     def _new(self) -> Any:
         from github import Github

@@ -85,6 +85,14 @@ def test_a_token_that_ended_is_renewed_once_and_nothing_is_asked_twice(github: h
     assert len(renewals) == 1
 
 
+def test_git_is_signed_with_the_apps_token_and_with_a_new_one_where_that_is_refused(github: hub.Hub) -> None:
+    line = github.app().line(github.url, github.repository("tokens"))
+    first = line.token(False)
+
+    assert first.startswith("ghs_") and line.token(False) == first
+    assert line.token(True) not in ("", first)
+
+
 def test_a_key_that_is_refused_after_the_renewal_too_is_told_and_not_tried_for_ever(forge: GitHubForge, proxy: Proxy) -> None:
     before = len(proxy.seen)
     proxy.faults.plan.append(lambda verb, path: (401, {}, b'{"message": "Bad credentials"}') if "/issues" in path else None)
