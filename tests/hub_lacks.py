@@ -36,6 +36,11 @@ class Lacks:
         self._nodes: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
 
+    def kept(self) -> tuple[dict[tuple[str, Any], Any], ...]:
+        """What is kept of each repository, by its path and something else."""
+        self._nodes.clear()  # they are noted whenever a pull request is read
+        return self.statuses, self.annotations, self.sub_issues, self._made_by  # type: ignore[return-value]
+
     # ---- who asks -------------------------------------------------------------------------------------------------
 
     def note_token(self, token: str, slug: str) -> None:

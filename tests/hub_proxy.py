@@ -9,6 +9,7 @@ import http.client
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,8 +41,13 @@ APPS = {1: "skillops-app", 2: "rival-app"}  # by the number of their installatio
 
 @dataclass
 class Faults:
-    """What breaks: each takes (verb, path) and says with which reply, "after" (done, and the answer lost), "cut" (nothing done), or None."""
+    """What breaks: each takes (verb, path) and says with which reply, "after" (done, and the answer lost), "cut" (nothing done), or None.
 
+    "slow" is done and answered after `delay` seconds, and "late" after whoever asked gave up.
+    """
+
+    delay: float = 0.2
+    late: float = 3.0
     plan: list[Callable[[str, str], Reply | str | None]] = field(default_factory=list)
 
     def of(self, verb: str, path: str) -> Reply | str | None:
@@ -71,6 +77,15 @@ class Proxy:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def rename(self, old: str, new: str) -> None:
+        """Calls a repository otherwise, `owner/name` both: what is kept here goes with it, and the old name leads to the new one."""
+        status, _ = self.ask("PATCH", f"/repos/{old}", {"Authorization": "token token_of_skillops_bot"}, {"name": new.partition("/")[2]})
+        assert status == 200
+        for kept in (self.forked, self._labels, self._heads, self._bodies, self._merged, *self.lacks.kept()):
+            for key in [key for key in kept if key[0] == f"/repos/{old}"]:
+                kept[f"/repos/{new}", key[1]] = kept.pop(key)
+        self.lacks.renamed[old] = new
 
     # ---- forwarding -----------------------------------------------------------------------------------------------
 
@@ -225,6 +240,8 @@ class Proxy:
                 if reply is None or fault == "after":
                     self.close_connection = True
                     return
+                if fault in ("slow", "late"):
+                    time.sleep(proxy.faults.late if fault == "late" else proxy.faults.delay)
                 status, told, text = reply
                 self.send_response(status)
                 for name, value in told.items():

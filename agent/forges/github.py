@@ -33,6 +33,15 @@ class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals
         GitHubObjects.__init__(self, api, main)
         self.login, self.method, self.base_url, self.raising = login, method, base_url, threading.Lock()
 
+    def _head(self, ref: str, *, anew: bool = False) -> str | None:
+        """As git has it. A repository without a main is a new one, or one that was renamed a moment ago: the repository itself is asked for."""
+        found = super()._head(ref, anew=anew)
+        if found is not None or ref != self.main:
+            return found
+        if self.api.get("", anew=True) is None:
+            raise self.api.fault(Answer(404, {}, None), "GET", f"/repos/{self.api.repository}")
+        return super()._head(ref, anew=True)
+
     def leave_alone(self, head: str, names: Sequence[str], number: int | None = None) -> Sequence[int]:
         """Says of open pull requests at `head` that are no proposals that our checks have nothing to say, so that a rule which requires them does
         not hold them up; of one that changes something below skills/ and yet is no proposal, that it could not be told. Their numbers.

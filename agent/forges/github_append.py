@@ -23,7 +23,7 @@ def appended(api: GitHubApi, branch: str, files: Mapping[str, bytes | None], par
     headline, _, body = message.partition("\n")
     told = {"repository": api.repository, "branch": branch, "head": parent, "headline": headline, "body": body.strip(),
             "changes": {"additions": additions, "deletions": deletions}}  # fmt: skip
-    answer = api.send("POST", "/graphql", {"query": _APPEND, "variables": told}, allow=(403, 404)).body or {}
+    answer = api.send("POST", "/graphql", {"query": _APPEND, "variables": told}, allow=(403, 404, 409, 422)).body or {}
     made = ((answer.get("data") or {}).get("createCommitOnBranch") or {}).get("commit") if not answer.get("errors") else None
     if made is None:
         return None

@@ -186,7 +186,7 @@ class GitHubObjects:
             self.api.noted(f"git/ref/heads/{branch}", {"object": {"sha": commit}})
             return True
         now = self._head(branch, anew=True)
-        if now == before:
+        if now == before and (answer.status != 409 or "rule" in str(answer.body).lower()):  # a bare conflict is tried again
             raise self.api.protected(branch, answer)
         return now == commit
 

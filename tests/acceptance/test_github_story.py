@@ -65,11 +65,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         home.close()
 
 
-def open_home(root: Path, server: hub.Hub, repository: str, said: Any = None) -> Home:
-    """A clone as `actions/checkout` leaves it, with the forge by setting."""
+def open_home(root: Path, server: hub.Hub, repository: str, said: Any = None, **key: str) -> Home:
+    """A clone as `actions/checkout` leaves it, with the forge by setting; signed by a token, where no other `key` is given."""
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", root], check=True)
     (root / "registry.yaml").write_text("")
-    return Home(root, said, forge="github", github_repository=repository, github_api=server.url, github_token=hub.token_of(hub.BOT))
+    key = key or {"github_token": hub.token_of(hub.BOT)}
+    return Home(root, said, forge="github", github_repository=repository, github_api=server.url, **key)
 
 
 def asked(told: Told, path: str) -> Any:
