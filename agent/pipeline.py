@@ -18,6 +18,7 @@ from agent.domain.event import Event
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, Proposal
 from agent.errors import CouldNotTell, HeadMoved, InQueue, MissingSecret, ModelUnavailable, SkillOpsError, WaitsForPerson
+from agent.milestones import milestones
 from agent.parts import Parts, Stopwatch
 from agent.situation import Work, look, open_work, parts_of
 from agent.stages import deploying
@@ -100,11 +101,17 @@ class Pipeline:
         step = next_step(seen)
         if seen.decision and seen.proposal:
             self._announce(seen.proposal, seen, seen.decision)
+        if step.state is not State.APPROVED:  # which is merged in a moment, and then shown
+            self._show(seen, step)
         if step.stage not in self.stages:
             return step.model_copy(update={"stage": Stage.NOTHING})
         if act := self._steps.do.get(step.stage):
             with self._timed(step, work, seen):
-                act(seen)
+                try:
+                    act(seen)
+                except InQueue:
+                    self._show(seen, step)
+                    raise
         return step
 
     def deploy(self, name: str) -> None:
@@ -174,6 +181,15 @@ class Pipeline:
             stage="deciding", what="decided", actor="policy", request=proposal.request, proposal=proposal.number, skill=proposal.skill,
             commit=decision.head, outcome=decision.action, note=decision.why, data={"rule": decision.rule, "risk": decision.risk}, key=key,
         ))  # fmt: skip
+
+    def _show(self, seen: Situation, step: NextStep) -> None:
+        """Shows on a request how far it is, in its one sticky comment: at most one write a step, and none where nothing is new."""
+        if seen.request is None:
+            return
+        attempts = self.parts.ledger.spent(seen.request.number).attempts if step.stage is Stage.PROPOSE else 0
+        told, forge, number = milestones(seen, step, attempts), self.parts.forge, seen.request.number
+        if told and not any((comment.marker, comment.text, comment.author) == (messages.PROGRESS, told, AGENT) for comment in forge.comments(number)):
+            forge.say(number, told, author=AGENT, marker=messages.PROGRESS)
 
     @contextmanager
     def _timed(self, step: NextStep, work: Work, seen: Situation) -> Iterator[None]:

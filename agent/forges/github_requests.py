@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.errors import NotFound, UsageError
-from agent.forges.github_api import GitHubApi
+from agent.forges.github_api import PAGE, GitHubApi
 from agent.forges.github_marks import marked, unmarked
 from agent.forges.github_parts import GitHubParts, unlisted
 from agent.forges.github_statuses import VERDICTS
@@ -83,11 +83,15 @@ class GitHubRequests(GitHubParts):
         if marker is not None and not _MARKER.fullmatch(marker):
             raise UsageError(f"{marker!r} cannot be a marker.", next_step="Use letters, digits, and : . - _.")
         self._thread(number)
-        known = list(self._comments(number)) if marker else []
+        written = list(self.api.pages(f"issues/{number}/comments")) if marker else []
+        known = list(self._said(number, written))
         body = {"body": marked(text, "said", {"author": author, "marker": marker, "nth": len(known)})}
         if old := next((comment for comment in known if marker and comment.marker == marker), None):
             if (old.text, old.author) != (text, author):
-                self.api.send("PATCH", f"issues/comments/{old.id}", body)
+                edited = self.api.send("PATCH", f"issues/comments/{old.id}", body).body
+                if len(written) < PAGE:  # what this look has seen is brought up to date, not read again
+                    now = [edited if each["id"] == old.id else each for each in written]
+                    self.api.noted(f"issues/{number}/comments?per_page={PAGE}", now)
             return
         before = {comment.id for comment in known or self._comments(number)}
 
@@ -117,7 +121,10 @@ class GitHubRequests(GitHubParts):
     # ---- issues ---------------------------------------------------------------------------------------------------
 
     def _comments(self, number: int) -> Iterable[Comment]:
-        for each in self.api.pages(f"issues/{number}/comments"):
+        return self._said(number, self.api.pages(f"issues/{number}/comments"))
+
+    def _said(self, number: int, written: Iterable[dict[str, Any]]) -> Iterable[Comment]:
+        for each in written:
             text, told = unmarked(each["body"], "said") if self._ours(each) else (each["body"] or "", None)
             if told is None and self._ours(each) and unmarked(each["body"], VERDICTS)[1]:
                 continue  # checks, where there are no check runs: nothing that was said

@@ -138,6 +138,7 @@ def test_nothing_is_said_twice(survived: Survived) -> None:
     said = [comment for number in (1, 2) for comment in survived.home.forge.comments(number)]
     assert Counter((comment.number, (comment.marker or "").split("-")[0]) for comment in said) == {
         (1, "gap"): 1,
+        (1, "progress"): 1,
         (1, "outcome"): 1,
         (2, "progress"): 1,
     }
