@@ -259,12 +259,17 @@ class GitHubApi:
     def protected(self, branch: str, answer: Answer) -> SkillOpsError:
         """That a branch of the repository could not be moved, and nobody else moved it."""
         said = _message(answer)
-        if answer.status == 403 and not any(word in said.lower() for word in ("protected", "rule", "restrict")):
+        if answer.status == 403 and not ruled(answer):
             return self.fault(answer, "PATCH", f"git/refs/heads/{branch}")
         return ConfigurationError(
             f"{self.repository} does not let us write to the branch {branch}.", why=said,
             next_step="Let the App (or the token's user) bypass the branch's ruleset or protection: Settings, Rules, Bypass list.",
         )  # fmt: skip
+
+
+def ruled(answer: Answer) -> bool:
+    """Whether GitHub says that a rule is in the way, and not a conflict of the moment."""
+    return any(word in _message(answer).lower() for word in ("protected", "rule", "restrict"))
 
 
 def _silent(verb: str, path: str, lost: str) -> CouldNotTell:
