@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SkillOpsError
 from agent.forges.github_look import Looks
+from agent.forges.github_words import ruled, said_in
 
 Found = TypeVar("Found")
 PAGE = 100  # the most that one page of GitHub's lists holds
@@ -160,7 +161,7 @@ class GitHubApi:
         answer = self.send("POST", "/graphql", {"query": query, "variables": variables})
         body = answer.body or {}
         if body.get("errors"):
-            raise Refused("GitHub refused that.", why=_message(answer), next_step="`skillops run` looks again.")
+            raise Refused("GitHub refused that.", why=said_in(answer.body), next_step="`skillops run` looks again.")
         found: dict[str, Any] = body.get("data") or {}
         return found
 
@@ -198,15 +199,15 @@ class GitHubApi:
                 return answer
             if self._clock() + wait > until:
                 raise CouldNotTell(
-                    "GitHub's limit of requests is reached.", why=_message(answer), next_step=f"Try again in {wait:.0f} s; `skillops run` carries on."
+                    "GitHub's limit of requests is reached.", why=said_in(answer.body), next_step=f"Try again in {wait:.0f} s; `skillops run` carries on."
                 )
             log.warning("GitHub asks to wait %.0f s", wait)
             self._sleep(wait)
 
     def _followed(self) -> bool:
         """Whether the repository was found under a new name: it was renamed while we work, and GitHub leads on from the old one."""
-        moved = self._send("GET", f"/repos/{self.repository}", {}, None)
-        found = self._send("GET", moved.headers["location"], {}, None) if moved.status in MOVED and "location" in moved.headers else moved
+        moved = self._looked_up(f"/repos/{self.repository}")
+        found = self._looked_up(moved.headers["location"]) if moved.status in MOVED and "location" in moved.headers else moved
         name = (found.body or {}).get("full_name") if found.status == 200 else None
         if name is None or name == self.repository:
             return False
@@ -216,6 +217,14 @@ class GitHubApi:
             self._known.clear()
         return True
 
+    def _looked_up(self, address: str) -> Answer:
+        for attempt in range(TRIES):
+            answer = self._send("GET", address, {}, None)
+            if answer.status < 500 and self._told_to_wait(answer) is None:
+                break
+            self._sleep(min(self._told_to_wait(answer) or 0.2 * 2**attempt, 5.0))
+        return answer
+
     def _told_to_wait(self, answer: Answer) -> float | None:
         if answer.status not in (403, 429):
             return None
@@ -223,7 +232,7 @@ class GitHubApi:
             return max(float(after), 1.0)
         if answer.headers.get("x-ratelimit-remaining") == "0":
             return max(float(answer.headers.get("x-ratelimit-reset", "0")) - self._clock(), 1.0)
-        return 60.0 if "secondary rate limit" in _message(answer).lower() or answer.status == 429 else None
+        return 60.0 if "secondary rate limit" in said_in(answer.body).lower() or answer.status == 429 else None
 
     def _address(self, path: str) -> str:
         return path if path.startswith(("/", "http")) else f"/repos/{self.repository}/{path}".rstrip("/")
@@ -232,7 +241,7 @@ class GitHubApi:
 
     def fault(self, answer: Answer, verb: str, path: str) -> SkillOpsError:
         """What GitHub said no to, in words that a person can act on."""
-        said, doing = _message(answer), f"{verb} {urlsplit(path).path}"
+        said, doing = said_in(answer.body), f"{verb} {urlsplit(path).path}"
         match answer.status:
             case 401:
                 return ConfigurationError(
@@ -256,10 +265,14 @@ class GitHubApi:
                 return Refused(f"GitHub refused {doing}.", why=said, next_step="`skillops run` looks again.")
         return CouldNotTell(f"GitHub answered {answer.status} to {doing}.", why=said, next_step="Try again in a moment.")
 
+    def passing(self, answer: Answer) -> bool:
+        """Whether a refusal is a conflict of the moment, to be tried again, and no rule's."""
+        return answer.status == 409 and not ruled(answer.body)
+
     def protected(self, branch: str, answer: Answer) -> SkillOpsError:
         """That a branch of the repository could not be moved, and nobody else moved it."""
-        said = _message(answer)
-        if answer.status == 403 and not ruled(answer):
+        said = said_in(answer.body)
+        if answer.status == 403 and not ruled(answer.body):
             return self.fault(answer, "PATCH", f"git/refs/heads/{branch}")
         return ConfigurationError(
             f"{self.repository} does not let us write to the branch {branch}.", why=said,
@@ -267,24 +280,11 @@ class GitHubApi:
         )  # fmt: skip
 
 
-def ruled(answer: Answer) -> bool:
-    """Whether GitHub says that a rule is in the way, and not a conflict of the moment."""
-    return any(word in _message(answer).lower() for word in ("protected", "rule", "restrict"))
-
-
 def _silent(verb: str, path: str, lost: str) -> CouldNotTell:
     return CouldNotTell(
         f"GitHub did not answer {verb} {urlsplit(path).path} in {TRIES} tries.", why=f"The last time {lost}.",
         next_step="Look at the network and at GitHub's status page, then try again: `skillops run` carries on.",
     )  # fmt: skip
-
-
-def _message(answer: Answer) -> str:
-    body = answer.body if isinstance(answer.body, dict) else {}
-    details = "; ".join(
-        str(each.get("message") or each.get("code") or "") if isinstance(each, dict) else str(each) for each in body.get("errors") or ()
-    )
-    return f"{body.get('message', '')} {f'({details})' if details else ''}".strip()[:500]
 
 
 def _next(link: str) -> str | None:

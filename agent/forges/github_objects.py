@@ -13,7 +13,7 @@ from agent.errors import HeadMoved, UsageError
 from agent.forges.diffs import unified
 from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id, odd_name
 from agent.forges.git_trees import BIGGEST, LINK, SUBMODULE, nested
-from agent.forges.github_api import Answer, GitHubApi, ruled
+from agent.forges.github_api import Answer, GitHubApi
 from agent.forges.github_append import appended
 from agent.ports import CommitLine
 
@@ -186,7 +186,7 @@ class GitHubObjects:
             self.api.noted(f"git/ref/heads/{branch}", {"object": {"sha": commit}})
             return True
         now = self._head(branch, anew=True)
-        if now == before and (answer.status != 409 or ruled(answer)):  # a bare conflict is tried again
+        if now == before and not self.api.passing(answer):
             raise self.api.protected(branch, answer)
         return now == commit
 
