@@ -199,7 +199,9 @@ class GitHubApi:
                 return answer
             if self._clock() + wait > until:
                 raise CouldNotTell(
-                    "GitHub's limit of requests is reached.", why=said_in(answer.body), next_step=f"Try again in {wait:.0f} s; `skillops run` carries on."
+                    "GitHub's limit of requests is reached.",
+                    why=said_in(answer.body),
+                    next_step=f"Try again in {wait:.0f} s; `skillops run` carries on.",
                 )
             log.warning("GitHub asks to wait %.0f s", wait)
             self._sleep(wait)
