@@ -119,6 +119,7 @@ def test_tests_that_patch_their_examiner_or_the_skill_are_found_out(tmp_path: Pa
 
 ODD_SOURCES = {
     "bidirectional": "def execute(inputs, context):\n    # \u202e }return\u2066 only for tests\u2069\n    return {'words': 2}\n",
+    "homoglyph": "def ехecute(inputs, context):\n    return {'words': 2}\n\n\ndef execute(inputs, context):\n    return {'words': 3}\n",
     "encoded": b"# -*- coding: utf-7 -*-\n+AGUAeABlAGM-('1')\ndef execute(inputs, context):\n    return {}\n",
     "byte order": b"\xff\xfed\x00e\x00f\x00",
     "nul": b"def execute(inputs, context):\n    return {}\n\x00exec('1')\n",
