@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -98,7 +99,8 @@ class Copies:
     def _unpack(self, api: Any, container: str, mount: Mount, target: Path) -> None:
         with faults("copy files out of a container"), tempfile.SpooledTemporaryFile(IN_MEMORY) as archive:
             chunks, _ = api.get_archive(container, mount.target)
-            _spool(chunks, archive, mount)
+            with closing(chunks):  # else the engine waits for somebody to read on, and the container cannot be removed
+                _spool(chunks, archive, mount)
             archive.seek(0)
             try:
                 with tarfile.open(fileobj=archive) as tar:

@@ -83,7 +83,7 @@ def test_a_refused_part_is_told_once_and_a_persons_word_has_the_whole_assessed_a
     assert "#3 (Count lines) was refused" in home.said_on(number) and "#3 (Count lines)" in first.waiting[0][1].why
 
     (shown,) = attention(home.parts)["person"]
-    assert (shown.kind, shown.address, progress(home.parts, number).waiting_for) == ("question", f"/requests/{number}", "person")
+    assert (shown.kind, shown.address, progress(home.parts, number).waiting_for) == ("requester", f"/requests/{number}", "person")
 
     home.forge.say(number, "Count its letters, not its lines.", author="ada")
     assert home.run().exit_code == 0
