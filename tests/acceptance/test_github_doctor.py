@@ -123,7 +123,7 @@ def test_labels_are_made_and_coloured_and_what_a_person_chose_is_left(desk: Desk
 
     done = skillops("doctor", "--github", "--fix", "-C", desk.clone, SKILLOPS_GITHUB_API=desk.server.url, SKILLOPS_GITHUB_TOKEN=hub.token_of(hub.BOT))
 
-    assert "mended: capability, hold, out-of-budget, overtaken, deploy-failed, dashboard" in " ".join(done.said.split())
+    assert "mended: capability, hold, out-of-budget, overtaken, deploy-failed, stale, dashboard" in " ".join(done.said.split())
     labels = {label["name"]: (label["color"], label["description"]) for label in desk.ask("GET", "labels?per_page=100")[1]}
     assert labels["capability"] == ("1d76db", "A request: somebody asks for an ability") and labels["hold"][0] == "fbca04"
     assert labels["done"] == ("123456", "Mine")

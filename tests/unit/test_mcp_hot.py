@@ -126,6 +126,7 @@ def told(response: httpx.Response) -> tuple[int, str, str | None, Any]:
     """Status, kind, session and body of an answer, but for what differs from call to call."""
     body = json.loads(response.text) if response.text else None
     if isinstance(body, dict):
+        body.pop("request_id", None)  # of a problem, which the door tells
         for receipt in [part.get("_meta", {}).get("skillops/receipt") for part in [body.get("result", {})]]:
             if receipt:
                 assert receipt.pop("request_id") and receipt.pop("seconds") > 0
@@ -171,7 +172,8 @@ async def test_it_answers_as_the_library_does(tmp_path: Path, hot: list[bool], m
             hot.clear()
             ours, theirs = await both(served, document, headers, monkeypatch)
             assert ours == theirs, name
-            assert set(hot) == {name in TAKEN}, name  # what the fast lane leaves is asked for once more at the door
+            # What the fast lane leaves is asked for once more at the door, which itself turns away what is nested too deep.
+            assert set(hot) == ({name in TAKEN} if name != "too deep" else set()), name
 
 
 async def test_a_skill_that_went_away_is_told_as_the_library_does(tmp_path: Path, hot: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@
   });
   on("htmx:sse:before:message", () => { atEnd = innerHeight + scrollY > document.body.scrollHeight - 80; });
   on("htmx:sse:after:message", (event) => {
+    state("live", "live");
     if (atEnd && document.querySelector(".talk")) scrollTo(0, document.body.scrollHeight);  // who reads further up is left there
     for (const log of event.target.querySelectorAll("[data-tail]")) if (log.dataset.held !== "yes") log.scrollTop = log.scrollHeight;
   });
