@@ -10,6 +10,7 @@ import pytest
 from agent import wiring
 from agent.domain.check import Outcome
 from agent.errors import ConfigurationError, CouldNotTell, ModelUnavailable
+from agent.ports import Language
 from agent.settings import Settings
 from agent.starter import found
 from tests.acceptance.harness import CODE, Home
@@ -153,3 +154,9 @@ def test_the_docker_runtime_wants_images_and_is_opened_without_an_engine(root: P
     (root / "skillops.toml").write_text("runtime = 'docker'\nbuilder = 'docker'\n")
     runtime = wiring.open_workplace(root).parts.runtime
     assert (runtime.name, runtime.available().ok, list(runtime.services())) == ("docker", False, [])
+
+
+def test_each_language_has_all_that_the_port_asks_for() -> None:
+    wanted = {name for name in dir(Language) if not name.startswith("_")}
+    for name, language in wiring.languages_of().items():
+        assert [each for each in sorted(wanted) if not hasattr(language, each)] == [], name

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from agent.domain.capability import Capability
 from agent.domain.check import Finding, Outcome, TestReport
 from agent.domain.package import Package
 from agent.domain.skill import Manifest, digest_of
@@ -59,6 +60,10 @@ class WorkflowLanguage:
 
     def security(self, root: Path) -> tuple[Finding, ...]:
         return tuple(rules.security(root))
+
+    def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        """None: what its steps can do is theirs, and its permissions are held to be their union."""
+        return ()
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
         return tuple(rules.dependencies(root, manifest, self._shelf))
