@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from agent import messages
+from agent.candidates import Candidates, candidates
 from agent.domain.event import Event
 from agent.domain.gap import Gap
 from agent.domain.plan import Need, Plan
@@ -29,7 +30,7 @@ from agent.prompts import Asked
 from agent.situation import parts_of
 from agent.stages.planning import Manner, answer, plan
 
-HITS, TURNS, TURN_LENGTH = 8, 20, 2000
+TURNS, TURN_LENGTH = 20, 2000
 ROUNDS = 3  # how often one task may raise requests: a model that always wants one more skill is stopped
 WAITING = "That waits for a skill which is being built; I go on with it by myself."
 REPEATED = (
@@ -90,7 +91,8 @@ class Errand:
         if ran.error is None and ran.held:
             return self._asks_leave(ran)
         if ran.error is None:
-            words, took = self._asked("answering", partial(answer, self.task.task, ran.shown, self._model, manner=self._manner))
+            question = partial(answer, self.task.task, ran.shown, self._model, manner=self._manner, history=self._history())
+            words, took = self._asked("answering", question)
             self.means.record(took)
             outputs = {step: end.outputs for step, end in ran.results.items()}
             skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in ran.receipts))
@@ -139,8 +141,11 @@ class Errand:
 
     def _planned(self, failure: Json = None) -> Plan:
         task, history = self.task, self._history()
-        question = partial(plan, task.task, history, self._skills(history), self._model, failure=failure, manner=self._manner)
-        planned, took = self._asked("planning", question)
+        shown = self._candidates(history)
+        planned, took = self._asked("planning", self._plan(shown, history, failure))
+        if planned.look:
+            self.means.record(took)
+            planned, took = self._asked("planning", self._plan(shown.opened(planned.look, self.means.catalog), history, failure))
         drafts = {draft.key: draft for draft in (*task.drafts, *(self._draft(step.need) for step in planned.needs if step.need))}
         homeless = bool(planned.needs) and not task.requests
         if not homeless:
@@ -150,6 +155,9 @@ class Errand:
         self.means.memory.keep(task.turn, self.task.kept())
         self.means.tell(told(planned, self.task))
         return planned
+
+    def _plan(self, shown: Candidates, history: Sequence[str], failure: Json) -> Callable[[], Asked[Plan]]:
+        return partial(plan, self.task.task, history, shown.skills, self._model, failure=failure, manner=self._manner, others=shown.others)
 
     def _raised(self, plan: Plan) -> Result:
         """Opens a request for each need, none twice, and waits for them; but not for ever."""
@@ -187,7 +195,7 @@ class Errand:
     def _manner(self) -> Manner:
         known = self.means.facts.of(self.task.task.asked_by) if self.means.facts and self.profile.memory == "facts" else None
         facts = None if known is None else {fact.number: fact.text for fact in known}
-        return Manner(self.profile.instructions.strip(), facts, self.profile.autonomy.requests)
+        return Manner(self.profile.instructions.strip(), facts, self.profile.autonomy.requests, self.profile.autonomy.judges)
 
     def _history(self) -> list[str]:
         """What was said before the task. Of requests it tells only that something still waits: their numbers help no plan."""
@@ -202,25 +210,11 @@ class Errand:
                 lines.append(f"{turn.role}: {WAITING if waits else turn.text[:TURN_LENGTH]}")
         return lines[-TURNS:]
 
-    def _skills(self, history: Sequence[str]) -> list[Manifest]:
-        """Candidates: those that its requests brought, those that the task finds, and a few that what was said before finds; of all
-        these, what the agent may use."""
-        catalog, may_use = self.means.catalog, self.profile.may_use
-        narrow = "*" not in self.profile.skills
+    def _candidates(self, history: Sequence[str]) -> Candidates:
         asked_for = [each for request in self.means.requests(self.task) for each in (request, *parts_of(self.means.forge, request.number))]
         gaps = [self._gap(request) for request in asked_for]
-        names = [name for gap in gaps if gap and (name := gap.contract.name if gap.contract else gap.skill)]
-        found = [hit.entry.name for hit in catalog.search(self.task.task.text, limit=8 * HITS if narrow else HITS)]
-        names += list(filter(may_use, found))[:HITS]
-        if history:
-            names += [hit.entry.name for hit in catalog.search(" ".join(history[-3:]), limit=HITS // 2)]
-        names += [name for name in self.profile.skills if narrow and catalog.entry(name)][:HITS]
-        manifests = [catalog.manifest(name) for name in dict.fromkeys(names) if may_use(name)]
-        return [manifest for manifest in manifests if manifest and manifest.status != "retired" and not self._shuns(manifest)]
-
-    def _shuns(self, manifest: Manifest) -> bool:
-        never = self.profile.autonomy.destructive == "never"
-        return never and manifest.annotations.destructive and not self.profile.acts_alone_with(manifest.name)
+        brought = [name for gap in gaps if gap and (name := gap.contract.name if gap.contract else gap.skill)]
+        return candidates(self.means.catalog, self.profile, self.task.task.text, history, brought)
 
     def _asked(self, stage: str, question: Callable[[], Asked[T]]) -> tuple[T, Event]:
         """The model's answer, and what it took, for the ledger; where there is none, that is entered here."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -134,7 +134,11 @@ class PlanRun:
 
     @property
     def shown(self) -> list[dict[str, Json]]:
-        """What is done, for the model."""
+        """What is done, and what was skipped, for the model."""
+        return [*self._done, *({"skill": step.skill, "skipped": _why_skipped(step, self.skipped)} for step in self.steps if step.id in self.skipped)]
+
+    @property
+    def _done(self) -> list[dict[str, Json]]:
         steps = [step for step in self.steps if step.id in self.done]
         return [{"skill": step.skill, "inputs": self._shown(step), "outputs": self.done[step.id].outputs} for step in steps]
 
@@ -150,8 +154,11 @@ class PlanRun:
         if broken is None:
             return None
         share = min(SHOWN, SHOWN_IN_ALL // max(1, 2 * len(self.done)))
-        done = [{name: cut(value, share) for name, value in each.items()} for each in self.shown]
-        return {"skill": broken.skill, "inputs": cut(broken.inputs, SHOWN), "error": str(self.failed[broken.id])[:SHOWN], "done": done}
+        done = [{name: cut(value, share) for name, value in each.items()} for each in self._done]
+        told = {"skill": broken.skill, "inputs": cut(broken.inputs, SHOWN), "error": str(self.failed[broken.id])[:SHOWN], "done": done}
+        others = [step for step in self.steps if step.id in self.failed and step is not broken]
+        also = [{"skill": step.skill, "inputs": cut(step.inputs, share), "error": str(self.failed[step.id])[:share]} for step in others]
+        return {**told, "failed_too": also} if also else told
 
     # ---- beginning a step -------------------------------------------------------------------------------------------
 
@@ -263,6 +270,10 @@ class PlanRun:
             self.record(event.model_copy(update={"outcome": "passed", "seconds": end.receipt.seconds}))
         else:
             self.record(event.model_copy(update={"outcome": "failed", "note": end.what}))
+
+
+def _why_skipped(step: Step, skipped: Container[str]) -> str:
+    return "what it refers to was skipped" if step.lost(skipped) else "its condition did not hold"
 
 
 def _end_of(step: Step, results: Sequence[InvocationResult]) -> StepEnd:

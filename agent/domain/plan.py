@@ -112,7 +112,7 @@ class Held(Frozen):
 
 
 class Plan(Frozen):
-    """Steps to take, or a `question` for the person, or a `reply` where no skill is called for.
+    """Steps to take, or a `question` for the person, or a `reply` where no skill is called for, or skills to `look` at before.
 
     `choices` and `expects` say which answers a question takes. `remember` holds what the person wants kept, in their words,
     `forget` the numbers of facts that they want forgotten.
@@ -121,6 +121,7 @@ class Plan(Frozen):
     steps: tuple[Step, ...] = Field(default=(), max_length=20)
     question: str | None = None
     reply: str | None = None
+    look: tuple[SkillName, ...] = Field(default=(), max_length=8)
     choices: tuple[str, ...] = Field(default=(), max_length=12)
     expects: Expects = "text"
     remember: tuple[str, ...] = Field(default=(), max_length=5)
@@ -128,8 +129,8 @@ class Plan(Frozen):
 
     @model_validator(mode="after")
     def _coherent(self) -> Plan:
-        if sum((bool(self.steps), self.question is not None, self.reply is not None)) != 1:
-            raise ValueError("a plan has exactly one of: steps, a question, a reply")
+        if sum((bool(self.steps), self.question is not None, self.reply is not None, bool(self.look))) != 1:
+            raise ValueError("a plan has exactly one of: steps, a question, a reply, skills to look at")
         if self.question is None and (self.choices or self.expects != "text"):
             raise ValueError("choices and expects belong to a question")
         if any(INPUT in ref for step in self.steps for ref in references(step.parts)):

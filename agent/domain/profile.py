@@ -31,10 +31,12 @@ class TaskLimits(Frozen):
 
 
 class Autonomy(Frozen):
-    """`requests`: whether it may ask for skills that there are not. `destructive`: whether a person is asked before a destructive skill is
+    """`requests`: whether it may ask for skills that there are not. `judges`: whether it may itself judge what it is given, as its
+    instructions say, where else it says only what skills gave. `destructive`: whether a person is asked before a destructive skill is
     called, or none ever is called; those that `alone` names are called without asking. `question_minutes`: how long it waits for a person."""
 
     requests: bool = True
+    judges: bool = False
     destructive: Literal["ask", "never"] = "ask"
     alone: tuple[Pattern, ...] = ()
     question_minutes: float = Field(default=24 * 60.0, gt=0, le=30 * 24 * 60)

@@ -54,11 +54,11 @@ def render(purpose: str, variables: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def with_sections(purpose: str, names: Sequence[str]) -> str:
-    """The template `<purpose>.txt`, where each name adds the parts of `with-<name>.txt` to its system and its user part."""
+    """The template `<purpose>.txt`, where each name adds the parts of `with-<name>.txt` to its system and, where it has one, its user part."""
     system, _, user = _template(purpose).partition(f"\n{USER_PART}\n")
     for name in names:
         more_system, _, more_user = _template(f"with-{name}").partition(f"\n{USER_PART}\n")
-        system, user = f"{system}\n\n{more_system}", f"{more_user}\n{user}"
+        system, user = f"{system}\n\n{more_system.strip()}", f"{more_user}\n{user}" if more_user else user
     return f"{system}\n{USER_PART}\n{user}"
 
 
@@ -95,7 +95,7 @@ def ask(
     Raises UnusableAnswer where the second answer does not fit either, and ModelUnavailable where there is none; `tokens` and `cost` count both.
     """
     given = to_jsonable_python(dict(variables))
-    schema = answer_type.model_json_schema()
+    schema = _bare(answer_type.model_json_schema())
     messages = render(purpose, given) if template is None else render_text(template, given)
     form = f"Answer with one JSON object that fits this JSON Schema, and nothing else:\n{json.dumps(schema, separators=(',', ':'))}"
     messages = (*messages[:-1], Message(role="user", content=f"{messages[-1].content}\n\n{form}"))
@@ -140,6 +140,13 @@ def read(text: str, answer_type: type[T], check: Callable[[T], str | None] | Non
     except (ValueError, TypeError) as error:  # TypeError: half a character, which is no text to the parser
         return f"the answer is not JSON: {error}"
     return (check(answer) if check else None) or answer
+
+
+def _bare(schema: Any) -> Any:
+    """Without the titles, which say each name once more. A property that is called title is no text, and stays."""
+    if isinstance(schema, dict):
+        return {key: _bare(value) for key, value in schema.items() if key != "title" or not isinstance(value, str)}
+    return [_bare(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def _place(error: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
@@ -18,6 +19,9 @@ from agent.ports import LanguageModel
 from agent.prompts import Asked, ask, with_sections
 
 SHOWN = 20_000  # characters of outputs that a prompt carries
+SAID = 6  # turns of the conversation that an answer is read with
+PROBLEMS = 3  # of a plan that are told at once
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Answer(Frozen):
@@ -29,46 +33,57 @@ class Answer(Frozen):
 @dataclass(frozen=True)
 class Manner:
     """How an agent goes about a task: the instructions of its manifest, and the facts that a person had it keep (number to words).
-    None: it keeps none. `requests`: whether it may ask for skills that there are not."""
+    None: it keeps none. `requests`: whether it may ask for skills that there are not. `judges`: whether it may say what it thinks itself."""
 
     instructions: str = ""
     facts: Mapping[int, str] | None = None
     requests: bool = True
+    judges: bool = False
 
     @property
     def variables(self) -> dict[str, Json]:
-        """Only what there is: the plain agent is asked what it was always asked, and its recorded sessions go on fitting."""
+        """Only what there is: nobody pays for a section that says nothing."""
         given: dict[str, Json] = {"instructions": self.instructions} if self.instructions else {}
-        if self.facts is not None:
+        if self.facts:
             given["facts"] = [{"number": number, "fact": fact} for number, fact in self.facts.items()]
         return given
 
-    def added_to(self, purpose: str) -> str:
-        """The prompt of a purpose with a section for each of these."""
-        return with_sections(purpose, [*self.variables])
+    def asked(self, purpose: str, **more: Json) -> tuple[dict[str, Json], str]:
+        """The variables of a question, and the prompt with a section for each of them; `more` are left out where they are empty."""
+        given = {**self.variables, **{name: value for name, value in more.items() if value}}
+        rules = [f"judging-{purpose}"] if self.judges else []
+        if purpose == "plan":
+            rules += ["remembering"] * (self.facts is not None) + ["no-requests"] * (not self.requests)
+        return given, with_sections(purpose, [*given, *rules])
 
 
 PLAIN = Manner()
 
 
 def plan(
-    task: Task, history: Sequence[str], skills: Sequence[Manifest], model: LanguageModel, *, failure: Json = None, manner: Manner = PLAIN
-) -> Asked[Plan]:
-    """The plan for a task, with `skills` as found for it. `failure` says what broke in an earlier plan.
+    task: Task, history: Sequence[str], skills: Sequence[Manifest], model: LanguageModel, *, failure: Json = None, manner: Manner = PLAIN,
+    others: Mapping[str, str] = NOTHING,
+) -> Asked[Plan]:  # fmt: skip
+    """The plan for a task, with `skills` as found for it. `failure` says what broke in an earlier plan; `others` are further skills with
+    their descriptions, which a plan may ask to see (`look`).
 
     Raises ModelUnavailable where the model gives no plan whose skills exist and whose inputs fit.
     """
     variables = {"task": task.text, "history": list(history), "skills": [_shown(manifest) for manifest in skills], "failure": failure}
-    check = _checker({manifest.name: manifest for manifest in skills}, task, manner, again=failure is not None)
-    return ask(model, "plan", Plan, {**variables, **manner.variables}, template=manner.added_to("plan"), check=check)
+    more, template = manner.asked("plan", others=dict(others))
+    known = {manifest.name: manifest for manifest in skills}
+    return ask(model, "plan", Plan, {**variables, **more}, template=template, check=_checker(known, others, task, manner, again=failure is not None))
 
 
-def answer(task: Task, results: Sequence[Mapping[str, Json]], model: LanguageModel, *, manner: Manner = PLAIN) -> Asked[Answer]:
-    """The answer to a task from its results (`skill`, `inputs`, `outputs` of each step). Raises ModelUnavailable."""
+def answer(
+    task: Task, results: Sequence[Mapping[str, Json]], model: LanguageModel, *, manner: Manner = PLAIN, history: Sequence[str] = ()
+) -> Asked[Answer]:
+    """The answer to a task from its results (`skill`, `inputs`, `outputs` of each step), read with what was said before it.
+    Raises ModelUnavailable."""
     shares = max(1, len(results))
     shown = [{name: cut(value, SHOWN // shares) for name, value in result.items()} for result in results]
-    variables = {"task": task.text, "results": shown, **manner.variables}
-    return ask(model, "answer", Answer, variables, template=manner.added_to("answer"))
+    more, template = manner.asked("answer", history=list(history[-SAID:]))
+    return ask(model, "answer", Answer, {"task": task.text, "results": shown, **more}, template=template)
 
 
 def cut(value: Json, limit: int) -> Json:
@@ -78,26 +93,32 @@ def cut(value: Json, limit: int) -> Json:
 
 
 def _shown(manifest: Manifest) -> dict[str, Any]:
+    """As a plan has to know it. Of its marks only those that a plan may not pass over."""
     shown = {"name": manifest.name, "description": manifest.description, "inputs": manifest.inputs, "outputs": manifest.outputs}
-    return {**shown, "destructive": True} if manifest.annotations.destructive else shown
+    marks = {"destructive": True} if manifest.annotations.destructive else {}
+    return {**shown, **marks, **({} if manifest.annotations.idempotent else {"idempotent": False})}
 
 
-def _checker(known: Mapping[str, Manifest], task: Task, manner: Manner, *, again: bool) -> Callable[[Plan], str | None]:
+def _checker(
+    known: Mapping[str, Manifest], others: Mapping[str, str], task: Task, manner: Manner, *, again: bool
+) -> Callable[[Plan], str | None]:  # fmt: skip
     def problem(plan: Plan) -> str | None:
+        if strange := [name for name in plan.look if name not in others]:
+            return f"`look` names {strange[0]!r}, which is none of the further skills: {', '.join(others) or 'there are none'}"
         if plan.needs and not manner.requests:
             return f"step {plan.needs[0].id!r} is a need, and this agent may not ask for new skills: use a listed skill, or `reply` what is missing"
-        for step in plan.steps:
-            if wrong := _misfit(step, known):
-                return wrong
-        return _unsaid(plan, task, manner, again)
+        wrong = [found for step in plan.steps if (found := _misfit(step, known, others))]
+        return "; ".join(wrong[:PROBLEMS]) or _unsaid(plan, task, manner, again)
 
     return problem
 
 
-def _misfit(step: Step, known: Mapping[str, Manifest]) -> str | None:
+def _misfit(step: Step, known: Mapping[str, Manifest], others: Mapping[str, str]) -> str | None:
     """What is wrong with one step."""
     if step.skill is None:
         return None
+    if step.skill in others:
+        return f"step {step.id!r} calls {step.skill}, whose schemas were not shown: `look` at it first"
     if step.skill not in known:
         return f"step {step.id!r} calls the skill {step.skill!r}, which is not listed; listed are: {', '.join(known) or 'none'}"
     # What a reference will bring is not known yet; invoking holds it against the schema.

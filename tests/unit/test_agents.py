@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent.candidates import OWN
 from agent.domain.profile import Profile
 from agent.domain.question import Question
 from agent.domain.skill import Manifest
@@ -187,6 +188,40 @@ def test_what_it_remembers_of_the_conversation_is_what_the_manifest_says(world: 
     world.turn("Who am I?", first.conversation)
 
     assert world.model.asked[1].variables["history"] == []
+
+
+def test_a_skill_that_no_words_find_is_looked_at_and_called(world: World) -> None:
+    world.catalog = Catalog(a_manifest(), a_manifest(name="tally"))
+    world.catalog.found = ["word-count"]
+    world.model = Model({"look": ["tally"]}, {"steps": [{"id": "a", "skill": "tally", "inputs": {"text": "one two"}}]})
+
+    result = world.turn()
+
+    first, second = [question.variables for question in world.model.asked if question.purpose == "plan"]
+    assert (result.kind, [receipt.skill for receipt in result.receipts]) == ("answered", ["tally"])
+    assert list(first["others"]) == ["tally"] and "others" not in second
+    assert [skill["name"] for skill in second["skills"]] == ["word-count", "tally"]
+    assert result.tokens == 15  # all three calls
+
+
+def test_an_agent_is_shown_each_skill_that_its_manifest_names(world: World) -> None:
+    names = [f"skill-{letter}" for letter in "abcdefghij"]
+    world.catalog = Catalog(*[a_manifest(name=name) for name in (*names, "word-count")])
+    world.catalog.found = []
+    given_profile(world, skills=names)
+    world.model = Model({"reply": "Hello."})
+
+    world.turn()
+
+    assert [skill["name"] for skill in world.model.asked[0].variables["skills"]] == names
+    assert "others" not in world.model.asked[0].variables  # word-count is none of its
+
+
+def test_the_shipped_agents_are_shown_what_they_live_by() -> None:
+    researcher = profile_named("researcher", Files())  # type: ignore[arg-type]
+
+    assert len([name for name in researcher.skills if "*" not in name]) <= OWN
+    assert profile_named("code-reviewer", Files()).autonomy.judges  # type: ignore[arg-type]
 
 
 def test_a_conversation_stays_with_its_agent(world: World) -> None:

@@ -74,6 +74,12 @@ class Catalog:
     def manifest(self, name: str) -> Manifest | None:
         return self.held.get(name)
 
+    def entries(self) -> list[Entry]:
+        return [entry for name in self.held if (entry := self.entry(name))]
+
+    def trees(self) -> dict[str, str]:
+        return {name: entry.tree for name in self.held if (entry := self.entry(name))}
+
     def search(self, text: str, limit: int = 8) -> list[Hit]:
         return [Hit(entry, 1.0) for name in self.found if (entry := self.entry(name))][:limit]
 

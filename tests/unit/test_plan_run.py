@@ -175,6 +175,7 @@ def test_of_two_failures_the_first_of_the_plan_is_told(skilled: Callable[..., Sk
 
     assert set(ran.failed) == {"a", "b"}
     assert ran.failure is not None and ran.failure["skill"] == "first" and "first" in str(ran.error)
+    assert [each["skill"] for each in ran.failure["failed_too"]] == ["second"]  # type: ignore[union-attr, index, call-overload]
 
 
 def test_a_step_that_never_ends_is_ended_by_its_skills_timeout(skilled: Callable[..., Skills]) -> None:
@@ -315,6 +316,8 @@ def test_a_step_whose_condition_does_not_hold_is_skipped_with_what_refers_to_it(
     ran = run(skills, plan)
 
     assert (ran.error, ran.skipped, ran.done["either"].outputs) == (None, {"big", "never"}, {"x": "small"})
+    skipped = [(each["skill"], each["skipped"]) for each in ran.shown if "skipped" in each]
+    assert [why for _, why in skipped] == ["its condition did not hold", "what it refers to was skipped"]
     assert sorted(name for name, _, _ in skills.calls) == ["count", "say", "small"]
 
 

@@ -52,6 +52,60 @@ def test_a_plan_that_cannot_work_is_asked_for_again(steps: list[Any], problem: s
     assert problem in model.asked[1].variables["problem"]
 
 
+def test_all_that_is_wrong_with_a_plan_is_told_at_once() -> None:
+    once = a_manifest(name="append", annotations={"readOnly": False, "idempotent": False, "destructive": False})
+    steps = [{**a_step(skill="append", text="one"), "retries": 2}, a_step("b", words="two")]
+    model = Scripted(a_plan(steps=steps), a_plan(reply="No."))
+
+    planning.plan(TASK, [], [a_manifest(), once], model)
+
+    assert model.asked[0].variables["skills"][1]["idempotent"] is False
+    assert "step 'a' has retries" in (problem := model.asked[1].variables["problem"]) and "inputs of step 'b'" in problem
+
+
+def test_what_may_not_be_asked_for_is_said_before_it_is() -> None:
+    model = Scripted(a_plan(reply="That ability is missing."))
+
+    planning.plan(TASK, [], [a_manifest()], model, manner=planning.Manner(requests=False))
+
+    assert "give no `need`" in model.asked[0].messages[0].content
+
+
+def test_an_agent_that_judges_is_told_so_for_its_plans_and_its_answers() -> None:
+    model = Scripted(a_plan(reply="It divides by zero."), '{"text": "It is long."}')
+
+    planning.plan(TASK, [], [a_manifest()], model, manner=planning.Manner(judges=True))
+    planning.answer(TASK, [], model, manner=planning.Manner(judges=True))
+
+    assert all("Judging is this agent's own work" in question.messages[0].content for question in model.asked)
+
+
+def test_an_answer_is_read_with_what_was_said_before_it() -> None:
+    model = Scripted('{"text": "197 days."}')
+
+    planning.answer(TASK, [], model, history=[f"turn {number}" for number in range(9)])
+
+    assert model.asked[0].variables["history"] == [f"turn {number}" for number in range(3, 9)]
+    assert "turn 8" in model.asked[0].messages[1].content
+
+
+@pytest.mark.parametrize(
+    ("plan", "problem"),
+    [
+        ({"steps": [a_step(skill="calculator", expression="1 + 1")]}, "calculator, whose schemas were not shown: `look` at it first"),
+        ({"look": ["abacus"]}, "'abacus', which is none of the further skills: calculator"),
+    ],
+)
+def test_a_skill_that_was_named_alone_is_looked_at_before_it_is_called(plan: dict[str, Any], problem: str) -> None:
+    model = Scripted(a_plan(**plan), a_plan(look=["calculator"]))
+
+    asked = planning.plan(TASK, [], [a_manifest()], model, others={"calculator": "Work out an arithmetic expression."})
+
+    assert asked.answer.look == ("calculator",)
+    assert problem in model.asked[1].variables["problem"]
+    assert "Work out an arithmetic expression." in model.asked[0].messages[1].content
+
+
 def test_a_plan_that_stays_wrong_could_not_tell() -> None:
     wrong = a_plan(steps=[a_step(skill="nothing")])
 
