@@ -71,7 +71,7 @@ def asked(endpoint: Endpoint, do: str, deadline: float = 5.0, caller: str = "ada
 def test_whatever_the_skill_does_is_an_error_with_a_code(odd, language):
     for do, (code, message) in ERRORS[language.name].items():
         reply = asked(odd, do)
-        assert (do, reply.success, reply.error_code) == (do, False, code)
+        assert (do, reply.success, reply.error_code) == (do, False, code), reply.error_message
         assert message in reply.error_message
         assert asked(odd, "fine").outputs == {"a": 1}
 

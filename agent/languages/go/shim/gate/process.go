@@ -18,6 +18,9 @@ const (
 	settling = 500 * time.Millisecond
 	tooLarge = "the outputs are larger than 8388608 bytes"
 	tooMuch  = "the call needed more memory than the manifest's resources.memory"
+
+	// A skill's nil pointer is a panic. A fault at 0 that is none is Go's own: its collector got no memory for its queues, and did not look (Go 1.26).
+	runtimesOwn = "sigcode=1 addr=0x0"
 )
 
 type reply struct {
@@ -241,6 +244,8 @@ func (w *worker) death(status string) []byte {
 	cause := w.said.last()
 	switch {
 	case status == "signal SIGKILL" || strings.Contains(w.said.text(), "out of memory") || strings.Contains(cause, "cannot allocate memory"):
+		return failed("out-of-memory", tooMuch)
+	case strings.HasPrefix(cause, "SIGSEGV") && strings.Contains(w.said.text(), runtimesOwn):
 		return failed("out-of-memory", tooMuch)
 	case strings.HasPrefix(cause, "panic: ") && status == "exit code 2":
 		return failed("skill-error", cause)
