@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from agent.caller import NoAnswer, call, execute, probe
 from agent.checks import concluded
-from agent.domain.check import CheckResult, Finding, Subject
+from agent.domain.check import CheckResult, Finding, Subject, TestRun
 from agent.domain.invocation import MAX_BODY, Invocation, Reply
 from agent.domain.release import Endpoint
 from agent.domain.schema import Json
@@ -46,27 +47,37 @@ class ContractCheck(Check):
             endpoint = bench.trial()
         except Refused as error:
             return concluded(self.name, subject, [Finding(message=_reason(error), rule="start")], "")
-        findings = [*_examples(subject, subject.manifest, endpoint)]
+        ran = [*_examples(subject, subject.manifest, endpoint)]
+        findings = [finding for _, finding in ran if finding]
         if not findings:  # what one call at a time gets wrong, many at once only repeat
             findings += _concurrent(subject.manifest, endpoint)
         findings += [*_wrong(subject.manifest, endpoint), *_metrics(endpoint), *_healthy(endpoint)]
         count = len(subject.manifest.examples)
-        return concluded(self.name, subject, findings, f"It starts, is healthy, gives the outputs of {count} examples and answers errors cleanly.")
+        said = f"It starts, is healthy, gives the outputs of {count} examples and answers errors cleanly."
+        return concluded(self.name, subject, findings, said).with_tests(test for test, _ in ran)
 
 
-def _examples(subject: Subject, manifest: Manifest, endpoint: Endpoint) -> Iterator[Finding]:
+def _examples(subject: Subject, manifest: Manifest, endpoint: Endpoint) -> Iterator[tuple[TestRun, Finding | None]]:
+    """Each example as a test, with what it found."""
+    path = f"skills/{subject.skill}/skill.yaml"
     for index, example in enumerate(manifest.examples):
-        if unmet := _unmet(manifest, endpoint, example):
-            line = locate(subject.files["skill.yaml"], f"/examples/{index}")
-            yield Finding(message=f"example {index + 1}: {unmet}", rule="example", path=f"skills/{subject.skill}/skill.yaml", line=line)
+        name, started = f"example {index + 1}", time.monotonic()
+        unmet = _unmet(manifest, endpoint, example)
+        line = locate(subject.files["skill.yaml"], f"/examples/{index}") if unmet else None
+        yield _ran(name, started, unmet), Finding(message=f"{name}: {unmet}", rule="example", path=path, line=line) if unmet else None
     base = subject.base_manifest
     if base is None or manifest.semver.major > base.semver.major or subject.kind not in ("new", "extend", "person", "update"):
         return
     for index, example in enumerate(base.examples, 1):
+        name, started = f"example {index} of {base.version}", time.monotonic()
         reply = _execute(manifest, endpoint, example.inputs)
-        if not reply.success or not _keeps(example.outputs, reply.outputs):
-            message = f"example {index} of {base.version} does not hold any more; keep what callers rely on, or raise the major version"
-            yield Finding(message=message, rule="compatibility")
+        lost = "does not hold any more" if not reply.success or not _keeps(example.outputs, reply.outputs) else None
+        message = f"{name} {lost}; keep what callers rely on, or raise the major version"
+        yield _ran(name, started, lost), Finding(message=message, rule="compatibility") if lost else None
+
+
+def _ran(name: str, started: float, unmet: str | None) -> TestRun:
+    return TestRun(id=name, outcome="failed" if unmet else "passed", message=unmet or "", seconds=round(time.monotonic() - started, 4))
 
 
 def _unmet(manifest: Manifest, endpoint: Endpoint, example: Example) -> str | None:

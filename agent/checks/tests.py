@@ -48,7 +48,7 @@ class TestsCheck(Check):
             findings += _witness_findings(subject, subject.manifest, bench)
         findings += [_attempt(one) for one in report.tried if not one.declared]
         result = concluded(self.name, subject, findings, self._passed(subject, report))
-        return result.model_copy(update={"capabilities": report.tried})
+        return result.model_copy(update={"capabilities": report.tried}).with_tests(report.tests)
 
     def _own(self, report: TestReport) -> Iterator[Finding]:
         """What the author's tests show. Where they fail, what they would notice is beside the point."""

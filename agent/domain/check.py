@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from agent.domain import Frozen
 from agent.domain.capability import Capability
 from agent.domain.proposal import Change
@@ -14,6 +16,7 @@ from agent.domain.skill import Case, Manifest, SkillName
 
 NO_WITNESS = "none"
 FILES = 200  # that a skill may have
+TESTS, TEST_NAME, TEST_MESSAGE = 200, 160, 300  # tests that are kept with a verdict, and the characters of their names and messages
 
 
 class Outcome(StrEnum):
@@ -32,8 +35,22 @@ class Finding(Frozen):
     level: Literal["error", "note"] = "error"
 
 
+class TestRun(Frozen):
+    """One test of the author's: `id` is the language's own (pytest: file::name). `seconds` is wall time, None where it was not measured."""
+
+    __test__ = False  # no test case of pytest's, for all its name
+
+    id: str
+    outcome: Literal["passed", "failed", "error", "skipped"]
+    message: str = ""
+    path: str | None = None
+    line: int | None = None
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
 class CheckResult(Frozen):
-    """What one check found at `head`. `seconds` is wall time; `capabilities` is what it saw that the code can do."""
+    """What one check found at `head`. `seconds` is wall time; `capabilities` is what it saw that the code can do. `tests` are those that it
+    ran, as far as they are kept (`with_tests`), and `untold` is how many more there were."""
 
     name: str
     outcome: Outcome
@@ -42,6 +59,14 @@ class CheckResult(Frozen):
     seconds: float = 0.0
     findings: tuple[Finding, ...] = ()
     capabilities: tuple[Capability, ...] = ()
+    tests: tuple[TestRun, ...] = ()
+    untold: int = 0
+
+    def with_tests(self, tests: Iterable[TestRun], most: int = TESTS) -> CheckResult:
+        """The same with what its tests came to: `most` of them, those that failed before the others, their names and messages cut."""
+        ran = sorted(tests, key=lambda test: test.outcome not in ("failed", "error"))
+        kept = [test.model_copy(update={"id": test.id[:TEST_NAME], "message": test.message[:TEST_MESSAGE]}) for test in ran[:most]]
+        return self.model_copy(update={"tests": tuple(kept), "untold": len(ran) - len(kept)})
 
 
 class CheckReport(Frozen):
@@ -94,18 +119,6 @@ class Subject(Frozen):
     witness: tuple[Case, ...] = ()
     witness_digest: str | None = None
     kind: str = "person"
-
-
-class TestRun(Frozen):
-    """One test of the author's: `id` is the language's own (pytest: file::name)."""
-
-    __test__ = False  # no test case of pytest's, for all its name
-
-    id: str
-    outcome: Literal["passed", "failed", "error", "skipped"]
-    message: str = ""
-    path: str | None = None
-    line: int | None = None
 
 
 class Mutant(Frozen):

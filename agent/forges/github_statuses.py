@@ -75,10 +75,15 @@ class GitHubStatuses:
 
 
 def _shorter(head: str, results: Mapping[str, CheckResult]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The results whole, and then with ever fewer of their findings."""
-    for kept in (10_000, 20, 5, 0):
+    """The results whole, and then with ever fewer of their tests and findings."""
+    for kept, tests in ((10_000, 10_000), (10_000, 20), (20, 5), (5, 0), (0, 0)):
         told = {
-            name: result.model_copy(update={"findings": result.findings[:kept], "summary": result.summary[:500]}).model_dump(mode="json")
+            name: shortened(result, tests).model_copy(update={"findings": result.findings[:kept], "summary": result.summary[:500]}).model_dump(mode="json")
             for name, result in results.items()
         }  # fmt: skip
         yield "" if kept > 100 else "Some findings are not shown.", {"head": head, "results": told}
+
+
+def shortened(result: CheckResult, tests: int) -> CheckResult:
+    """The result with fewer of its tests; those that failed come first."""
+    return result.model_copy(update={"tests": result.tests[:tests], "untold": result.untold + len(result.tests[tests:])})

@@ -14,7 +14,7 @@ from agent.domain.review import Review
 from agent.errors import Refused
 from agent.forges.github_api import GitHubApi, NotAllowed
 from agent.forges.github_marks import fitted, unmarked
-from agent.forges.github_statuses import GitHubStatuses
+from agent.forges.github_statuses import GitHubStatuses, shortened
 from agent.markdown import plain
 
 ANNOTATIONS = 50  # the most that one request of the Checks API takes; more are added by updates
@@ -162,10 +162,12 @@ def _summary(result: CheckResult) -> str:
 def _shorter(result: CheckResult) -> Iterator[tuple[str, dict[str, Any]]]:
     """The result whole, and then with ever less of it, each time with what is said of that."""
     yield "", result.model_dump(mode="json")
+    fewer = shortened(result, 20)
+    yield "", fewer.model_dump(mode="json")
     for kept, length in ((100, 500), (20, 500), (20, 100), (0, 0)):
-        findings = tuple(finding.model_copy(update={"message": finding.message[:length]}) for finding in result.findings[:kept])
+        findings = tuple(finding.model_copy(update={"message": finding.message[:length]}) for finding in fewer.findings[:kept])
         left = len(result.findings) - len(findings)
-        short = result.model_copy(update={"findings": findings, "summary": result.summary[:500]})
+        short = shortened(fewer, 20 if kept else 0).model_copy(update={"findings": findings, "summary": result.summary[:500]})
         yield f"{left} more findings are not shown." if left else "", short.model_dump(mode="json")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.domain.check import TestRun
 from agent.domain.proposal import ProposalDraft
 from agent.domain.request import RequestDraft
 from agent.errors import HeadMoved, NotFound, Refused, UsageError
@@ -669,6 +670,20 @@ def test_one_check_result_a_head_and_name_and_the_last_one_counts(forge: Forge) 
     assert next(result for result in kept.results if result.name == "style").findings[0].message == "half \\ud800 and nul \0"
     assert {result.name: result.outcome for result in forge.checks(number, head).results} == {"style": "passed", "tests": "passed"}
     assert forge.checks(number, "d" * 40).results == ()
+
+
+def test_what_the_tests_came_to_is_kept_with_a_verdict_and_of_too_much_the_failures(forge: Forge) -> None:
+    number, head = open_one(forge)
+    ran = [TestRun(id=f"test_skill.py::test_{each:03}[<b>--]", outcome="passed", seconds=each / 1000) for each in range(199)]
+    ran.append(TestRun(id="test_skill.py::test_last", outcome="failed", message="1 is not 2", seconds=0.5))
+    forge.post_check(number, a_result("tests", "failed", head=head).with_tests(ran))
+    kept = forge.checks(number, head).results[0]
+    assert len(kept.tests) == 200 and kept.tests[0] == ran[-1] and set(kept.tests) == set(ran)
+
+    findings = [{"message": "x" * 1000, "path": "a.py", "line": line} for line in range(1, 50)]
+    forge.post_check(number, a_result("tests", "failed", head=head, findings=findings).with_tests(ran * 2))
+    crowded = forge.checks(number, head).results[0]
+    assert crowded.tests[0] == ran[-1] and len(crowded.tests) + crowded.untold == 400 and len(crowded.findings) == 49
 
 
 def test_one_review_a_head_and_reviewer_and_the_last_one_counts(forge: Forge) -> None:

@@ -100,6 +100,7 @@ def test_the_templates_tests_are_good_tests(tmp_path, language, traits):
     report = language.run_tests(written(tmp_path, language, manifest), manifest, BubblewrapSandbox(), mutants=20, seed=1, gut=True)
     assert (report.problem, report.outcome) == (None, Outcome.PASSED)
     assert {test.outcome for test in report.tests} == {"passed"}
+    assert all(test.seconds is not None and test.seconds < 30 for test in report.tests) and any(test.seconds for test in report.tests)
     assert report.coverage is not None and report.coverage >= 0.9
     assert report.gutted_passes is False
     assert sum(mutant.killed for mutant in report.mutants) >= 0.6 * len(report.mutants) > 0

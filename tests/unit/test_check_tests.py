@@ -40,6 +40,15 @@ def test_tests_that_pass_and_notice_enough_pass(tmp_path: Path) -> None:
     assert result.summary == "1 tests passed, 95% of the lines run, 3 of 5 mutants noticed."
 
 
+def test_what_each_test_came_to_is_kept_within_bounds_the_failures_first(tmp_path: Path) -> None:
+    passed = tuple(TestRun(id=f"{number}::{'n' * 500}", outcome="passed", seconds=0.1) for number in range(300))
+    failed = TestRun(id="test_skill.py::test_two", outcome="failed", message="m" * 5000, seconds=0.2)
+    result = run(tmp_path, TestReport(tests=(*passed, failed), coverage=1.0))
+    assert (result.tests[0].id, result.tests[0].outcome, result.tests[0].seconds) == (failed.id, "failed", 0.2)
+    assert (len(result.tests), result.untold) == (200, 101)
+    assert len(result.model_dump_json()) < 64 * 2**10
+
+
 def test_the_language_is_asked_for_mutants_by_a_seed_that_follows_the_tree_alone(tmp_path: Path) -> None:
     language = ToldLanguage()
     check = TestsCheck({"python": language}, BubblewrapSandbox(), mutants=7, witness=False)

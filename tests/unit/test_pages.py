@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from agent.domain.capability import Capability
-from agent.domain.check import CheckResult, Finding, Outcome
+from agent.domain.check import CheckResult, Finding, Outcome, TestRun
 from agent.domain.event import Event
 from agent.domain.proposal import Proposal
 from agent.domain.request import RequestDraft
@@ -127,6 +127,27 @@ async def test_a_proposal_shows_its_timeline_its_diff_with_remarks_on_their_line
     remark = next(line for line in lines if "look here" in line)
     assert "return {&#39;words&#39;: 1}" in remark and "blocks" in text_of(remark)
     assert "a note" in next(line for line in html.split("<tr") if "remark is-note" in line)
+
+
+async def test_a_proposal_shows_what_its_tests_came_to_and_a_failing_check(house: House) -> None:
+    proposal = a_wider_one(house)
+    found = Finding(message=f"one is not two {HOSTILE}", path="skills/word-count/skill.py", line=2)
+    failed = CheckResult(name="tests", outcome=Outcome.FAILED, head=proposal.head, summary="one is not two", seconds=1.5, findings=(found,))
+    ran = [TestRun(id=f"test_skill.py::test_{HOSTILE}", outcome="passed", seconds=0.004)] * 210
+    ran.append(TestRun(id="test_skill.py::test_two", outcome="failed", message=HOSTILE, seconds=1.25))
+    house.place.parts.forge.post_check(1, failed.with_tests(ran))
+    browser = await Browser(house).signed_in()
+    html = await browser.page("/proposals/1")
+    page = text_of(html)
+    assert "211 tests, 1 failed" in page and "11 more are not kept." in page
+    first, second = html.partition('aria-label="Test results of tests"')[2].split("<tr>")[2:4]
+    assert "failed test_skill.py::test_two" in text_of(first) and "1.2 s" in text_of(first) and "passed" in text_of(second) and "4 ms" in text_of(second)
+    assert "<script>alert" not in html
+    assert "one is not two" in text_of(next(line for line in html.split("<tr") if "remark is-error" in line)), "the finding stands on its line"
+    twin = (await browser.open("/proposals/1", accept="application/json")).json()
+    (check,) = twin["checks"]
+    assert check["tests"][0] == {"id": "test_skill.py::test_two", "outcome": "failed", "message": HOSTILE, "path": None, "line": None, "seconds": 1.25}
+    assert len(check["tests"]) == 200 and check["untold"] == 11
 
 
 async def test_nothing_that_anybody_wrote_is_markup_in_a_page(house: House) -> None:

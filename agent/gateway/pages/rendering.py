@@ -45,7 +45,7 @@ WORDS = {
 
 # Each verdict as a shape and a word: colour comes on top (WCAG 2.2, 1.4.1). Shapes are symbols in `shapes.html`.
 _SIGNS = {
-    "passed": ("yes", "passed"), "failed": ("no", "failed"), "could_not_tell": ("unknown", "could not tell"),
+    "passed": ("yes", "passed"), "failed": ("no", "failed"), "error": ("no", "error"), "could_not_tell": ("unknown", "could not tell"),
     "approve": ("yes", "approves"), "revise": ("again", "asks for changes"), "reject": ("no", "rejects"),
     "merge": ("yes", "merge"), "wait": ("wait", "wait"),
     "healthy": ("yes", "healthy"), "unhealthy": ("no", "unhealthy"), "starting": ("again", "starting"), "resting": ("rest", "resting"),

@@ -12,7 +12,8 @@ export default async function* reporter(source) {
       const cause = error?.cause ?? error;
       const suite = details?.type === 'suite';
       const message = error && String(cause?.message ?? cause);
-      const known = { type, name, nesting, file, line, suite, skipped: Boolean(skip || todo), message, stack: String(cause?.stack ?? '') };
+      const took = details?.duration_ms;
+      const known = { type, name, nesting, file, line, suite, took, skipped: Boolean(skip || todo), message, stack: String(cause?.stack ?? '') };
       yield `${JSON.stringify({ ...known, failure: error?.failureType, kind: cause?.name })}\n`;
     }
   }

@@ -161,12 +161,13 @@ class _Told:
         self._names[event["nesting"] :] = [event["name"]]
         whole_file = event["name"] in (event.get("file"), path)
         ident = path if whole_file else f"{path}::{' > '.join(self._names)}"
+        took = {"seconds": round(event["took"] / 1000, 4)} if event.get("took") is not None else {}  # the runner tells of tests in their order, late
         if event["type"] == "test:start":
             yield {"start": ident}
         elif event["type"] == "test:fail":
-            yield {"test": {"id": ident, "outcome": "error" if whole_file else "failed", **self._failure(event, path)}}
+            yield {"test": {"id": ident, "outcome": "error" if whole_file else "failed", **took, **self._failure(event, path)}}
         elif not event["suite"] and not whole_file:
-            yield {"test": {"id": ident, "outcome": "skipped" if event["skipped"] else "passed", "message": ""}}
+            yield {"test": {"id": ident, "outcome": "skipped" if event["skipped"] else "passed", "message": "", **took}}
 
     def _failure(self, event: dict[str, Any], path: str) -> dict[str, Any]:
         """The message of a failure, and the skill's own line where it came from."""
