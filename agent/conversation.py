@@ -13,11 +13,12 @@ from typing import Any
 from agent.catalog import Catalog
 from agent.domain.event import Event
 from agent.domain.profile import ASSISTANT
-from agent.domain.question import NO, is_cancelled
+from agent.domain.question import NO, is_cancelled, says_stop
 from agent.domain.task import Task
 from agent.errand import WAITING, Errand
 from agent.errors import Refused, SkillOpsError, UsageError
 from agent.facts import Facts
+from agent.halting import Halts
 from agent.means import Means
 from agent.memory import Memory
 from agent.pending import Pending, Result
@@ -31,6 +32,7 @@ EMPTY = "What would you like to have done?"
 ENORMOUS = f"That has more than {LIMIT:,} characters. What would you like to have done, in a page?"
 BINARY = "That has control characters and looks like binary data. What would you like to have done, in words?"
 LEFT = "All right, I leave it at that."
+STOPPING, NOTHING = "I stop with it.", "There is nothing that I am at."
 
 
 class Conversations:
@@ -42,6 +44,7 @@ class Conversations:
     ) -> None:  # fmt: skip
         self.memory = memory
         self.facts: Facts | None = more.get("facts")
+        self.halts: Halts = more.pop("halts", None) or Halts(memory.path.with_name("halts.sqlite"))
         given = {"model_of": lambda profile: model, **more}
         self._means = Means(forge=forge, catalog=catalog, runtime=runtime, memory=memory, record=record, workers=workers, strike=strike, **given)
 
@@ -52,6 +55,10 @@ class Conversations:
         CouldNotTell (no model, no sandbox …) is raised: then saying it again tries again.
         """
         ident = conversation or self._started(asked_by, agent)
+        with self.halts.heeding(ident):
+            return self._turn(ident, text, asked_by, conversation, agent)
+
+    def _turn(self, ident: str, text: str, asked_by: str, conversation: str | None, agent: str | None) -> Result:
         with_agent = self._agent(ident, agent if conversation else None)
         task = Task(text=text, asked_by=asked_by, conversation=ident)
         if fault := EMPTY if not text.strip() else ENORMOUS if len(text) > LIMIT else BINARY if unreadable(text) else None:
@@ -65,7 +72,20 @@ class Conversations:
             if reply is not None:
                 text = reply
                 break
+        if says_stop(text) and self._means.undone(ident):
+            return self.stop(ident, asked_by)
         return self._begun(Pending(task=task.model_copy(update={"text": text}), agent=with_agent))
+
+    def stop(self, conversation: str, who: str) -> Result:
+        """Breaks off what is done in a conversation, wherever that is, and lets go what waits there."""
+        self.halts.stop(conversation, who)
+        said = Result(conversation=conversation, kind="stopped", text=NOTHING)
+        for turn in [pending.turn for pending in self._means.undone(conversation)]:
+            said = said.model_copy(update={"text": STOPPING, "turn": turn})
+            with self.memory.taken(turn) as kept:
+                if kept:  # nobody is at it, so that nobody else would say it
+                    said = Errand(self._means, Pending.model_validate({**kept, "turn": turn})).stop(who)
+        return said
 
     def unanswered(self) -> dict[int, int | None]:
         """The turns whose tasks are not answered yet, the oldest first, each with the request that it waits for, if any. Those that wait
@@ -81,7 +101,8 @@ class Conversations:
             if task is None or self._asks_still(task) or any(in_work(request, self._means.forge) for request in self._means.requests(task)):
                 return None
             errand = Errand(self._means, task)
-            return errand.say(self._late(errand)) if task.question else errand.go_on()
+            with self.halts.heeding(task.task.conversation):
+                return errand.say(self._late(errand)) if task.question else errand.go_on()
 
     def latest(self, result: Result) -> Result:
         """What a turn has come to by now, its outputs left out; where somebody else is at it, once they are done."""

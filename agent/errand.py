@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from agent import messages
+from agent import halting, messages
 from agent.candidates import Candidates, candidates
 from agent.domain.event import Event
 from agent.domain.gap import Gap
@@ -20,7 +20,7 @@ from agent.domain.question import Question
 from agent.domain.request import Request, RequestDraft
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest, digest_of
-from agent.errors import BudgetSpent, ModelUnavailable, Refused
+from agent.errors import BudgetSpent, ModelUnavailable, Refused, Stopped
 from agent.leave import leave_text
 from agent.means import Means
 from agent.pending import KEPT, Pending, Result
@@ -56,7 +56,14 @@ class Errand:
             result = self._came_to(again)
         except BudgetSpent as error:
             result = self.task.came_to("failed", str(error), note=error.what)
+        except Stopped as stopped:
+            return self.stop(stopped.who)
         return self.say(result)
+
+    def stop(self, who: str) -> Result:
+        """Ends the task, as a person wants; the requests that it raised stay where they are."""
+        stay = f" {_named(self.means.requests(self.task))} stays as it is." if self.task.requests else ""
+        return self.say(self.task.came_to("stopped", f"Stopped: {who} said so. Nothing more is done of it.{stay}", note=f"{who} said so"))
 
     def say(self, result: Result) -> Result:
         for number in self.task.requests or (None,):
@@ -111,6 +118,7 @@ class Errand:
         ).run()  # fmt: skip
         self.task = task.but(calls=task.calls + ran.calls, seconds=round(task.seconds + time.monotonic() - started, 3))
         self.means.memory.keep_run(task.turn, task.ident, kept(plan, ran, self.task).model_dump(mode="json"))
+        halting.check()
         return ran
 
     def _judged(self, manifest: Manifest) -> Verdict:
@@ -222,9 +230,10 @@ class Errand:
         event = Event(stage=stage, what="asked", actor=AGENT, request=self.task.request)
         try:
             asked = question()
-        except ModelUnavailable as error:
+        except (ModelUnavailable, Stopped) as error:
             lost = {"what": "unanswered", "outcome": "could_not_tell", "note": error.fault, "tokens": error.tokens, "cost": error.cost}
             self.means.record(event.model_copy(update=lost))
+            self.task = self.task.but(tokens=self.task.tokens + error.tokens, cost=self.task.cost + error.cost)
             raise
         self.task = self.task.but(tokens=self.task.tokens + asked.tokens, cost=self.task.cost + asked.cost)
         took = {"tokens": asked.tokens, "cost": asked.cost, "seconds": asked.seconds, "data": {"model": asked.model}}

@@ -113,6 +113,16 @@ class NoRecording(ModelUnavailable):
     code = "no-recording"
 
 
+class Stopped(SkillOpsError):
+    """A person, `who`, said stop. `tokens` and `cost` (US dollars) of the call that was broken off are those of its finished parts."""
+
+    exit_code, code = 1, "stopped"
+
+    def __init__(self, who: str) -> None:
+        super().__init__(f"{who} said stop.", next_step="Say it again to begin anew.")
+        self.who, self.tokens, self.cost = who, 0, 0.0
+
+
 class BudgetSpent(CouldNotTell):
     """Attempts, tokens, money or minutes ran out."""
 

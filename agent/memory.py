@@ -88,7 +88,7 @@ class Memory:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._file, self._clock, self._locks = SqliteFile(path, _SCHEMA), clock, path.with_suffix(".locks")
+        self.path, self._file, self._clock, self._locks = path, SqliteFile(path, _SCHEMA), clock, path.with_suffix(".locks")
 
     # ---- what is said ----------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from agent.domain.event import Entered, Event
 from agent.domain.registry import Entry
 from agent.domain.skill import Manifest
 from agent.errors import InvalidFile, NotFound
+from agent.halting import Halts
 from agent.manifest_file import read_manifest, read_policy
 from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell
 from agent.redactor import struck
@@ -47,6 +48,7 @@ class Parts:
     author: Author
     tell: Tell
     alone: Callable[[], AbstractContextManager[None]]
+    halts: Halts
 
     def record(self, event: Event) -> Entered:
         """Enters an event in the ledger and tells whoever watches."""

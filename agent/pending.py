@@ -16,13 +16,14 @@ from agent.domain.request import RequestDraft
 from agent.domain.schema import Json
 from agent.domain.task import Task
 
-Kind = Literal["answered", "asks", "waits", "failed"]
+Kind = Literal["answered", "asks", "waits", "failed", "stopped"]
 KEPT = {"kind", "turn", "requests", "receipts", "question", "tokens", "cost"}  # of a result, beside what was said
 
 
 class Result(Frozen):
     """What a turn came to; `turn` is the id of what the person said, where it was a task. `waits`: for `requests`. `asks`: `question`
     says which answers are taken, where only some are, and until when. `failed`: `text` says what went wrong and what can be done.
+    `stopped`: a person said stop.
     `tokens` and `cost` (US dollars) are what the task took so far. `note` is for the trail, where nothing private belongs."""
 
     conversation: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.domain.event import Event
 from agent.domain.proposal import DEPLOY_FAILED, HOLD, OUT_OF_BUDGET, Proposal
+from agent.domain.request import Request
 from agent.domain.review import Review
 from agent.errors import Refused, UsageError
 from agent.parts import Parts
@@ -31,7 +32,23 @@ def hold(parts: Parts, number: int, person: str, why: str) -> Proposal:
     proposal = _open(parts.forge.proposal(number))
     parts.forge.label(number, add=[HOLD])
     parts.record(_event("held", proposal, person, why))
+    for each in (number, proposal.request):  # what is done on it now breaks off
+        if each is not None:
+            parts.halts.stop(f"#{each}", person)
     return proposal
+
+
+def withdraw(parts: Parts, number: int, person: str, why: str) -> Request:
+    """Takes a request back for which nothing was proposed yet; whoever works on it stops. Refused where there is a proposal for it."""
+    request = parts.forge.request(number)
+    if request.state != "open":
+        raise UsageError(f"Request #{number} is closed.", next_step="`skillops list --requests` shows the open ones.")
+    if found := next((proposal for proposal in parts.forge.proposals("open") if proposal.request == number), None):
+        raise Refused(f"Proposal #{found.number} is open for it.", next_step=f"Reject #{found.number}: that closes the request as well.")
+    parts.forge.close_request(number, "withdrawn")
+    parts.record(Event(stage="people", what="withdrawn", actor=person, request=number, note=why))
+    parts.halts.stop(f"#{number}", person)
+    return parts.forge.request(number)
 
 
 def retry(parts: Parts, number: int, person: str) -> Proposal:

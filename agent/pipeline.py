@@ -17,7 +17,7 @@ from agent.domain.decision import Decision
 from agent.domain.event import Event
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, Proposal
-from agent.errors import CouldNotTell, HeadMoved, InQueue, MissingSecret, ModelUnavailable, SkillOpsError, WaitsForPerson
+from agent.errors import CouldNotTell, HeadMoved, InQueue, MissingSecret, ModelUnavailable, SkillOpsError, Stopped, WaitsForPerson
 from agent.milestones import milestones
 from agent.parts import Parts, Stopwatch
 from agent.situation import Work, look, open_work, parts_of
@@ -96,7 +96,11 @@ class Pipeline:
                 slash.heed_all(self.parts, proposal.number)
 
     def advance(self, work: Work) -> NextStep:
-        """Looks, and does the one next step. What was done, or whom it waits for."""
+        """Looks, and does the one next step. What was done, or whom it waits for. Raises Stopped where a person says stop to it."""
+        with self.parts.halts.heeding(str(work)):  # from the look on: who stops it after that stops what follows
+            return self._advanced(work)
+
+    def _advanced(self, work: Work) -> NextStep:
         seen = look(self.parts, work)
         step = next_step(seen)
         if seen.decision and seen.proposal:
@@ -153,6 +157,12 @@ class Pipeline:
         except MissingSecret as missing:
             waits = NextStep(state=State.RELEASED, stage=Stage.WAIT, why=f"{missing.fault} {missing.next_step}", waiting_for="person")
             outcome.waiting.append((work, waits))
+        except Stopped as stopped:
+            outcome.waiting.append((work, NextStep(state=State.WAITING, stage=Stage.WAIT, why=f"{stopped.who} stopped it.", waiting_for="person")))
+            self.parts.record(Event(
+                stage="pipeline", what="stopped", actor=stopped.who, request=work.request, proposal=work.proposal, tokens=stopped.tokens,
+                cost=stopped.cost,
+            ))  # fmt: skip
         except InQueue as queued:
             outcome.waiting.append((work, NextStep(state=State.APPROVED, stage=Stage.WAIT, why=queued.fault, waiting_for="machine")))
         except SkillOpsError as error:

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agent import halting
 from agent.domain.event import Event
 from agent.domain.invocation import InvocationResult, Receipt
 from agent.domain.plan import Held, Step, StepEnd, resolve
@@ -88,15 +89,15 @@ class PlanRun:
     calls: int = 0
 
     def run(self) -> PlanRun:
-        """Calls each step once those that it refers to are done, and each of a list's items side by side. Where one fails none is begun
-        any more, and those under way are let finish. That nobody can tell (CouldNotTell) is raised."""
+        """Calls each step once those that it refers to are done, and each of a list's items side by side. Where one fails, or a person
+        says stop, none is begun any more, and those under way are let finish. That nobody can tell (CouldNotTell) is raised."""
         left = [step for step in self.steps if step.id not in self.done and step.id not in self.skipped]
         under_way: dict[Future[InvocationResult | SkillOpsError], tuple[Step, int]] = {}
         got: dict[str, dict[int, InvocationResult]] = {}
         with ThreadPoolExecutor(self.workers) as pool:
             while True:
                 begun = True
-                while begun and not self.failed:  # a step that is skipped, or called for no item, lets others begin at once
+                while begun and not self.failed and not halting.who_stops():  # one that is skipped, or called for no item, lets others begin
                     begun = False
                     for step in [step for step in left if self._ended >= set(step.after)]:
                         left.remove(step)

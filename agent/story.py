@@ -40,6 +40,8 @@ _EVENTS = {
     "reject": "{actor} rejected it{why}",
     "revise": "{actor} sent it back{why}",
     "held": "{actor} put it on hold{why}",
+    "withdrawn": "{actor} took the request back{why}",
+    "stopped": "{actor} stopped what was being done{why}",
     "retried": "{actor} let it go on, with a new budget",
     "stumbled": "could not go on: {note}",
 }

@@ -33,6 +33,7 @@ from agent.errors import CouldNotTell
 from agent.facts import Facts
 from agent.forges.checkout import Checkout
 from agent.forges.local import LocalForge
+from agent.halting import Halts
 from agent.keys import Keys
 from agent.ledger import SqliteLedger
 from agent.memory import Memory
@@ -88,7 +89,7 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
         memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
-        strike=parts.strike, tell=tell, facts=Facts(checkout.kept / "facts.sqlite"),
+        strike=parts.strike, tell=tell, halts=parts.halts, facts=Facts(checkout.kept / "facts.sqlite"),
         profile=lambda name: profile_named(name, parts.forge),
         model_of=lambda profile: stand_in or model_of_agent(profile, settings, checkout.kept, model),
     )  # fmt: skip
@@ -198,7 +199,7 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
         catalog=catalog, model=model, sandbox=sandbox, languages=languages,
         checks=_checks(settings, sandbox, languages, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
         vault=vault, author=Author(model, written, trial, record, settings.state / "drafts"), tell=tell,
-        alone=lambda: _turn(kept / "run.lock"),
+        alone=lambda: _turn(kept / "run.lock"), halts=Halts(kept / "halts.sqlite"),
     )  # fmt: skip
 
 

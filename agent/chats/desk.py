@@ -17,8 +17,9 @@ from agent.chats import posts
 from agent.chats.inbox import Inbox, Said, Shown
 from agent.chats.posts import Post
 from agent.chats.standing import Standing, begun
+from agent.conversation import NOTHING
 from agent.domain.event import Event
-from agent.domain.question import is_cancelled
+from agent.domain.question import is_cancelled, says_stop
 from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SkillOpsError, UsageError
 from agent.gateway.gateway import Gateway
 from agent.gateway.secrets import Wanted, make_link
@@ -92,7 +93,7 @@ class Desk:
         """Each thing said to a thread of its own, and of one place of talk one after the other."""
         for said in self._inbox.waiting():
             with self._lock:
-                where = said.thread if said.kind in ("say", "answer") else said.id
+                where = said.thread if said.kind in ("say", "answer") and not says_stop(said.text) else said.id
                 if len(self._busy) >= AT_ONCE or where in self._busy or self._later.get(said.id, 0.0) > time.monotonic():
                     continue
                 self._busy[where] = said.id
@@ -115,6 +116,10 @@ class Desk:
     def _do(self, said: Said) -> None:
         try:
             match said.kind:
+                case "stop":
+                    self._stop(said)
+                case "say" if says_stop(said.text) and not self._questioning(self._inbox.conversation(said.thread) or ""):
+                    self._stop(said)
                 case "say":
                     self._say(said, said.text)
                 case "answer":
@@ -154,6 +159,13 @@ class Desk:
             self._failed(shown, earlier, error)
             return
         self._came_to(shown, result)
+
+    def _stop(self, said: Said) -> None:
+        """Breaks off what the agent is at in the thread; its message says so."""
+        conversation = self._inbox.conversation(said.thread)
+        result = self._place.conversations.stop(conversation, said.person) if conversation else None
+        if result is None or result.turn is None:
+            self._board.whisper(said.thread, said.who, Post(text=NOTHING))
 
     def _came_to(self, shown: Shown, result: Result) -> None:
         if result.turn is None:

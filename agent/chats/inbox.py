@@ -30,7 +30,7 @@ class Said(Frozen):
     """
 
     id: str
-    kind: Literal["say", "answer", "approve", "reject", "secret"]
+    kind: Literal["say", "answer", "approve", "reject", "secret", "stop"]
     thread: str
     who: str
     person: str

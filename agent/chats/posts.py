@@ -24,7 +24,7 @@ class Button(Frozen):
     """`about` is what comes back when it is pressed."""
 
     label: str
-    action: Literal["answer", "approve", "reject", "secret"]
+    action: Literal["answer", "approve", "reject", "secret", "stop"]
     about: About
     style: Literal["", "primary", "danger"] = ""
 
@@ -44,7 +44,7 @@ WORKING = Post(text="I am on it …")
 def planned(steps: Sequence[Step], called: Collection[str]) -> Post:
     """A plan, and which of its steps have begun."""
     lines = [f"{'▸' if step.id in called else '·'} {step.id}: {step.skill or (step.need.title if step.need else '')}" for step in steps]
-    return Post(text="I am on it …", notes=("\n".join(lines),) if lines else ())
+    return Post(text="I am on it …", notes=("\n".join(lines),) if lines else (), buttons=(Button(label="Stop", action="stop", about={}),))
 
 
 def trouble(error: SkillOpsError) -> str:

@@ -148,9 +148,7 @@ class Slack:
     def _listen(self, app: App) -> None:
         app.event("app_mention")(self._said)
         app.event("message")(self._said)
-        for verdict in ("approve", "secret"):
-            app.action(re.compile(f"^{verdict}:"))(self._pressed)
-        app.action(re.compile("^answer:"))(self._pressed)
+        app.action(re.compile("^(approve|secret|answer|stop):"))(self._pressed)
         app.action(re.compile("^reject:"))(ack=_acknowledged, lazy=[self._reason_asked])
         app.view("reject")(self._rejected)
 
@@ -196,7 +194,7 @@ class Slack:
         place = f"{body['team']['id']}/{channel}/{message.get('thread_ts') or message.get('ts')}"
         user, what = str(body["user"]["id"]), json.dumps(about, sort_keys=True)
         # Where pressing it once more is meant, as of the form for a secret, Slack's time of it tells the two apart.
-        once = str(action.get("action_ts", "")) if kind in ("secret", "approve") else ""
+        once = str(action.get("action_ts", "")) if kind in ("secret", "approve", "stop") else ""
         self._take(kind, f"{kind}/{channel}/{message.get('ts')}/{user}/{what}/{once}", place, str(body["user"].get("team_id") or ""), user, "", about)
         ack()
 

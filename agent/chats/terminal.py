@@ -9,15 +9,17 @@ from agent.chats.line_history import LineHistory
 from agent.chats.showing import kept_picture, pictures, tables
 from agent.chats.views import forget_fact, show_facts, show_runs
 from agent.errors import SkillOpsError, UsageError
+from agent.halting import by_ctrl_c
 from agent.memory import Turn
 from agent.pending import Result
 from agent.screen import err, errors, escape, out, say, table_of, turn_of
 from agent.workplace import Workplace
 
 HELP = (
-    "Type a task; an empty line or Ctrl-D ends. /plan shows how the last one ran, /facts what I keep of you, /forget N forgets one, "
-    "/new starts afresh. The conversation is kept: `skillops chat` goes on with it."
+    "Type a task; Ctrl-C stops one, an empty line or Ctrl-D ends. /plan shows how the last one ran, /facts what I keep of you, "
+    "/forget N forgets one, /new starts afresh. The conversation is kept: `skillops chat` goes on with it."
 )
+STOPPING = "I stop with it; Ctrl-C once more ends the chat."
 A_SECRET = "That looks like a secret: it is not kept in this terminal's history. Skills get secrets by `skillops secret set NAME`."
 
 
@@ -75,7 +77,8 @@ class Talk:
 
     def _turn(self, text: str) -> None:
         try:
-            result, outcome = self.place.ask(text, self.conversation, None if self.conversation else self.agent)
+            with by_ctrl_c(self.place.parts.user, lambda: err.print(STOPPING, style="dim")):
+                result, outcome = self.place.ask(text, self.conversation, None if self.conversation else self.agent)
         except SkillOpsError as error:
             self.failed = error
             self.turns.append({"said": text, "error": error.told()})

@@ -36,14 +36,16 @@ def ask(
 
     Examples: skillops ask "How many seconds is 1h 30m?" · skillops ask --agent researcher "Who maintains SQLite?"
     """
-    from agent.screen import turn_of
+    from agent.halting import by_ctrl_c
+    from agent.screen import say, turn_of
 
     place = opened(repository, as_json)
-    result, outcome = place.ask(text, conversation, agent)
+    with by_ctrl_c(place.parts.user, lambda: None if as_json else say("I stop with it; Ctrl-C once more ends the command.")):
+        result, outcome = place.ask(text, conversation, agent)
     tokens, cost = place.conversations.spent(result.conversation)
     document = {**result.model_dump(), "conversation_tokens": tokens, "conversation_cost": cost, **outcome_document(outcome)}
     emit(document, as_json, lambda: turn_of(result, outcome, (tokens, cost)))
-    if result.kind == "failed":
+    if result.kind in ("failed", "stopped"):
         raise typer.Exit(InvocationFailed.exit_code)
     if result.kind in ("asks", "waits"):
         raise typer.Exit(outcome.exit_code or WaitsForPerson.exit_code)

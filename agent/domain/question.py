@@ -12,6 +12,7 @@ from agent.domain import Frozen
 Expects = Literal["text", "number", "integer", "date", "yes-no"]
 YES, NO = "yes", "no"
 CANCEL = frozenset(("cancel", "/cancel"))
+STOP = CANCEL | {"stop", "/stop"}
 LONGEST = 20_000  # characters of an answer
 
 _FORMS: dict[Expects, tuple[str, str]] = {
@@ -60,3 +61,8 @@ class Question(Frozen):
 def is_cancelled(text: str) -> bool:
     """Whether a person gives up on what they were asked."""
     return text.strip().casefold() in CANCEL
+
+
+def says_stop(text: str) -> bool:
+    """Whether a person wants that the agent leaves what it is at."""
+    return text.strip().casefold().rstrip(".!") in STOP

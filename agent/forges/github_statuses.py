@@ -78,8 +78,8 @@ def _shorter(head: str, results: Mapping[str, CheckResult]) -> Iterator[tuple[st
     """The results whole, and then with ever fewer of their tests and findings."""
     for kept, tests in ((10_000, 10_000), (10_000, 20), (20, 5), (5, 0), (0, 0)):
         told = {
-            name: shortened(result, tests).model_copy(update={"findings": result.findings[:kept], "summary": result.summary[:500]}).model_dump(mode="json")
-            for name, result in results.items()
+            name: shortened(each, tests).model_copy(update={"findings": each.findings[:kept], "summary": each.summary[:500]}).model_dump(mode="json")
+            for name, each in results.items()
         }  # fmt: skip
         yield "" if kept > 100 else "Some findings are not shown.", {"head": head, "results": told}
 

@@ -94,6 +94,11 @@ def router(gateway: Gateway) -> APIRouter:
         """Says more. Where the agent has asked something, these words are the answer; `cancel` leaves it."""
         return said(mine(conversation, request), words.text, key_of(request))
 
+    @routes.post("/conversations/{conversation}/stop")
+    def stop(conversation: Ident, request: Request) -> Result:
+        """Breaks off what the agent does in the conversation, the call of a model that is under way included, and lets go what waits there."""
+        return conversations.stop(mine(conversation, request), key_of(request).name)
+
     @routes.get("/conversations/{conversation}")
     def show(conversation: Ident, request: Request) -> Talk:
         """What was said so far, and what is waited for."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
+from agent import halting
 from agent.errors import ModelUnavailable
 from agent.ports import Availability, Completion, Question
 from agent.settings import Settings
@@ -72,7 +76,7 @@ class LiteLLMModel:
             elif form == "json_object":
                 wanted = {"response_format": {"type": form}}
             try:
-                return self._call(litellm.completion, messages=[message.model_dump() for message in question.messages], **wanted)
+                return self._call(litellm.acompletion, messages=[message.model_dump() for message in question.messages], **wanted)
             except openai.BadRequestError as error:
                 final = litellm.ContextWindowExceededError, litellm.ContentPolicyViolationError
                 if not wanted or isinstance(error, final):
@@ -83,11 +87,15 @@ class LiteLLMModel:
         raise AssertionError("the last form is the plain one")
 
     def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
+        """Waits for it; where a person says stop, the connection is closed and Stopped raised."""
+        return halting.wait(asyncio.run_coroutine_threadsafe(self._tried(function, **arguments), _loop()))
+
+    async def _tried(self, function: Callable[..., Any], **arguments: Any) -> Any:
         import stamina
 
-        for attempt in stamina.retry_context(on=_passes, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=20.0):
+        async for attempt in stamina.retry_context(on=_passes, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=20.0):
             with attempt:
-                return function(
+                return await function(
                     model=self.name,
                     api_base=self._settings.api_base or None,
                     api_key=self._settings.api_key.get_secret_value() or ("none" if self._keyless() else None),
@@ -121,12 +129,20 @@ def embedder(settings: Settings) -> Callable[[Sequence[str]], list[list[float]]]
         if not able.ok:
             raise ModelUnavailable(f"The embedding model {model.name} cannot be asked.", why=able.why, next_step=able.fix)
         try:
-            response = model._call(_litellm().embedding, input=list(texts), encoding_format="float")
+            response = model._call(_litellm().aembedding, input=list(texts), encoding_format="float")
         except openai.OpenAIError as error:
             raise _explained(model._settings, error) from error
         return [list(item["embedding"]) for item in sorted(response.data, key=lambda item: item["index"])]
 
     return vectors
+
+
+@lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
+    """The one loop in which all calls are made: LiteLLM keeps its connections for the loop that opened them."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="models", daemon=True).start()
+    return loop
 
 
 def _litellm() -> Any:

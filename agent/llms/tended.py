@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent import halting
 from agent.errors import ModelLimit, ModelUnavailable
 from agent.ports import Availability, Completion, LanguageModel, Question
 from agent.sqlite_file import SqliteFile
@@ -67,7 +68,7 @@ class TendedModel:
 
     def __init__(
         self, models: Sequence[LanguageModel], spending: Spending, *, rate: int = 0, tokens: int = 0, patience: float = 180.0,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = halting.pause,
     ) -> None:  # fmt: skip
         self.name = models[0].name
         self._models, self._spending, self._rate, self._tokens, self._patience, self._sleep = models, spending, rate, tokens, patience, sleep

@@ -20,7 +20,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_jsonable_python
 
-from agent.errors import ModelUnavailable, UnusableAnswer
+from agent import halting
+from agent.errors import ModelUnavailable, Stopped, UnusableAnswer
 from agent.ports import Completion, LanguageModel, Message, Question
 
 USER_PART = "--- user ---"
@@ -92,7 +93,8 @@ def ask(
 ) -> Asked[T]:
     """Asks for an `answer_type`; `check` says what is wrong with one that has the right form.
 
-    Raises UnusableAnswer where the second answer does not fit either, and ModelUnavailable where there is none; `tokens` and `cost` count both.
+    Raises UnusableAnswer where the second answer does not fit either, ModelUnavailable where there is none, and Stopped where a person says
+    stop; `tokens` and `cost` count both.
     """
     given = to_jsonable_python(dict(variables))
     schema = _bare(answer_type.model_json_schema())
@@ -104,8 +106,9 @@ def ask(
     said: list[Completion] = []
     for last in (False, True):
         try:
+            halting.check()
             said.append(model.complete(question))
-        except ModelUnavailable as error:
+        except (ModelUnavailable, Stopped) as error:
             error.tokens, error.cost = _sums(said, error.tokens, error.cost)
             raise
         answer = read(said[-1].text, answer_type, check)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from agent.caller import execute
@@ -87,7 +88,8 @@ def judge(
 def ask(reviewed: Reviewed, reviewers: Sequence[Reviewer], workers: int) -> Iterator[Review]:
     """Every reviewer's opinion, in their order; what they remark is not tried."""
     with ThreadPoolExecutor(max(1, workers), thread_name_prefix="review") as pool:
-        yield from pool.map(lambda reviewer: _asked(reviewer, reviewed), reviewers)
+        asked = [(copy_context(), reviewer) for reviewer in reviewers]  # a thread of the pool heeds whom this one does
+        yield from pool.map(lambda each: each[0].run(_asked, each[1], reviewed), asked)
 
 
 def run(endpoint: Endpoint, case: Case) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,9 +14,11 @@ import pytest
 
 from agent.domain import Frozen
 from agent.domain.plan import Plan
-from agent.errors import ModelUnavailable
+from agent.errors import ModelUnavailable, Stopped
+from agent.halting import Halts
 from agent.llms import litellm as live
 from agent.llms.recorded import NoModel, RecordedModel, RecordingModel, RekeyingModel
+from agent.llms.tended import Spending, TendedModel
 from agent.ports import LanguageModel, Message, Question
 from agent.prompts import ask
 from agent.settings import Settings
@@ -220,6 +223,29 @@ def test_an_endpoint_that_does_not_answer_in_time_is_not_asked_again(desk: Desk,
 
     release.set()
     assert len(desk.bodies) == 1
+
+
+def test_a_call_that_somebody_stops_is_broken_off_and_its_connection_closed(desk: Desk, tmp_path: Path) -> None:
+    """At an endpoint that never answers; who is stopped is told within a moment, and no other model is asked in its stead."""
+    asked, left, halts = threading.Event(), threading.Event(), Halts(tmp_path / "halts.sqlite")
+
+    def hang() -> None:
+        line, _ = listening.accept()
+        while data := line.recv(2**16):
+            if b"How many?" in data:
+                asked.set()
+        left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=hang, daemon=True).start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        model = live.LiteLLMModel(Settings(model="openai/desk", api_base=address, model_timeout=60.0))
+        spare = a_model(desk)
+        threading.Thread(target=lambda: asked.wait(30) and halts.stop("a task", "ada"), daemon=True).start()
+        with pytest.raises(Stopped, match="ada said stop"), halts.heeding("a task"):
+            TendedModel([model, spare], Spending(tmp_path / "spending.sqlite")).complete(a_question())
+        assert left.wait(5), "the endpoint still works for nobody"
+    assert desk.bodies == []
 
 
 def test_a_refusal_is_what_the_model_said(desk: Desk) -> None:

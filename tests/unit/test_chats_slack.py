@@ -24,6 +24,7 @@ from agent.chats.slack_blocks import blocks_of, cut, escaped, plain_of
 from agent.domain.question import Question
 from agent.domain.skill import Permissions
 from agent.errors import ConfigurationError, CouldNotTell, NotFound
+from agent.halting import pause
 from agent.pending import Pending
 from agent.settings import Settings
 from agent.strict_yaml import load
@@ -206,6 +207,28 @@ def test_a_task_whose_process_ended_is_gone_on_with_in_its_message(tmp_path: Pat
 
     assert [post.text for post in wall.posts["1"]] == ["…", "Hello, ada."]
     assert [turn.text for turn in memory.turns(conversation) if turn.role == "person"] == ["Hello?"]
+
+
+@pytest.mark.parametrize(("word", "kind"), [("Stop!", "say"), ("", "stop")], ids=["a word", "the button"])
+def test_what_the_agent_is_at_is_stopped_by_a_word_in_the_thread_or_a_button(tmp_path: Path, word: str, kind: str) -> None:
+    def hang(question: Any) -> Any:
+        pause(60)
+        raise AssertionError("nobody broke it off")
+
+    place, wall = a_place(tmp_path, {"plan": hang}), Wall()
+    desk = a_desk(place, wall)
+    desk._pause = desk._every = 0.01
+    desk.start()
+    desk.take(said())
+    until(lambda: any(button.action == "stop" for post in wall.posts.get("1", []) for button in post.buttons))
+
+    desk.take(said(word, kind, who="U2", person="bob"))
+
+    until(lambda: desk._inbox.open() == [] and desk._inbox.waiting() == [])
+    assert wall.posts["1"][-1].text == "Stopped: bob said so. Nothing more is done of it." and not wall.posts["1"][-1].buttons
+    desk._do(said("stop", id="later"))
+    desk.stop()
+    assert wall.whispers == [("U1", Post(text="There is nothing that I am at."))] and list(wall.posts) == ["1"]
 
 
 def test_a_model_that_is_not_there_is_told_in_the_message(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from agent.domain.release import Endpoint
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, ModelUnavailable, NotFound, SandboxUnavailable
+from agent.halting import Halts, pause
 from agent.memory import Memory
 from agent.ports import Availability, Completion, Question
 from agent.story import event_sentence
@@ -754,3 +755,68 @@ def test_a_process_killed_as_it_answers_leaves_one_answer_and_one_line(world: Wo
     assert world.told(first.conversation)[1:] == ["Two."]
     (answered,) = [event for event in world.events if event.what == "answered"]
     assert answered.key == f"answered:{first.conversation}-{first.turn}-2-1:1", "the ledger enters a key once"
+
+
+# ---- stopped by a person ------------------------------------------------------------------------------------------------
+
+
+def stops(world: World, who: str = "ada") -> Callable[[], str]:
+    """An answer of the model's that never comes: while it is waited for, somebody says stop, in another process."""
+
+    def hang() -> str:
+        conversation = Memory(world.path).undone()[-1].conversation
+        Halts(world.path.with_name("halts.sqlite")).stop(conversation, who)
+        pause(60)
+        raise AssertionError("nobody broke it off")
+
+    return hang
+
+
+def test_a_call_of_the_model_breaks_off_when_somebody_says_stop_and_what_it_took_so_far_is_counted(world: World) -> None:
+    world.model = Model("no plan at all", stops(world))
+
+    result = world.turn()
+
+    assert (result.kind, result.tokens, result.cost) == ("stopped", 5, 0.5), "the first of its two answers came, and was of no use"
+    assert result.text == "Stopped: ada said so. Nothing more is done of it." == world.told(result.conversation)[-1]
+    assert world.undone() == [] and world.resume() == []
+    assert [(event.what, event.tokens) for event in world.events] == [("unanswered", 5), ("stopped", 0)]
+    assert world.conversations().spent(result.conversation) == (5, 0.5)
+
+
+def test_a_plan_that_is_stopped_lets_its_calls_finish_and_begins_no_more(world: World) -> None:
+    world.catalog = Catalog(a_manifest(inputs={"type": "object", "properties": {"text": {}}}))
+    world.model = Model(calls(a="one", b={"$step": "a", "path": "/words"}))
+    answer = world.runtime.answer
+
+    def stopping(inputs: dict[str, Any]) -> dict[str, Any]:
+        world.conversations().stop(Memory(world.path).undone()[-1].conversation, "bob")
+        return answer(inputs)
+
+    world.runtime.answer = stopping
+
+    result = world.turn()
+
+    assert (result.kind, len(world.runtime.calls)) == ("stopped", 1)
+    assert result.turn is not None
+    (run,) = world.conversations().runs(result.turn)
+    assert [kept.state for kept in run.steps] == ["done", "not begun"]
+
+
+def test_what_waits_for_a_skill_is_let_go_by_the_word_alone_and_its_request_stays(world: World) -> None:
+    waiting = world.waits()
+
+    stopped = world.turn("Stop.", ident=waiting.conversation)
+
+    assert (stopped.kind, world.undone()) == ("stopped", [])
+    assert stopped.text.endswith("Nothing more is done of it. #1 (Count words) stays as it is.")
+    world.model.says["plan"] = [{"reply": "Stop what?"}]
+    assert world.turn("stop", ident=waiting.conversation).text == "Stop what?", "where nothing is done the agent is asked"
+
+
+def test_a_stop_counts_for_what_is_under_way_and_for_nothing_that_begins_later(world: World) -> None:
+    world.model = Model(stops(world), {"reply": "Here I am."})
+    ident = world.turn().conversation
+
+    assert world.turn("And now?", ident=ident).text == "Here I am."
+    assert world.conversations().stop(ident, "ada").turn is None

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from agent import people
 from agent.domain.check import CheckResult, Subject
 from agent.domain.event import Event
 from agent.domain.progress import Stage, State
 from agent.domain.proposal import AUTHOR, HOLD, OVERTAKEN
-from agent.errors import CouldNotTell, HeadMoved, InQueue, ModelUnavailable, Refused
+from agent.errors import CouldNotTell, HeadMoved, InQueue, ModelUnavailable, Refused, UsageError
+from agent.halting import pause
 from agent.pipeline import MOVES, Outcome
 from agent.ports import Workbench
 from agent.situation import Work
@@ -621,3 +623,47 @@ def test_work_that_goes_round_in_a_circle_is_stopped_and_said_so(home: Home, mon
 
     assert len(outcome.moved) == 5
     assert [(str(work), type(error)) for work, error in outcome.troubled] == [("#1", CouldNotTell)]
+
+
+# ---- stopped by a person ---------------------------------------------------------------------------------------------
+
+
+def test_a_person_who_stops_a_proposal_breaks_off_the_reviewers_that_are_asked(tmp_path: Path) -> None:
+    """The calls of the model end with nothing said; what one of them had taken is counted."""
+
+    def hang(question: Any) -> Any:
+        if not home.forge.proposal(2).labels:
+            people.hold(home.parts, 2, "bob", "not now")
+        pause(60)
+        raise AssertionError("nobody broke it off")
+
+    home = a_home(tmp_path, review_security=lambda question: hang(question) if "problem" in question.variables else "no judgement")
+    home.request()
+
+    outcome = home.run()
+
+    assert [step.why for _, step in outcome.waiting] == ["It is on hold; `skillops retry 2` lets it go on."] and outcome.troubled == []
+    assert "security" not in {review.reviewer for review in home.forge.reviews(2, home.proposal(2).head)}
+    (stopped,) = home.ledger("stopped")
+    assert (stopped.actor, stopped.request, stopped.tokens) == ("bob", 1, 10)
+    home.retry(2)
+    home.model._answers["review-security"] = lambda question: {"verdict": "approve", "summary": "It is fine.", "remarks": []}
+    assert home.run().exit_code == 0 and home.proposal(2).state == "merged"
+
+
+def test_a_request_that_is_withdrawn_stops_its_author_and_is_closed(tmp_path: Path) -> None:
+    def hang(question: Any) -> Any:
+        people.withdraw(home.parts, 1, "ada", "I found another way.")
+        pause(60)
+        raise AssertionError("nobody broke it off")
+
+    home = a_home(tmp_path, author=hang)
+    number = home.request()
+
+    home.run()
+
+    assert home.forge.request(number).closed_as == "withdrawn"
+    assert [event.actor for event in (*home.ledger("withdrawn"), *home.ledger("stopped"))] == ["ada", "ada"]
+    assert home.ledger("attempt") == [] and home.run().moved == []
+    with pytest.raises(UsageError, match="is closed"):
+        people.withdraw(home.parts, number, "ada", "")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +16,9 @@ from agent.chats.line_history import LineHistory
 from agent.chats.showing import kept_picture, pictures, tables
 from agent.chats.terminal import Talk
 from agent.conversation import Result
+from agent.errors import Stopped
 from agent.facts import Facts
+from agent.halting import by_ctrl_c, pause
 from agent.memory import Memory
 from agent.pipeline import Outcome
 
@@ -85,6 +90,29 @@ def test_an_answer_that_comes_while_they_talk_is_shown_once_and_the_others_are_n
     told = capsys.readouterr()
     assert told.err.splitlines() == ["person: count", "agent (to “count”): Two."]
     assert told.out.splitlines() == ["ok", "ok"]
+
+
+def test_ctrl_c_stops_what_is_done_and_the_chat_goes_on(memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    place, came_to = Place(memory), list[str]()
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Stopped, match="ada said stop"):
+            pause(60)
+        came_to.append("stopped")
+
+    place.meanwhile = lambda: None if came_to else interrupted()
+    before = signal.getsignal(signal.SIGINT)
+
+    talk(memory, monkeypatch, "hello\nhello again\n", place)
+
+    assert came_to == ["stopped"] and "Ctrl-C once more ends the chat" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+    twice = by_ctrl_c("ada", lambda: None)
+    with pytest.raises(KeyboardInterrupt), twice:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
 
 
 def test_what_others_wrote_cannot_steer_the_terminal(memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from agent.domain import Frozen
 from agent.domain.invocation import Receipt
 from agent.domain.plan import Step
 from agent.domain.profile import ASSISTANT, Profile
-from agent.domain.question import Question
+from agent.domain.question import Question, says_stop
 from agent.errors import NotFound, SkillOpsError, UsageError
 from agent.gateway.pages.requests import Progress, progress
 from agent.gateway.pages.site import Site
@@ -63,6 +63,9 @@ class Ask:
 
     def say(self, conversation: str, text: str, person: str) -> None:
         """Begins a turn. Busy where one is under way in this conversation, or too many in all."""
+        if conversation in self._busy and says_stop(text):
+            self.stop(conversation, person)
+            return
         with self._lock:
             if conversation in self._busy:
                 raise Busy("The agent is still at your last question.", next_step="Wait for its answer, or begin another conversation.")
@@ -75,6 +78,13 @@ class Ask:
         thread.start()
         until = time.monotonic() + SEEN
         while thread.is_alive() and time.monotonic() < until and len(self._place.conversations.memory.turns(conversation)) == before:
+            time.sleep(0.01)
+
+    def stop(self, conversation: str, person: str) -> None:
+        """Breaks off the turn that is under way, and lets go what waits. Waits a moment for it to be seen."""
+        self._place.conversations.stop(conversation, person)
+        until = time.monotonic() + SEEN
+        while conversation in self._busy and time.monotonic() < until:
             time.sleep(0.01)
 
     def _turn(self, conversation: str, text: str, person: str) -> None:
@@ -106,7 +116,7 @@ class Ask:
         data = turn.data or {}
         kind, of = data.get("kind", ""), data.get("turn")
         requests = tuple(progress(self._site.parts, number) for number in data.get("requests", ())) if kind == "waits" else ()
-        runs = tuple(self._place.conversations.runs(of)) if of is not None and kind in ("answered", "failed") else ()
+        runs = tuple(self._place.conversations.runs(of)) if of is not None and kind in ("answered", "failed", "stopped") else ()
         return Said(role=turn.role, text=turn.text, at=turn.at, kind=kind, runs=runs, receipts=data.get("receipts", ()), requests=requests)
 
     def _doing(self, turn: int, task: Pending) -> Doing:
@@ -148,10 +158,16 @@ def add_to(site: Site) -> None:
         ask.say(conversation, _fitting(fields), visitor.name)
         return f"/ask/{conversation}"
 
+    def stop(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
+        conversation = mine(request.path_params["conversation"], visitor)
+        ask.stop(conversation, visitor.name)
+        return f"/ask/{conversation}"
+
     site.page("/ask", "ask.html", start, "invoke", "request", personal=True)
     site.page("/ask/{conversation}", "talk.html", show, "invoke", "request", personal=True)
     site.form("/ask", begin, "invoke", "request")
     site.form("/ask/{conversation}", go_on, "invoke", "request")
+    site.form("/ask/{conversation}/stop", stop, "invoke", "request")
 
 
 def _fitting(fields: dict[str, str]) -> str:

@@ -40,6 +40,7 @@ WORDS = {
     "approve": "Your approval is noted.", "reject": "Your rejection is noted.", "revise": "It goes back to its author.",
     "hold": "It is stopped, until somebody lets it go on.", "retry": "It goes on.", "opened": "The proposal is open, and passes the gates.",
     "raised": "The request is raised.", "replied": "Your answer is noted.", "removed": "The secret is removed.",
+    "withdrawn": "The request is taken back.",
     "expired": "Your session is over. Sign in again to go on where you were.", "out": "You are signed out.",
 }  # fmt: skip
 
