@@ -56,7 +56,8 @@ class AsyncCaller:
                 await again()
                 reply = await self._exchange(body, invocation.deadline_seconds)
         except NoAnswer as trouble:
-            return Reply(success=False, error_code=trouble.code, error_message=trouble.message, seconds=time.monotonic() - started)
+            gone = trouble.code in ("unreachable", "bad-reply")
+            return Reply(success=False, error_code=trouble.code, error_message=trouble.message, seconds=time.monotonic() - started, gone=gone)
         finally:
             self._calls -= 1
             if self._retired:

@@ -46,13 +46,17 @@ class Invocation(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What came back over `/execute`, before it is held against the schema. `error_code` is set where not `success`."""
+    """What came back over `/execute`, before it is held against the schema. `error_code` is set where not `success`.
+
+    `gone`: nobody answered, or not in the form of the contract; what a skill says of itself never sets it.
+    """
 
     success: bool
     outputs: Json = None
     error_code: str | None = None
     error_message: str = ""
     seconds: float = 0.0
+    gone: bool = False
 
     @classmethod
     def parse(cls, body: bytes, seconds: float = 0.0) -> Reply:
@@ -64,9 +68,8 @@ class Reply(NamedTuple):
             error = raw["error"]
             return cls(success=False, error_code=str(error["code"])[:80], error_message=str(error["message"])[:2000], seconds=seconds)
         except (ValueError, KeyError, TypeError):
-            return cls(
-                success=False, error_code="bad-reply", seconds=seconds, error_message=f"the reply is not of the form of /execute: {body[:120]!r}"
-            )
+            message = f"the reply is not of the form of /execute: {body[:120]!r}"
+            return cls(success=False, error_code="bad-reply", error_message=message, seconds=seconds, gone=True)
 
 
 class InvocationResult(NamedTuple):

@@ -75,7 +75,7 @@ class Gateway:
         listed = await self.shelf.listed(name, version)
         invocation = prepare(listed.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
         lane = self.lane(name)
-        async with lane.turn(invocation.deadline_seconds):
+        async with lane.turn(key.name, invocation.deadline_seconds):
             standing = await self.shelf.standing(listed)
             if standing.entry is not listed.entry and standing.entry.digest != listed.entry.digest:
                 if version:
@@ -89,7 +89,7 @@ class Gateway:
         self.meters.began(entry.name)
         try:
             reply = await caller.execute(invocation, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(entry))
-            lane.heard(None if reply.success else reply.error_code)
+            lane.heard(invocation.caller, reply)
             self.meters.circuit(entry.name, lane.is_open)
             result = interpret(manifest, entry, invocation, reply, self.place.parts.strike)
             outcome = "ok"

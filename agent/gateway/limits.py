@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from agent.domain.invocation import Reply
 from agent.gateway.problems import Busy, CircuitOpen, TooMany
 
 Clock = Callable[[], float]
@@ -16,7 +17,7 @@ DAY = 86_400  # seconds
 FAILURES = 5  # in a row, after which a skill is left alone
 REST = 10.0  # seconds for which it is, before one call may try it
 WAITING = 1000  # calls that may wait for one skill
-BROKEN = frozenset(("unreachable", "bad-reply", "crashed", "unhealthy", "out-of-memory", "timeout"))  # of the skill, not of what it was given
+BROKEN = frozenset(("crashed", "out-of-memory", "timeout", "unhealthy"))  # which what a caller gave it may have brought about
 
 
 def utc_day() -> int:
@@ -28,9 +29,7 @@ class Rates:
     """A token bucket for each key: `rate` calls a second, and two seconds' worth at once; and `daily` calls in a day (UTC), counted by
     this process since it began. 0 is no limit. `today` numbers the days."""
 
-    def __init__(
-        self, rate: float, clock: Clock = time.monotonic, daily: int = 0, today: Callable[[], int] = lambda: int(time.time() // DAY)
-    ) -> None:
+    def __init__(self, rate: float, clock: Clock = time.monotonic, daily: int = 0, today: Callable[[], int] = utc_day) -> None:
         self._rate, self._most, self._clock = rate, max(rate * 2, 1.0), clock
         self._buckets: dict[str, tuple[float, float]] = {}
         self._daily, self._today, self._day = daily, today, 0
@@ -80,81 +79,128 @@ class Rates:
         return min(left + (now - at) * self._rate, self._most), now
 
 
-class _Turn(NamedTuple):
-    """Costs a third of what a generator made into a context manager does, and every call has one."""
+class Circuit:
+    """Counts failures in a row. After `FAILURES` nobody is let through for `REST` seconds, then one call tries."""
 
-    lane: Lane
-    patience: float
+    def __init__(self, clock: Clock) -> None:
+        self.failures, self._clock, self._closed_until = 0, clock, 0.0
 
-    async def __aenter__(self) -> None:
-        await self.lane.take(self.patience)
-
-    async def __aexit__(self, *error: object) -> None:
-        self.lane.give_back()
-
-
-class Lane:
-    """The way to one skill. Raises Busy where too many wait, CircuitOpen while the skill is left alone."""
-
-    def __init__(self, skill: str, at_once: int, clock: Clock = time.monotonic) -> None:
-        self._skill, self._at_once, self._clock = skill, at_once, clock
-        self._slots = asyncio.Semaphore(at_once)
-        self._waiting = self._failures = 0
-        self._closed_until = 0.0
-
-    def turn(self, patience: float) -> _Turn:
-        """One call's turn, for `async with`; waited for at most `patience` seconds."""
-        return _Turn(self, patience)
-
-    async def take(self, patience: float) -> None:
-        self._admit()
-        if self._slots.locked():
-            await self._wait(patience)
-        else:
-            await self._slots.acquire()
-
-    def give_back(self) -> None:
-        self._slots.release()
-
-    def heard(self, error_code: str | None) -> None:
-        """Notes how a call ended: the skill's error code, or None."""
-        if error_code not in BROKEN:
-            self._failures = 0
-            return
-        self._failures += 1
-        if self._failures >= FAILURES:
+    def heard(self, failed: bool) -> None:
+        self.failures = self.failures + 1 if failed else 0
+        if self.failures >= FAILURES:
             self._closed_until = self._clock() + REST
 
     @property
     def is_open(self) -> bool:
-        """Whether the circuit is: nobody gets through."""
-        return self._failures >= FAILURES and self._clock() < self._closed_until
+        return self.failures >= FAILURES and self._clock() < self._closed_until
 
-    def _admit(self) -> None:
-        if self._failures < FAILURES:
-            return
+    def admit(self) -> int:
+        """0 where a call may go through, which after a rest is the one that tries; else the seconds that are left."""
+        if self.failures < FAILURES:
+            return 0
         left = self._closed_until - self._clock()
         if left > 0:
-            seconds = math.ceil(left)
+            return math.ceil(left)
+        self._closed_until = self._clock() + REST
+        return 0
+
+
+class _Guest:
+    """One caller of a lane."""
+
+    def __init__(self, share: int, clock: Clock) -> None:
+        self.slots, self.circuit, self.waiting = asyncio.Semaphore(share), Circuit(clock), 0
+
+
+class _Turn(NamedTuple):
+    """Costs a third of what a generator made into a context manager does, and every call has one."""
+
+    lane: Lane
+    caller: str
+    patience: float
+
+    async def __aenter__(self) -> None:
+        await self.lane.take(self.caller, self.patience)
+
+    async def __aexit__(self, *error: object) -> None:
+        self.lane.give_back(self.caller)
+
+
+class Lane:
+    """The way to one skill. Raises Busy where too many wait, CircuitOpen while the skill is left alone.
+
+    One caller has three quarters of it at most, and what their inputs do to a process of their own closes it for them alone.
+    """
+
+    def __init__(self, skill: str, at_once: int, clock: Clock = time.monotonic) -> None:
+        self._skill, self._at_once, self._clock = skill, at_once, clock
+        self._slots, self._waiting = asyncio.Semaphore(at_once), 0
+        self._circuit = Circuit(clock)
+        self._guests: dict[str, _Guest] = {}
+
+    def turn(self, caller: str, patience: float) -> _Turn:
+        """One call's turn, for `async with`; waited for at most `patience` seconds."""
+        return _Turn(self, caller, patience)
+
+    async def take(self, caller: str, patience: float) -> None:
+        guest = self._guests.get(caller)
+        if guest is None:
+            guest = self._guests[caller] = _Guest(_share(self._at_once), self._clock)
+        self._admit(guest.circuit, "its last {} calls for this key crashed, took too long or too much memory")
+        self._admit(self._circuit, "its last {} calls broke off")
+        if guest.slots.locked() or self._slots.locked():
+            await self._wait(guest, patience)
+        else:
+            await guest.slots.acquire()
+            await self._slots.acquire()
+
+    def give_back(self, caller: str) -> None:
+        guest = self._guests[caller]
+        self._slots.release()
+        guest.slots.release()
+
+    def heard(self, caller: str, reply: Reply) -> None:
+        """Notes how a call of theirs ended, before their turn does."""
+        self._circuit.heard(reply.gone)
+        self._guests[caller].circuit.heard(reply.error_code in BROKEN)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the circuit is: nobody gets through."""
+        return self._circuit.is_open
+
+    def _admit(self, circuit: Circuit, why: str) -> None:
+        if seconds := circuit.admit():
             raise CircuitOpen(
                 f"{self._skill} is left alone for a while.",
-                why=f"Its last {self._failures} calls broke off, crashed or took too long.",
+                why=f"{why.format(circuit.failures).capitalize()}.",
                 next_step=f"Try again in {seconds} s; `skillops show {self._skill}` tells its state.",
                 headers={"retry-after": str(seconds)},
             )
-        self._closed_until = self._clock() + REST  # this call tries it; the others go on waiting
 
-    async def _wait(self, patience: float) -> None:
-        if self._waiting >= WAITING:
+    async def _wait(self, guest: _Guest, patience: float) -> None:
+        if self._waiting >= WAITING or guest.waiting >= _share(WAITING):
             raise self._busy(f"{self._at_once} calls run and {self._waiting} wait.")
         self._waiting += 1
+        guest.waiting += 1
         try:
             async with asyncio.timeout(patience):
-                await self._slots.acquire()
+                await guest.slots.acquire()
+                try:
+                    await self._slots.acquire()
+                except (TimeoutError, asyncio.CancelledError):
+                    guest.slots.release()
+                    raise
         except TimeoutError:
             raise self._busy(f"No turn came within {patience:g} s.") from None
         finally:
             self._waiting -= 1
+            guest.waiting -= 1
 
     def _busy(self, why: str) -> Busy:
         return Busy(f"{self._skill} is busy.", why=why, next_step="Try again in a moment.", headers={"retry-after": "1"})
+
+
+def _share(most: int) -> int:
+    """What one caller may have of it."""
+    return most - most // 4

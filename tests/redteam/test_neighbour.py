@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.stages.proposing import propose_retire
-from tests.gateways import a_house
+from tests.gateways import a_house, count
 from tests.redteam.threats import threat
 from tests.redteam.turncoat import Turncoat
 
@@ -59,3 +62,29 @@ async def test_a_page_of_another_site_or_another_name_for_this_host_does_nothing
         assert house.skill.calls == [] and (await house.execute()).status_code == 200  # the same, from nowhere else
     assert {answer.status_code for answer in calls} <= {400, 403, 421}
     assert requests == []
+
+
+@threat(48)
+@pytest.mark.anyio
+async def test_who_crashes_a_skill_or_fills_it_with_calls_that_hang_keeps_nobody_else_from_it(tmp_path: Path) -> None:
+    hung = asyncio.Event()
+
+    async def says(call: dict[str, Any]) -> bytes:
+        if call["context"]["caller"] != "mallory":
+            return await count(call)
+        if call["inputs"]["text"] == "hang":
+            await hung.wait()
+        return json.dumps({"success": False, "error": {"code": "crashed", "message": "it crashed"}}).encode()
+
+    async with a_house(tmp_path) as house:
+        house.skill.says = says
+        mallory = house.key("invoke", name="mallory")
+        async with asyncio.TaskGroup() as group:
+            for _ in range(40):
+                group.create_task(house.execute(inputs={"text": "hang"}, headers=mallory))
+            while len(house.skill.calls) < 12:
+                await asyncio.sleep(0.01)
+            assert (await house.execute()).status_code == 200
+            hung.set()
+        assert (await house.execute(headers=mallory)).status_code == 503  # the circuit is open, to her
+        assert (await house.execute()).status_code == 200

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import httpx
 import pytest
 
+from agent.domain.invocation import Reply
 from agent.errors import SkillOpsError
 from agent.gateway.authority import TRUST, Authority
 from agent.gateway.limits import FAILURES, REST, Lane, Rates
-from agent.gateway.problems import CircuitOpen, TooMany, Unauthorized
+from agent.gateway.problems import Busy, CircuitOpen, TooMany, Unauthorized
 from agent.keys import Keys
 from tests.gateways import a_house
 
@@ -127,34 +129,77 @@ def test_a_bucket_fills_with_time() -> None:
         rates.take("a")
 
 
-async def test_after_its_rest_one_call_tries_a_skill_and_its_answer_decides() -> None:
+CRASHED, FINE, OWN = Reply(False, error_code="crashed"), Reply(True, {}), Reply(False, error_code="unreachable")
+NOBODY = OWN._replace(gone=True)
+
+
+async def called(lane: Lane, reply: Reply, caller: str = "ada") -> None:
+    async with lane.turn(caller, 1):
+        lane.heard(caller, reply)
+
+
+@pytest.mark.parametrize("broken", [CRASHED, NOBODY])
+async def test_after_its_rest_one_call_tries_a_skill_and_its_answer_decides(broken: Reply) -> None:
     clock = Clock()
     lane = Lane("word-count", 4, clock)
-
-    async def call(outcome: str | None) -> None:
-        async with lane.turn(1):
-            lane.heard(outcome)
-
     for _ in range(FAILURES):
-        await call("crashed")
+        await called(lane, broken)
     with pytest.raises(CircuitOpen):
-        await call(None)
+        await called(lane, FINE)
     clock.now += REST
-    await call("crashed")
+    await called(lane, broken)
     with pytest.raises(CircuitOpen):
-        await call(None)
+        await called(lane, FINE)
     clock.now += REST
-    await call(None)
+    await called(lane, FINE)
     assert not lane.is_open
-    await call("no-words")
+    await called(lane, broken)
+
+
+async def test_what_one_callers_inputs_break_is_closed_to_them_alone_and_what_is_gone_to_everybody() -> None:
+    lane = Lane("word-count", 4)
+    for _ in range(FAILURES):
+        await called(lane, CRASHED, "mallory")
+    with pytest.raises(CircuitOpen):
+        await called(lane, FINE, "mallory")
+    await called(lane, FINE, "ada")
+    assert not lane.is_open
+    for _ in range(FAILURES):
+        await called(lane, NOBODY, "ada")
+    with pytest.raises(CircuitOpen):
+        await called(lane, FINE, "eve")
+    assert lane.is_open
 
 
 async def test_what_a_skill_says_of_its_inputs_is_no_failure_of_the_skill() -> None:
     lane = Lane("word-count", 4)
-    for _ in range(FAILURES * 2):
-        async with lane.turn(1):
-            lane.heard("no-words")
+    for _ in range(FAILURES):
+        await called(lane, OWN)
+        await called(lane, Reply(False, error_code="no-words"))
     assert not lane.is_open
+
+
+async def test_one_caller_leaves_room_for_the_others_and_gives_back_what_they_waited_for_in_vain() -> None:
+    lane, end = Lane("word-count", 4), asyncio.Event()
+
+    async def hold() -> None:
+        async with lane.turn("mallory", 0.2):
+            await end.wait()
+
+    async with asyncio.TaskGroup() as group:
+        holds = [group.create_task(hold()) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            async with lane.turn("mallory", 0.01):
+                pass
+        async with lane.turn("ada", 0.01):
+            with pytest.raises(Busy):
+                async with lane.turn("eve", 0.01):
+                    pass
+        end.set()
+    assert all(task.done() for task in holds)
+    async with lane.turn("mallory", 0.01), lane.turn("mallory", 0.01), lane.turn("mallory", 0.01), lane.turn("ada", 0.01):
+        pass
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8765", "", "gateway.evil.example", "user@gateway", "gateway@evil.example", "[::1"])
