@@ -20,6 +20,7 @@ from agent.domain.question import Question
 from agent.domain.request import Request, RequestDraft
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest, digest_of
+from agent.drawings import drawings
 from agent.errors import BudgetSpent, ModelUnavailable, Refused, Stopped
 from agent.leave import leave_text
 from agent.means import Means
@@ -102,6 +103,7 @@ class Errand:
             words, took = self._asked("answering", question)
             self.means.record(took)
             outputs = {step: end.outputs for step, end in ran.results.items()}
+            self.means.memory.keep_drawings(self.task.turn, drawings(outputs))
             skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in ran.receipts))
             return self.task.came_to("answered", words.text, outputs=outputs, receipts=ran.receipts, note=skills)
         if self.task.attempt == 1 and not isinstance(ran.error, BudgetSpent):

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Literal
 from agent.domain import Frozen
 from agent.domain.profile import ASSISTANT
 from agent.domain.schema import Json
+from agent.drawings import Drawing
 from agent.errors import CouldNotTell, NotFound
 from agent.sqlite_file import SqliteFile
 
@@ -45,6 +46,14 @@ CREATE TABLE IF NOT EXISTS run (
     id TEXT NOT NULL,
     data TEXT NOT NULL,
     PRIMARY KEY (turn, id)
+) STRICT;
+CREATE TABLE IF NOT EXISTS drawing (
+    turn INTEGER NOT NULL REFERENCES turn (id),
+    number INTEGER NOT NULL,
+    rows TEXT NOT NULL,
+    ending TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (turn, number)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS task (turn INTEGER PRIMARY KEY REFERENCES turn (id), pending TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS conversation_user ON conversation (user);
@@ -190,6 +199,20 @@ class Memory:
         with self._file.reading() as connection:
             rows = connection.execute("SELECT data FROM run WHERE turn = ? ORDER BY id", (turn,)).fetchall()
         return [json.loads(row["data"]) for row in rows]
+
+    def keep_drawings(self, turn: int, drawn: Sequence[Drawing]) -> None:
+        """What is to be drawn of the answer to this turn, in the place of what was."""
+        rows = [(turn, number, json.dumps(each.rows), each.ending, each.data) for number, each in enumerate(drawn)]
+        with self._file.writing() as connection:
+            connection.execute("DELETE FROM drawing WHERE turn = ?", (turn,))
+            connection.executemany("INSERT INTO drawing (turn, number, rows, ending, data) VALUES (?, ?, ?, ?, ?)", rows)
+
+    def drawings(self, turn: int, *, data: bool = True) -> list[Drawing]:
+        """What `keep_drawings` kept of a turn; the bytes of pictures only where `data` is wanted."""
+        sql = "SELECT rows, ending, CASE WHEN ? THEN data ELSE x'' END AS data FROM drawing WHERE turn = ? ORDER BY number"
+        with self._file.reading() as connection:
+            found = connection.execute(sql, (data, turn)).fetchall()
+        return [Drawing(rows=json.loads(row["rows"]), ending=row["ending"], data=row["data"]) for row in found]
 
     def drop(self, turn: int) -> None:
         """Ends a task without an answer."""

@@ -46,6 +46,9 @@ class Board(Protocol):
     def whisper(self, thread: str, who: str, post: Post) -> None:
         """Shows it to one person alone."""
 
+    def picture(self, thread: str, name: str, data: bytes) -> None:
+        """Puts a picture up in the thread, as a file of this name."""
+
 
 class Desk:
     """Of one chat. `pause` and `every` are seconds."""
@@ -63,6 +66,10 @@ class Desk:
         fresh = self._inbox.take(said)
         self._wake.set()
         return fresh
+
+    def takes_part(self, thread: str) -> bool:
+        """Whether the agent was called in this thread before."""
+        return self._inbox.conversation(thread) is not None
 
     def hear(self, event: Event) -> None:
         """Something happened (`Tell`)."""
@@ -263,12 +270,26 @@ class Desk:
                 as_of = hashlib.sha256(post.model_dump_json().encode()).hexdigest()[:16]
                 if as_of != shown.as_of:
                     over = self._edited(shown, post) or over
+                if over and not shown.trouble:
+                    shown = self._drawn(shown)
             except SkillOpsError as error:
                 log.warning("conversation %s: %s", shown.conversation, error)
                 self._later[shown.stamp] = time.monotonic() + AGAIN
                 continue
             if over or as_of != shown.as_of:
                 self._inbox.drawn(shown, as_of, over=over)
+
+    def _drawn(self, shown: Shown) -> Shown:
+        """Puts up the pictures of what an answer came to, each once; one that the platform does not take is on the page."""
+        pictures = [each for each in self._memory.drawings(shown.turn) if each.ending]
+        for number, each in enumerate(pictures[shown.sent :], shown.sent + 1):
+            shown = shown.model_copy(update={"sent": number})
+            self._inbox.keep(shown)
+            try:
+                self._board.picture(shown.thread, f"picture-{number}.{each.ending}", each.data)
+            except SkillOpsError as error:
+                log.warning("conversation %s: a picture was not taken: %s", shown.conversation, error)
+        return shown
 
     def _edited(self, shown: Shown, post: Post) -> bool:
         """Puts the post in the place of what the message says; whether it is gone, so that nobody sees it any more."""

@@ -41,7 +41,8 @@ class Said(Frozen):
 
 class Shown(Frozen):
     """Our message in a thread: `stamp` is the platform's name of it, `as_of` a digest of what it says now. It shows a task of the conversation:
-    that of `turn`, or while that is 0 the one that begins after the turn `after`. `trouble` is why there is none."""
+    that of `turn`, or while that is 0 the one that begins after the turn `after`. `trouble` is why there is none, and `sent` how many of its pictures
+    were put up beside it."""
 
     id: str
     thread: str
@@ -51,6 +52,7 @@ class Shown(Frozen):
     turn: int = 0
     as_of: str = ""
     trouble: str = ""
+    sent: int = 0
 
 
 class Inbox:

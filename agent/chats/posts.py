@@ -30,10 +30,11 @@ class Button(Frozen):
 
 
 class Post(Frozen):
-    """One message. `page` is where, below the gateway's address, the same is shown in full."""
+    """One message. `tables` are rows of text, the first their head; `page` is where, below the gateway's address, the same is shown in full."""
 
     text: str
     notes: tuple[str, ...] = ()
+    tables: tuple[tuple[tuple[str, ...], ...], ...] = ()
     buttons: tuple[Button, ...] = ()
     page: str = ""
 

@@ -99,6 +99,19 @@ class SlackBoard:
         _, channel, ts = thread.split("/")
         self._call("chat.postEphemeral", channel=channel, thread_ts=ts, user=who, **self._of(post))
 
+    def picture(self, thread: str, name: str, data: bytes) -> None:
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
+        _, channel, ts = thread.split("/")
+        try:  # files.getUploadURLExternal, the bytes, files.completeUploadExternal
+            self._client.files_upload_v2(file=data, filename=name, title=name, alt_txt="A picture that a skill made", channel=channel, thread_ts=ts)
+        except SlackApiError as error:
+            why = str(error.response.get("error", ""))
+            hint = f"The app needs the scope files:write. {MANIFEST}" if why == "missing_scope" else "The page of the conversation has it."
+            raise CouldNotTell("Slack did not take a picture.", why=why, next_step=hint) from None
+        except (SlackClientError, OSError) as error:
+            raise CouldNotTell("Slack did not take a picture.", why=str(error), next_step="The page of the conversation has it.") from None
+
     def ask_reason(self, trigger: str, about: Mapping[str, Any]) -> None:
         """Opens the form in which a person says why they reject something."""
         self._call("views.open", trigger_id=trigger, view=reason_form(about))
@@ -176,16 +189,19 @@ class Slack:
     # ---- what comes in: each is one write to the disk ----------------------------------------------------------------
 
     def _said(self, event: dict[str, Any], body: dict[str, Any]) -> None:
-        """A mention, or a message to us alone. One that mentions us comes as both kinds of event, and is one thing said."""
+        """A mention, a message to us alone, or what is said in a thread that we were called in. One that mentions us comes as two kinds of event, and
+        is one thing said; one that begins with somebody else's name is for them."""
         text, user, channel, ts = (str(event.get(name) or "") for name in ("text", "user", "channel", "ts"))
         us = self._us or str((body.get("authorizations") or [{}])[0].get("user_id") or "")
         direct = event.get("channel_type") == "im" or channel.startswith("D")
         called = event.get("type") == "app_mention" or us in _MENTION.findall(text)
-        if not (user and channel and ts) or event.get("subtype") or event.get("bot_id") or user == us or not (direct or called):
+        if not (user and channel and ts) or event.get("subtype") or event.get("bot_id") or user == us:
             return
         team = str(event.get("team") or body.get("team_id") or "T")
-        words = _MENTION.sub(lambda found: "" if found[1] == us else f"@{found[1]}", text)
         place = f"{body.get('team_id') or team}/{channel}/{event.get('thread_ts') or ts}"
+        if not (direct or called) and (_MENTION.match(text.lstrip()) or not event.get("thread_ts") or not self._desk.takes_part(place)):
+            return
+        words = _MENTION.sub(lambda found: "" if found[1] == us else f"@{found[1]}", text)
         self._take("say", f"{channel}/{ts}", place, team, user, _unescaped(words).strip())
 
     def _pressed(self, ack: Any, body: dict[str, Any], action: dict[str, Any]) -> None:

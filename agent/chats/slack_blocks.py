@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.chats.posts import Button, Post
 
 TEXT, NOTE, LABEL, REASON = 2900, 1400, 75, 1800  # characters: Slack takes 3000 in a section, 75 on a button, 3000 in a field
-NOTES = 8
+NOTES, WIDTH = 8, 30
 _CALLS = re.compile(r"@(?=(?:channel|here|everyone)\b)", re.IGNORECASE)
 
 
@@ -42,6 +42,9 @@ def blocks_of(post: Post, base: str) -> list[dict[str, Any]]:
     """The blocks; `base` is the gateway's address, empty where it has none that people reach."""
     text, shortened = cut(post.text or " ", TEXT)
     blocks = [_section(escaped(text))]
+    drawn = [drawing(rows) for rows in post.tables]
+    blocks += [_section(table) for table, _ in drawn]
+    shortened = shortened or not all(whole for _, whole in drawn)
     blocks += [_section(escaped(cut(note, NOTE)[0])) for note in post.notes[:NOTES] if note]
     buttons = [_button(button, number) for number, button in enumerate(post.buttons)]
     blocks += [{"type": "actions", "elements": buttons[:25]}] if buttons else []
@@ -52,6 +55,26 @@ def blocks_of(post: Post, base: str) -> list[dict[str, Any]]:
     elif link:
         blocks.append(_small(f"<{link}|Open the page>"))
     return blocks
+
+
+def drawing(rows: Sequence[Sequence[str]]) -> tuple[str, bool]:
+    """A table as text of fixed width, with as many of its rows as a section takes, and whether these are all. The first row is its head."""
+    shown = [[_fence(cell if len(cell) <= WIDTH else f"{cell[: WIDTH - 1]}…") for cell in row] for row in rows]
+    widths = [max(len(row[place]) for row in shown) for place in range(len(shown[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
+    lines.insert(1, "  ".join("─" * width for width in widths))
+    kept, length = list[str](), len("``````\n\n")
+    for line in map(escaped, lines):
+        length += len(line) + 1
+        if length > TEXT:
+            break
+        kept.append(line)
+    return "```\n" + "\n".join(kept) + "\n```", len(kept) == len(lines)
+
+
+def _fence(text: str) -> str:
+    """Text that does not end the block that it stands in."""
+    return text.replace("`", "\u02cb")
 
 
 def reason_form(about: Mapping[str, Any]) -> dict[str, Any]:

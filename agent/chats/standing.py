@@ -39,7 +39,9 @@ class Standing:
             return self._under_way(Pending.model_validate({**task.pending, "turn": turn})).model_copy(update={"page": page}), False
         if busy or not (turn and words):
             return posts.WORKING, False
-        return Post(text=words[-1].text, notes=_receipts(words[-1]), page=page), True
+        drawn = memory.drawings(turn, data=False)
+        tables = tuple(each.rows for each in drawn if each.rows)
+        return Post(text=words[-1].text, notes=_receipts(words[-1]), tables=tables, page=page), True
 
     def _under_way(self, task: Pending) -> Post:
         if task.question:

@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 from agent.chats.line_history import LineHistory
-from agent.chats.showing import kept_picture, pictures, tables
 from agent.chats.views import forget_fact, show_facts, show_runs
+from agent.drawings import kept_picture, pictures, tables
 from agent.errors import SkillOpsError, UsageError
 from agent.halting import by_ctrl_c
 from agent.memory import Turn

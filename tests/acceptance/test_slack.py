@@ -213,3 +213,19 @@ def test_it_is_acknowledged_at_once_while_the_model_hangs_and_a_delivery_again_i
     assert max(sent.seconds for sent in (*slack.front.sent, again)) < 3
     assert len(slack.thread(ts)) == 1
     assert len(served.home.model.of("plan")) == 1
+
+    slack.ask(BOB, "chat.postMessage", channel=slack.channel, thread_ts=ts, text=f"<@{slack.ids[EVE]}> is it of use?")
+    slack.ask(BOB, "chat.postMessage", channel=slack.channel, thread_ts=ts, text="Still there?")  # no mention: it takes part in the thread
+    until(lambda: len(slack.thread(ts)) == 2 and "Here I am." in json.dumps(slack.thread(ts)[1]))
+    assert [question.variables["task"] for question in served.home.model.of("plan")] == ["Are you there?", "Still there?"]
+
+
+def test_a_picture_is_put_into_the_thread_as_a_file(slack: SlackHub, serving: Serving) -> None:
+    served = serving(answers(plan=[{"steps": [], "reply": "Drawn."}]))
+    ts = slack.says(ADA, "Draw.")
+    served.shows(ts, "Drawn.")
+
+    served.chat._board.picture(f"{slack_hub.TEAM}/{slack.channel}/{ts}", "picture-1.png", b"\x89PNG-of-a-test")
+
+    files = [file for message in slack.thread(ts) for file in message.get("files", ())]
+    assert [(file["name"], file["size"], file["mimetype"]) for file in files] == [("picture-1.png", 14, "image/png")]

@@ -20,9 +20,10 @@ from agent.chats.desk import Desk
 from agent.chats.inbox import Inbox, Said, Shown
 from agent.chats.posts import Button, Post, asked
 from agent.chats.slack import Slack, SlackBoard, client_of, is_set_up
-from agent.chats.slack_blocks import blocks_of, cut, escaped, plain_of
+from agent.chats.slack_blocks import blocks_of, cut, drawing, escaped, plain_of
 from agent.domain.question import Question
 from agent.domain.skill import Permissions
+from agent.drawings import Drawing
 from agent.errors import ConfigurationError, CouldNotTell, NotFound
 from agent.halting import pause
 from agent.pending import Pending
@@ -41,7 +42,7 @@ class Wall:
 
     def __init__(self) -> None:
         self.posts, self.whispers, self.down = dict[str, list[Post]](), list[tuple[str, Post]](), False
-        self.gone = False
+        self.gone, self.pictures = False, list[tuple[str, bytes]]()
 
     def post(self, thread: str, post: Post) -> str:
         if self.down:
@@ -56,6 +57,11 @@ class Wall:
 
     def whisper(self, thread: str, who: str, post: Post) -> None:
         self.whispers.append((who, post))
+
+    def picture(self, thread: str, name: str, data: bytes) -> None:
+        self.pictures.append((name, data))
+        if self.down:
+            raise CouldNotTell("Slack did not take a picture.")
 
 
 def a_desk(place: Workplace, wall: Wall) -> Desk:
@@ -125,6 +131,54 @@ def test_a_long_answer_is_cut_after_escaping_and_says_where_the_rest_is() -> Non
     assert len(blocks) <= 50
     assert blocks[-1]["elements"][0]["text"] == "… cut here. <https://skills.example.com/ask/1|All of it>"
     assert "skillops chat" in json.dumps(blocks_of(Post(text="&" * 5000), ""))
+
+
+def test_a_table_is_drawn_in_fixed_width_and_ends_no_block_and_calls_nobody() -> None:
+    rows = (("name", "n"), ("``` <!channel>", "1"), ("x" * 80, "22"))
+    blocks = blocks_of(Post(text="Here.", tables=(rows,)), "")
+    told = blocks[1]["text"]
+    assert told["verbatim"] is True and told["text"].count("```") == 2 and "&lt;!channel&gt;" in told["text"]
+    head, rule, *lines = told["text"].removeprefix("```\n").removesuffix("\n```").splitlines()
+    assert head == "name" + " " * 28 + "n" and rule == "─" * 30 + "  ──" and lines[1] == "x" * 29 + "…  22"
+
+    text, whole = drawing((("a", "b"), *((f"{number}" * 9, "<" * 20) for number in range(100))))
+    assert not whole and len(text) <= 2900 and "cut here" in str(blocks_of(Post(text="x", tables=((("a",), *[("b" * 30,)] * 200),)), ""))
+
+
+def test_the_tables_and_pictures_of_an_answer_are_put_up_once_and_one_that_is_not_taken_keeps_nothing_back(tmp_path: Path) -> None:
+    place, wall = a_place(tmp_path, {"plan": lambda question: {"steps": [], "reply": "Drawn."}}), Wall()
+    desk, memory = a_desk(place, wall), place.conversations.memory
+    desk._do(said())
+    drawn = (Drawing(rows=(("a", "b"), ("1", "2"))), Drawing(ending="png", data=b"one"), Drawing(ending="gif", data=b"two"))
+    memory.keep_drawings(desk._inbox.open()[0].turn, drawn)
+    wall.down = True
+
+    desk._show()
+
+    assert wall.posts["1"][-1].tables == ((("a", "b"), ("1", "2")),)
+    assert wall.pictures == [("picture-1.png", b"one"), ("picture-2.gif", b"two")] and desk._inbox.open() == []
+
+
+def test_a_thread_that_the_agent_was_called_in_needs_no_mention(tmp_path: Path) -> None:
+    place = a_place(tmp_path, {})
+    desk = a_desk(place, Wall())
+    chat = Slack(
+        desk, SlackBoard(client_of(Settings(slack_bot_token="xoxb-1"))), "UBOT", Settings(slack_bot_token="xoxb-1", slack_people={"U1": "ada"})
+    )
+    desk._inbox.bind("T/C/1.0", place.conversations.memory.start("ada"))
+
+    def event(ts: str, text: str, **more: Any) -> None:
+        chat._said({"type": "message", "channel": "C", "channel_type": "channel", "user": "U1", "ts": ts, "text": text, **more}, {"team_id": "T"})
+
+    event("2.0", "and these?", thread_ts="1.0")
+    event("2.0", "and these?", thread_ts="1.0")  # a delivery again
+    event("3.0", "not for you")
+    event("4.0", "nor this", thread_ts="0.5")
+    event("5.0", "<@U2> what do you think?", thread_ts="1.0")
+    event("6.0", "", thread_ts="1.0", subtype="file_share")
+    event("7.0", "<@UBOT> and this?", thread_ts="1.0")
+
+    assert [(each.id, each.text) for each in desk._inbox.waiting()] == [("C/2.0", "and these?"), ("C/7.0", "and this?")]
 
 
 def test_a_question_has_a_button_for_each_choice_and_free_text_has_none() -> None:
@@ -302,8 +356,9 @@ def test_the_manifest_to_paste_asks_for_what_is_used() -> None:
     settings = manifest["settings"]
     assert settings["event_subscriptions"]["request_url"] == settings["interactivity"]["request_url"]
     assert settings["interactivity"]["request_url"].endswith("/slack/events")
-    assert settings["event_subscriptions"]["bot_events"] == ["app_mention", "message.im"]
-    assert manifest["oauth_config"]["scopes"]["bot"] == ["app_mentions:read", "chat:write", "im:history"]
+    assert settings["event_subscriptions"]["bot_events"] == ["app_mention", "message.channels", "message.groups", "message.im"]
+    scopes = ["app_mentions:read", "channels:history", "chat:write", "files:write", "groups:history", "im:history"]
+    assert manifest["oauth_config"]["scopes"]["bot"] == scopes
 
 
 # ---- socket mode ----------------------------------------------------------------------------------------------------

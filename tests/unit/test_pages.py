@@ -17,6 +17,7 @@ from agent.domain.event import Event
 from agent.domain.proposal import Proposal
 from agent.domain.request import RequestDraft
 from agent.domain.review import Remark
+from agent.drawings import Drawing
 from agent.gateway.pages.feed import Feed
 from agent.halting import pause
 from agent.manifest_file import write_manifest
@@ -346,6 +347,25 @@ async def test_a_gap_becomes_a_request_with_its_progress_in_place(tmp_path: Path
     assert (progress["number"], progress["state"], progress["at"], progress["milestones"][0]) == (1, "requested", 0, "assessed")
     assert "How far request #1 is" in page and "Nobody works on requests in this gateway" in text_of(page)
     assert twin["tokens"] == 10 and "10 tokens, $0.0100 so far" in text_of(page)
+
+
+async def test_tables_and_pictures_of_an_answer_are_drawn_for_whom_it_is(house: House) -> None:
+    memory = house.place.conversations.memory
+    talk, other = memory.start("ada"), memory.start("eve")
+    with memory.begun(talk, "draw", {}) as turn:
+        memory.keep_drawings(turn, [Drawing(rows=(("name", HOSTILE), ("a", "1"))), Drawing(ending="svg", data=b"<svg onload='alert(1)'/>")])
+        memory.answer(turn, "Drawn.", {"kind": "answered", "turn": turn})
+    ada, eve = await Browser(house).signed_in(), await Browser(house).signed_in(name="eve")
+    page, address = await ada.page(f"/ask/{talk}"), f"/ask/{talk}/pictures/{turn}/1"
+    picture = await ada.open(address)
+
+    assert f'src="{address}"' in page and "<td>a</td><td>1</td>" in page and "<script>alert" not in page
+    assert (picture.headers["content-type"], picture.headers["x-content-type-options"]) == ("image/svg+xml", "nosniff")
+    assert "sandbox" in picture.headers["content-security-policy"] and picture.content.startswith(b"<svg")
+    for nobody in (f"/ask/{talk}/pictures/{turn}/0", f"/ask/{talk}/pictures/{turn}/9", f"/ask/{other}/pictures/{turn}/1"):
+        assert (await ada.open(nobody)).status_code == 404
+    assert (await eve.open(address)).status_code == 404 and (await eve.open(f"/ask/{other}/pictures/{turn}/1")).status_code == 404
+    assert (await Browser(house).open(address)).status_code == 303
 
 
 async def test_a_question_of_the_agents_takes_its_choices_by_buttons(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import signal
@@ -13,9 +14,9 @@ from typing import Any
 import pytest
 
 from agent.chats.line_history import LineHistory
-from agent.chats.showing import kept_picture, pictures, tables
 from agent.chats.terminal import Talk
 from agent.conversation import Result
+from agent.drawings import drawings, kept_picture, pictures, tables
 from agent.errors import Stopped
 from agent.facts import Facts
 from agent.halting import by_ctrl_c, pause
@@ -154,6 +155,18 @@ def test_a_picture_becomes_a_file_that_can_be_opened(tmp_path: Path, outputs: An
 
     assert path.suffix == ".png" and path.read_bytes().startswith(b"\x89PNG")
     assert list(pictures({"x": "data:image/png;base64,!!", "y": "data:text/html;base64,AAAA", "z": {"mime": "image/png"}})) == []
+
+
+def test_what_is_drawn_of_an_answer_is_kept_within_bounds(memory: Memory) -> None:
+    rows = [{"a": number, "b": None if number else "two  words", "c": True} for number in range(40)]
+    big = "data:image/png;base64," + base64.b64encode(b"x" * (3 * 2**20)).decode()
+    turn = say(memory, memory.start("ada"), "draw")
+
+    memory.keep_drawings(turn, drawings({"rows": [rows] * 5, "chart": f"data:image/png;base64,{PIXEL}", "big": big}))
+
+    *kept, picture = memory.drawings(turn)
+    assert [len(each.rows) for each in kept] == [31, 31, 31] and kept[0].rows[:2] == (("a", "b", "c"), ("0", "two words", "true"))
+    assert (picture.ending, picture.data[:4]) == ("png", b"\x89PNG") and memory.drawings(turn, data=False)[-1].data == b""
 
 
 def test_what_looks_like_a_secret_is_not_in_the_history(tmp_path: Path) -> None:

@@ -7,13 +7,17 @@ import threading
 import time
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from agent.domain import Frozen
 from agent.domain.invocation import Receipt
 from agent.domain.plan import Step
 from agent.domain.profile import ASSISTANT, Profile
 from agent.domain.question import Question, says_stop
+from agent.drawings import Drawing
 from agent.errors import NotFound, SkillOpsError, UsageError
 from agent.gateway.pages.requests import Progress, progress
 from agent.gateway.pages.site import Site
@@ -27,11 +31,18 @@ from agent.stages.assessing import LIMIT
 
 AT_ONCE = 8  # turns, of all who ask
 SEEN = 1.0  # seconds in which what was said is in the memory, as a rule
+_MEDIA = {"png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp", "svg": "image/svg+xml"}
+# A picture is a skill's word for it: as a page of its own it runs nothing and loads nothing.
+_PICTURE = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox", "cache-control": "private, max-age=3600",
+    "x-content-type-options": "nosniff",
+}  # fmt: skip
 log = logging.getLogger("agent.gateway")
 
 
 class Said(Frozen):
-    """One thing said. Of the agent's: what kind of answer it is, how its plans ran, the receipts behind it, and the requests that it waits for."""
+    """One thing said. Of the agent's: what kind of answer it is, how its plans ran, the receipts behind it, the requests that it waits for, and
+    what is drawn: tables as rows of text, the first their head, and the addresses of pictures."""
 
     role: str
     text: str
@@ -40,6 +51,8 @@ class Said(Frozen):
     runs: tuple[KeptRun, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     requests: tuple[Progress, ...] = ()
+    tables: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    pictures: tuple[str, ...] = ()
 
 
 class Doing(Frozen):
@@ -117,7 +130,22 @@ class Ask:
         kind, of = data.get("kind", ""), data.get("turn")
         requests = tuple(progress(self._site.parts, number) for number in data.get("requests", ())) if kind == "waits" else ()
         runs = tuple(self._place.conversations.runs(of)) if of is not None and kind in ("answered", "failed", "stopped") else ()
-        return Said(role=turn.role, text=turn.text, at=turn.at, kind=kind, runs=runs, receipts=data.get("receipts", ()), requests=requests)
+        drawn = self._place.conversations.memory.drawings(of, data=False) if of is not None and kind == "answered" else []
+        return Said(
+            role=turn.role, text=turn.text, at=turn.at, kind=kind, runs=runs, receipts=data.get("receipts", ()), requests=requests,
+            tables=tuple(each.rows for each in drawn if each.rows),
+            pictures=tuple(f"/ask/{turn.conversation}/pictures/{of}/{number}" for number, each in enumerate(drawn) if each.ending),
+        )  # fmt: skip
+
+    def picture(self, conversation: str, turn: str, number: str) -> Drawing:
+        """A picture of an answer in the conversation. NotFound where there is none."""
+        memory = self._place.conversations.memory
+        mine = {each.id for each in memory.turns(conversation)}
+        drawn = memory.drawings(int(turn)) if turn.isdecimal() and len(turn) < 12 and int(turn) in mine else []
+        found = drawn[int(number)] if number.isdecimal() and len(number) < 3 and int(number) < len(drawn) else None
+        if found is None or not found.ending:
+            raise NotFound("There is no such picture.", next_step=f"/ask/{conversation} shows what there is.")
+        return found
 
     def _doing(self, turn: int, task: Pending) -> Doing:
         feed, begun = self._site.gateway.feed, f"{task.ident}-"
@@ -163,6 +191,13 @@ def add_to(site: Site) -> None:
         ask.stop(conversation, visitor.name)
         return f"/ask/{conversation}"
 
+    async def picture(request: Request) -> Response:
+        visitor = await run_in_threadpool(site.allowed, request, ("invoke", "request"))
+        words = request.path_params
+        found = await run_in_threadpool(lambda: ask.picture(mine(words["conversation"], visitor), words["turn"], words["number"]))
+        return Response(found.data, headers=_PICTURE, media_type=_MEDIA[found.ending])
+
+    site.forms.append(Route("/ask/{conversation}/pictures/{turn}/{number}", picture, methods=["GET"]))
     site.page("/ask", "ask.html", start, "invoke", "request", personal=True)
     site.page("/ask/{conversation}", "talk.html", show, "invoke", "request", personal=True)
     site.form("/ask", begin, "invoke", "request")

@@ -9,14 +9,43 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agent.domain import Frozen
 from agent.domain.schema import Json
 
 ROWS, COLUMNS, DEPTH = 30, 10, 6
 PICTURE = 8 * 2**20  # bytes
+KEPT, KEPT_PICTURE, CELL = 3, 2 * 2**20, 200  # tables and pictures of an answer that are kept, bytes of a picture, characters of a cell
 Records = list[dict[str, Json]]
 
 _DATA_URL = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,([A-Za-z0-9+/=\s]+)")
 _ENDINGS = {"jpeg": "jpg", "svg+xml": "svg"}
+
+
+class Drawing(Frozen):
+    """A table, as rows of text of which the first is its head, or a picture: the ending of its file's name and its bytes."""
+
+    rows: tuple[tuple[str, ...], ...] = ()
+    ending: str = ""
+    data: bytes = b""
+
+
+def drawings(outputs: Json) -> tuple[Drawing, ...]:
+    """The first tables and pictures, as far as they are kept."""
+    drawn = [Drawing(rows=cells(records)) for _, records in zip(range(KEPT), tables(outputs), strict=False)]
+    small = ((ending, data) for ending, data in pictures(outputs) if len(data) <= KEPT_PICTURE)
+    return (*drawn, *(Drawing(ending=ending, data=data) for _, (ending, data) in zip(range(KEPT), small, strict=False)))
+
+
+def cells(records: Records) -> tuple[tuple[str, ...], ...]:
+    """The records as rows of text, their names first."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    rows = (tuple(_cell(record.get(name)) for name in names) for record in records)
+    return tuple(name[:CELL] for name in names), *rows
+
+
+def _cell(value: Json) -> str:
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return " ".join(text.split())[:CELL]
 
 
 def tables(outputs: Json) -> Iterator[Records]:
