@@ -100,9 +100,10 @@ def reproduce(root: Path, journal: Journal) -> Journal:
         _same_head(proposal, journal)
         _, parts = parts_on(settings, mirror, None)
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
+            bench = parts.bench(proposal.skill, opened.bench)
             for line in journal.lines:
                 if isinstance(line, Reviewed):
-                    tried = reviewing.try_out(line.review, opened.subject.manifest, opened.bench)
+                    tried = reviewing.try_out(line.review, opened.subject.manifest, bench)
                     lines += [Reviewed(number=line.number, review=tried), Recorded(event=reviewing.reviewed_event(proposal, tried))]
     return journal.model_copy(update={"lines": tuple(lines)})
 

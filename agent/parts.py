@@ -13,13 +13,13 @@ from agent.domain.decision import Policy
 from agent.domain.event import Entered, Event
 from agent.domain.registry import Entry
 from agent.domain.skill import Manifest
-from agent.errors import InvalidFile, NotFound
+from agent.errors import CouldNotTell, InvalidFile, NotFound
 from agent.halting import Halts
 from agent.manifest_file import read_manifest, read_policy
-from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell
+from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell, Workbench
 from agent.redactor import struck
 from agent.settings import Settings
-from agent.tiers import RUN, required, walled
+from agent.tiers import RUN, WithheldTrial, required, walled
 from agent.vault import Vault
 
 POLICY = "reviewers/policy.yaml"
@@ -62,8 +62,7 @@ class Parts:
 
     def policy(self) -> Policy:
         """The policy of the base branch; the shipped default where it has none."""
-        data = self.forge.read(self.forge.main, POLICY)
-        return read_policy(data, POLICY) if data is not None else Policy()
+        return policy_of(self.forge)
 
     def checks_of(self, skill: str) -> tuple[Check, ...]:
         """The checks, as far as they may run a skill's code here."""
@@ -74,13 +73,21 @@ class Parts:
         for check in RUN:
             required(self.policy().min_tier, skill, check, *self._trying())
 
+    def bench(self, skill: str, bench: Workbench) -> Workbench:
+        """The workbench, as far as a trial of the skill may run here."""
+        try:
+            self.may_try(skill)
+        except CouldNotTell as fault:
+            return WithheldTrial(bench, fault)
+        return bench
+
     def may_serve(self, skill: str) -> None:
         """Raises CouldNotTell where policy asks for thicker walls than the skill would be served behind."""
         required(self.policy().min_tier, skill, "", "docker" if self.runtime.name == "docker" else "bubblewrap")
 
     def _trying(self) -> tuple[str, str]:
         """What the author's tests run in, and what a built skill is tried in."""
-        return self.sandbox.name, "docker" if self.runtime.name == "docker" else self.sandbox.name
+        return runners(self.sandbox, self.runtime)
 
     def panel(self, policy: Policy) -> tuple[Reviewer, ...]:
         """The reviewers to ask."""
@@ -125,6 +132,17 @@ class Parts:
         nothing_near = "No name is like it." if self.catalog.entries() else "The registry holds no skills yet."
         hint = f"The nearest names are {', '.join(near)}." if near else nothing_near
         raise NotFound(f"There is no skill {name!r}.", next_step=f"{hint} `skillops search TEXT` looks by what a skill does.")
+
+
+def runners(sandbox: Sandbox, runtime: Runtime) -> tuple[str, str]:
+    """What the author's tests run in, and what a built skill is tried in."""
+    return sandbox.name, "docker" if runtime.name == "docker" else sandbox.name
+
+
+def policy_of(forge: Forge) -> Policy:
+    """The policy of the base branch; the default where it has none."""
+    data = forge.read(forge.main, POLICY)
+    return read_policy(data, POLICY) if data is not None else Policy()
 
 
 class Stopwatch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, Protocol
 
@@ -322,6 +323,15 @@ class Language(Protocol):
     def newer(self, manifest: Manifest) -> tuple[str, ...]:
         """The manifest's dependencies, each at the newest version that it is compatible with and that fits the others; as they are where
         those are the newest. Raises as `lock` does."""
+        ...
+
+
+class Index(Protocol):
+    """Where the packages of one ecosystem come from: what the machine's own client is set up with, never what a proposal says."""
+
+    def released(self, packages: Sequence[Package]) -> Mapping[Package, datetime | None]:
+        """When the index took each in (of the files that its hashes allow, the youngest); None where the index does not say.
+        Raises Refused where it has no such package, CouldNotTell where it is out of reach."""
         ...
 
 

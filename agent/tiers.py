@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from agent.domain.check import CheckResult, Subject
 from agent.domain.decision import TIERS, MinTier, Tier
+from agent.domain.release import Artifact, Endpoint
 from agent.errors import CouldNotTell
 from agent.ports import Check, Workbench
 
@@ -39,6 +40,19 @@ def walled(checks: Sequence[Check], policy: MinTier, skill: str, *runners: str) 
         except CouldNotTell as fault:
             kept.append(Withheld(check.name, fault))
     return tuple(kept)
+
+
+class WithheldTrial(Workbench):
+    """A workbench on which nothing is started."""
+
+    def __init__(self, bench: Workbench, fault: CouldNotTell) -> None:
+        self._bench, self._fault = bench, fault
+
+    def artifact(self) -> Artifact:
+        return self._bench.artifact()
+
+    def trial(self) -> Endpoint:
+        raise self._fault
 
 
 class Withheld(Check):

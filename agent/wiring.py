@@ -15,14 +15,6 @@ from agent.advisories import ask
 from agent.author import Author
 from agent.branch_ledger import BranchLedger
 from agent.catalog import Catalog
-from agent.checks.contract import ContractCheck
-from agent.checks.dependencies import DependenciesCheck
-from agent.checks.manifest import ManifestCheck
-from agent.checks.scope import ScopeCheck
-from agent.checks.secrets import SecretsCheck
-from agent.checks.security import SecurityCheck
-from agent.checks.style import StyleCheck
-from agent.checks.tests import TestsCheck
 from agent.conversation import Conversations
 from agent.deliveries import Deliveries
 from agent.domain.audit import Advisory
@@ -37,15 +29,17 @@ from agent.halting import Halts
 from agent.keys import Keys
 from agent.ledger import SqliteLedger
 from agent.memory import Memory
-from agent.parts import Parts
+from agent.parts import Parts, policy_of, runners
 from agent.pipeline import Pipeline
-from agent.ports import Check, Forge, Language, LanguageModel, Ledger, Reviewer, Sandbox, Tell
+from agent.ports import Forge, LanguageModel, Ledger, Reviewer, Tell
 from agent.profiles import profile_named
 from agent.redactor import struck
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
 from agent.stages.releasing import artifact_of
+from agent.tiers import walled
 from agent.vault import Vault
+from agent.wiring_checks import checks_of, cutoff, policy_here
 from agent.wiring_models import embedder_of, model_of, model_of_agent
 from agent.wiring_models import rekeying as rekeying
 from agent.wiring_runtimes import builder_of, languages_of, runtime_of, sandbox_of, vault_of
@@ -180,9 +174,10 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     """
     sandbox = sandbox_of(settings)
     catalog, vault = Catalog(settings.state / "catalog.sqlite", embedder_of(settings)), vault_of(settings, kept)
-    languages = languages_of(catalog)
-    builder = builder_of(settings, settings.state / "artifacts", languages)
     forge, ledger = given or forge_of(settings, kept)
+    rules = lambda: policy_of(forge).dependencies  # noqa: E731
+    languages = languages_of(catalog, lambda: cutoff(rules()))
+    builder = builder_of(settings, settings.state / "artifacts", languages)
     runtime = WorkflowRuntime(
         runtime_of(settings, sandbox, languages), catalog, partial(artifact_of, forge=forge, builder=builder),
         settings.state / "workflows", settings.workers, partial(struck, vault),
@@ -193,11 +188,11 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
         tell(event)
 
     written = {name: language for name, language in languages.items() if name not in ("container", "workflow")}  # what a model writes is code
-    trial = TryOut(_checks(settings, sandbox, languages, light=True), builder, runtime, settings.workers)
+    trial = TryOut(checks_of(settings, sandbox, languages, rules, light=True), builder, runtime, settings.workers)
     return Parts(
         settings=settings, user=settings.user or _login(), forge=forge, ledger=ledger,
         catalog=catalog, model=model, sandbox=sandbox, languages=languages,
-        checks=_checks(settings, sandbox, languages, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
+        checks=checks_of(settings, sandbox, languages, rules, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
         vault=vault, author=Author(model, written, trial, record, settings.state / "drafts"), tell=tell,
         alone=lambda: _turn(kept / "run.lock"), halts=Halts(kept / "halts.sqlite"),
     )  # fmt: skip
@@ -234,28 +229,14 @@ def check_folder(folder: Path, settings: Settings) -> CheckReport:
         if subject.manifest and subject.manifest.runtime == "workflow":
             parts = open_workplace(settings.repository).parts
             parts.sync()
-            builder, runtime, checks = parts.builder, parts.runtime, parts.checks
+            builder, runtime, checks = parts.builder, parts.runtime, parts.checks_of(subject.skill)
         else:
             builder, runtime = builder_of(settings, place / "artifacts", languages), runtime_of(settings, sandbox, languages)
-            checks = _checks(settings, sandbox, languages, light=False)
+            policy = policy_here(settings)
+            made = checks_of(settings, sandbox, languages, lambda: policy.dependencies, light=False)
+            checks = walled(made, policy.min_tier, subject.skill, *runners(sandbox, runtime))
         with Bench(subject, builder, runtime) as bench:
             return examine(checks, subject, bench, settings.workers)
-
-
-def _checks(settings: Settings, sandbox: Sandbox, languages: dict[str, Language], *, light: bool) -> tuple[Check, ...]:
-    """The eight checks; the light ones of the author's own trial leave out scope, mutants, gutting and the witness."""
-    tests = TestsCheck(
-        languages, sandbox, mutants=0 if light else settings.mutants, gut=not light, witness=not light,
-        coverage=settings.coverage_threshold, threshold=settings.mutant_threshold,
-    )  # fmt: skip
-    rest: tuple[Check, ...] = (
-        ManifestCheck(languages),
-        StyleCheck(languages),
-        SecurityCheck(languages),
-        SecretsCheck(),
-        DependenciesCheck(languages),
-    )
-    return (*rest, tests, ContractCheck()) if light else (ScopeCheck(), *rest, tests, ContractCheck())
 
 
 def _reviewers(model: LanguageModel) -> dict[str, Reviewer]:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from agent.builders.by_runtime import ByRuntime
 from agent.builders.directory import DirectoryBuilder
+from agent.domain.package import Ecosystem
 from agent.domain.workflow import RUNTIME, Shelf
 from agent.errors import ConfigurationError
 from agent.forges.checkout import Checkout
 from agent.languages.bash import BashLanguage
 from agent.languages.container import ContainerLanguage
 from agent.languages.go import GoLanguage
+from agent.languages.go.index import GoIndex
 from agent.languages.node import NodeLanguage
+from agent.languages.node.index import NpmIndex
 from agent.languages.python import PythonLanguage
+from agent.languages.python.index import PythonIndex
 from agent.languages.workflow import WorkflowLanguage
-from agent.ports import AdoptingSandbox, Builder, Language, Launcher, Runtime, Sandbox
+from agent.ports import AdoptingSandbox, Builder, Index, Language, Launcher, Runtime, Sandbox
 from agent.runtimes.process import ProcessLauncher, ProcessRuntime
 from agent.runtimes.supervised import SupervisedRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
@@ -30,10 +36,17 @@ if TYPE_CHECKING:
     from agent.sandboxes.docker import DockerSandbox
 
 
-def languages_of(shelf: Shelf | None = None) -> dict[str, Language]:
-    """The shelf of languages, by the manifest's `runtime`; with the skills of a registry, there are workflows of them too."""
-    languages: tuple[Language, ...] = (PythonLanguage(), NodeLanguage(), GoLanguage(), BashLanguage(), ContainerLanguage())
+def languages_of(shelf: Shelf | None = None, cutoff: Callable[[], datetime | None] = lambda: None) -> dict[str, Language]:
+    """The shelf of languages, by the manifest's `runtime`; with the skills of a registry, there are workflows of them too. `cutoff`: when
+    releases must have been there that dependencies are resolved to."""
+    resolving = (PythonLanguage(cutoff=cutoff), NodeLanguage(cutoff=cutoff), GoLanguage(cutoff=cutoff))
+    languages: tuple[Language, ...] = (*resolving, BashLanguage(), ContainerLanguage())
     return {language.name: language for language in (*languages, *([WorkflowLanguage(shelf)] if shelf else []))}
+
+
+def indexes_of() -> dict[Ecosystem, Index]:
+    """Where packages come from on this machine."""
+    return {"PyPI": PythonIndex(), "npm": NpmIndex(), "Go": GoIndex()}
 
 
 def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) -> Builder:

@@ -30,6 +30,7 @@ def review_proposal(place: Workplace, number: int) -> tuple[Review, ...]:
     proposal = parts.forge.proposal(number)
     if proposal.state != "open":
         raise UsageError(f"Proposal #{number} is {proposal.state}.")
+    parts.may_try(proposal.skill)  # what a reviewer says is shown by a call of the built skill
     parts.sync()
     seen = look(parts, Work(request=proposal.request, proposal=number))
     with parts.alone(), checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from agent.domain import Frozen
 from agent.domain.check import CheckReport, Finding, Outcome
+from agent.domain.package import Package
 from agent.domain.review import Remark
 from agent.domain.skill import MEMORY, TIMEOUT, SkillName, memory_bytes
 from agent.egress.rules import Rule
@@ -88,6 +91,28 @@ class ManifestLimits(Frozen):
         return tuple(map(Rule.parse_any_port, self.hosts))
 
 
+class DependencyRules(Frozen):
+    """Which releases of other people's packages come in: those that are allowed by name, and those that are old enough.
+
+    `allowed` are names, or name@version in every language; `*` stands for anything, so that `@example/*` is a whole scope. `min_age_days`
+    is for the rest, from when the package index took the release in; 0 asks for none.
+    """
+
+    min_age_days: int = Field(default=14, ge=0, le=36_500)
+    allowed: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+
+    def allows(self, package: Package) -> bool:
+        """Whether the package may be used whatever its age."""
+        for pattern in self.allowed:
+            at = pattern.rfind("@")
+            name, version = (pattern[:at], pattern[at + 1 :]) if at > 0 else (pattern, "*")
+            if package.ecosystem == "PyPI":
+                name = re.sub(r"[-_.]+", "-", name).lower()  # PEP 503
+            if fnmatchcase(package.name, name) and fnmatchcase(package.version, version):
+                return True
+        return False
+
+
 Tier = Literal["bubblewrap", "docker", "gvisor"]
 TIERS: tuple[Tier, ...] = ("bubblewrap", "docker", "gvisor")  # what untrusted code may run in, from the thinnest walls to the thickest
 
@@ -126,6 +151,7 @@ class Policy(Frozen):
     limits: ManifestLimits = ManifestLimits()
     budget: BudgetLimits = BudgetLimits()
     min_tier: MinTier = MinTier()
+    dependencies: DependencyRules = DependencyRules()
     stale_days: int = Field(default=30, ge=0)
 
     def asks_person(self, risk: Risk) -> bool:

@@ -75,6 +75,17 @@ class Checkout:
             raise CouldNotTell(f"git could not clone {origin}.", why=complaint.strip(), next_step="Name a folder that you may write in.")
         return cls(folder.absolute(), origin.resolve(), main)
 
+    def of_base(self, path: str) -> bytes | None:
+        """A file of the base as this machine has it, whatever lies in the work tree or on the branch that is checked out."""
+        door, refs = self._door, [f"refs/remotes/origin/{self.main}", "HEAD"]
+        if self._origin:
+            door, refs = GitDoor(self._origin), [f"refs/heads/{self.main}"]
+        for ref in refs:
+            if door.header(ref):
+                found = door.header(f"{ref}:{path}")
+                return door.data(found[0]) if found and found[1] == "blob" else None
+        return None
+
     def state(self) -> State:
         """`detached` and `elsewhere` (another branch) come before `dirty`; files that git does not know yet are no dirt."""
         status, output, _ = self._door.run("symbolic-ref", "--quiet", "--short", "HEAD")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import tarfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.checks.dependencies import DependenciesCheck
 from agent.domain.check import Outcome
-from agent.errors import SkillOpsError
+from agent.domain.decision import DependencyRules
+from agent.errors import CouldNotTell, SkillOpsError
 from agent.languages.python import PythonLanguage, locking
+from agent.languages.python.index import PythonIndex
 from tests.builders import a_manifest
+from tests.package_index import package_index
 from tests.redteam.threats import threat
 from tests.subjects import SKILL_YAML, ToldBench, a_subject, skill_files
 
@@ -47,7 +51,7 @@ def test_a_source_distribution_runs_nothing_while_it_is_locked_or_installed(tmp_
 def depends(tmp_path: Path, pin: str, lock: str) -> Outcome:
     manifest = SKILL_YAML + f"dependencies: [{pin!r}]\n"
     subject = a_subject(tmp_path, skill_files(**{"skill.yaml": manifest, "requirements.lock": lock}))
-    return DependenciesCheck(LANGUAGES).run(subject, ToldBench()).outcome
+    return DependenciesCheck(LANGUAGES, {}, lambda: DependencyRules(min_age_days=0)).run(subject, ToldBench()).outcome
 
 
 @threat(29)
@@ -72,3 +76,34 @@ def test_a_name_that_looks_like_a_known_one_is_refused(tmp_path: Path, name: str
 )
 def test_a_dependency_from_elsewhere_or_without_its_hash_is_refused(tmp_path: Path, pin: str, lock: str) -> None:
     assert depends(tmp_path, pin, lock) is Outcome.FAILED
+
+
+@threat(49)
+def test_a_release_of_yesterday_gets_in_by_no_word_of_the_proposal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A known name whose newest release somebody stole: what the index says counts, whatever the proposal says of it."""
+    claims = f"{SKILL_YAML}dependencies: [requests==2.99.0]\n# released: 2020-01-01, allow-listed, min_age_days: 0\n"
+    policy = "apiVersion: skillops/v1\ndependencies: {min_age_days: 0, allowed: ['*']}\n"
+    pip = f"[global]\nindex-url = file://{tmp_path}\n"
+    files = {
+        "skill.yaml": claims,
+        "requirements.lock": f"requests==2.99.0 {HASH}\n",
+        "policy.yaml": policy,
+        "pip.conf": pip,
+        "reviewers/policy.yaml": policy,
+    }
+    subject = a_subject(tmp_path, skill_files(**files))
+    check = DependenciesCheck(LANGUAGES, {"PyPI": PythonIndex()}, DependencyRules)
+    monkeypatch.chdir(subject.root)
+    with package_index() as index:
+        for name, value in index.environment.items():
+            monkeypatch.setenv(name, value)
+        file = {"filename": "requests-2.99.0-py3-none-any.whl", "url": "x.whl", "hashes": {"sha256": "0" * 64}}
+        outcomes = []
+        for days in (1, 30):
+            index.python("requests", {**file, "upload-time": (datetime.now(UTC) - timedelta(days=days)).isoformat()})
+            outcomes.append(check.run(subject, ToldBench()).outcome)
+        index.python("requests", file)
+        with pytest.raises(CouldNotTell):
+            check.run(subject, ToldBench())
+
+    assert outcomes == [Outcome.FAILED, Outcome.PASSED]

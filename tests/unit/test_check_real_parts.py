@@ -17,6 +17,7 @@ from agent.checks.security import SecurityCheck
 from agent.checks.style import StyleCheck
 from agent.checks.tests import TestsCheck
 from agent.domain.check import CheckReport, Outcome
+from agent.domain.decision import DependencyRules
 from agent.domain.skill import WITNESS_PATH, Case, Expectation
 from agent.languages.python.language import PythonLanguage
 from agent.manifest_file import witness_digest, write_witness
@@ -33,7 +34,8 @@ LANGUAGES = {"python": PythonLanguage()}
 SANDBOX = BubblewrapSandbox()
 TESTS_CHECK = TestsCheck(LANGUAGES, SANDBOX, mutants=5)
 STATIC: tuple[Check, ...] = (
-    ScopeCheck(), ManifestCheck(LANGUAGES), StyleCheck(LANGUAGES), SecurityCheck(LANGUAGES), SecretsCheck(), DependenciesCheck(LANGUAGES),
+    ScopeCheck(), ManifestCheck(LANGUAGES), StyleCheck(LANGUAGES), SecurityCheck(LANGUAGES), SecretsCheck(),
+    DependenciesCheck(LANGUAGES, {}, DependencyRules),
 )  # fmt: skip
 
 

@@ -382,5 +382,6 @@ def test_every_trait_brings_its_risk(traits: dict[str, Any], risk: str) -> None:
 def test_the_shipped_policy_is_the_default_with_the_judges_protected() -> None:
     shipped = (Path(reviewers.__file__).parent / "policy.yaml").read_bytes()
     policy = read_policy(shipped, "reviewers/policy.yaml")
-    assert policy.model_copy(update={"protected": ()}) == Policy()
+    assert policy.model_copy(update={"protected": (), "dependencies": Policy().dependencies}) == Policy()
+    assert policy.dependencies.min_age_days == Policy().dependencies.min_age_days
     assert "reviewers/" in policy.protected

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from agent.domain.capability import Capability
@@ -24,12 +25,14 @@ PROCESSES_MEMORY = (11 + 8) * 16 * 2**20
 
 
 class GoLanguage:
-    """`Language` for Go. `cache` holds what was compiled, modules by the digest of their lock, the analyser and staticcheck."""
+    """`Language` for Go. `cache` holds what was compiled, modules by the digest of their lock, the analyser and staticcheck; `cutoff` is when
+    a release must have been there to be chosen as a newer one (Go itself takes the oldest that do)."""
 
     name, entrypoint = "go", "skill.go"
 
-    def __init__(self, cache: Path | None = None) -> None:
+    def __init__(self, cache: Path | None = None, cutoff: Callable[[], datetime | None] = lambda: None) -> None:
         self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "go"
+        self._cutoff = cutoff
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
         return template.files(manifest)
@@ -81,4 +84,4 @@ class GoLanguage:
         return locking.locked(files)
 
     def newer(self, manifest: Manifest) -> tuple[str, ...]:
-        return locking.newer(manifest, self._cache)
+        return locking.newer(manifest, self._cache, self._cutoff())

@@ -7,9 +7,11 @@ Modules come through the machine's own proxy settings, and each is held against 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from agent.domain.check import Finding
@@ -124,19 +126,31 @@ def locked(files: Mapping[str, bytes]) -> tuple[Package, ...]:
     return tuple(Package(ecosystem="Go", name=match["name"], version=match["version"]) for match in found)
 
 
-def newer(manifest: Manifest, cache: Path) -> tuple[str, ...]:
-    """The pins at the newest versions of the same major, or of the same minor of a v0; what is no tagged version stays."""
+def newer(manifest: Manifest, cache: Path, cutoff: datetime | None = None) -> tuple[str, ...]:
+    """The pins at the newest versions of the same major, or of the same minor of a v0; what is no tagged version stays, and what is not
+    from before `cutoff`."""
     pins = pins_of(manifest)
     if not pins or len(pins) != len(manifest.dependencies):
         return manifest.dependencies
     tagged = {name: match for name, version in pins.items() if (match := re.fullmatch(r"(v0\.\d+|v[1-9]\d*)\.[\d.]+(\+incompatible)?", version))}
     if not tagged:
         return manifest.dependencies
-    with _scratch(cache) as (place, modules):
-        (place / MOD).write_text(_START)
-        told = _fetch(cache, place, modules, "list", "-m", *(f"{name}@{match[1]}" for name, match in tagged.items()))
-    found = dict(line.split() for line in told.splitlines() if line.count(" ") == 1)
+    told = listed([f"{name}@{match[1]}" for name, match in tagged.items()], cache)
+    found = {name: each for name, (each, at) in told.items() if cutoff is None or (at is not None and at <= cutoff)}
     return tuple(f"{name}@{found.get(name, version)}" for name, version in pins.items())
+
+
+def listed(modules: Sequence[str], cache: Path) -> dict[str, tuple[str, datetime | None]]:
+    """The version that the proxy has for each `module@query`, and its time, by the module's name. Raises as `lock` does."""
+    with _scratch(cache) as (place, folder):
+        (place / MOD).write_text(_START)
+        told, decoder, found = _fetch(cache, place, folder, "list", "-m", "-json=Path,Version,Time", *modules).strip(), json.JSONDecoder(), {}
+    while told:
+        each, end = decoder.raw_decode(told)
+        at = datetime.fromisoformat(each["Time"]) if "Time" in each else None
+        found[str(each["Path"])] = str(each["Version"]), at if at and at.year > 1 else None  # Go's time that is none
+        told = told[end:].lstrip()
+    return found
 
 
 def _lines(modules: dict[str, str], mark: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from agent.domain.capability import Capability
@@ -28,12 +29,14 @@ PROCESSES_MEMORY = 10 * 96 * 2**20  # bytes: what Node itself takes, and may kee
 
 
 class NodeLanguage:
-    """`Language` for Node. `cache` holds installed dependencies by the digest of their lock file, and eslint."""
+    """`Language` for Node. `cache` holds installed dependencies by the digest of their lock file, and eslint; `cutoff` is when a release
+    must have been there to be chosen."""
 
     name, entrypoint = "node", "skill.js"
 
-    def __init__(self, cache: Path | None = None) -> None:
+    def __init__(self, cache: Path | None = None, cutoff: Callable[[], datetime | None] = lambda: None) -> None:
         self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "node"
+        self._cutoff = cutoff
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
         return template.files(manifest)
@@ -82,10 +85,10 @@ class NodeLanguage:
         return locking.findings(root, manifest)
 
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
-        return locking.lock(manifest)
+        return locking.lock(manifest, self._cutoff() if manifest.dependencies else None)
 
     def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
         return locking.locked(files)
 
     def newer(self, manifest: Manifest) -> tuple[str, ...]:
-        return locking.newer(manifest)
+        return locking.newer(manifest, self._cutoff())

@@ -11,6 +11,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,23 +91,30 @@ def _lock_findings(content: bytes, pins: dict[str, str], path: str) -> Iterator[
 # ---- with npm -----------------------------------------------------------------------------------------------------------
 
 
-def lock(manifest: Manifest) -> dict[str, bytes]:
-    """`package.lock` as npm resolves the pins. Refused where a package does not exist, CouldNotTell where the registry is out of reach."""
+def lock(manifest: Manifest, cutoff: datetime | None = None) -> dict[str, bytes]:
+    """`package.lock` as npm resolves the pins, of what was published before `cutoff` where that can be. Refused where a package does not
+    exist, CouldNotTell where the registry is out of reach."""
     if not manifest.dependencies:
         return {}
     for pin in manifest.dependencies:
         if not _PIN.fullmatch(pin):
             raise Refused(f"{pin!r} cannot be locked: it is not pinned as name@1.2.3.", next_step="Pin it in skill.yaml.")
-    resolved = _resolved(manifest.name, _pins(manifest))
+    try:
+        resolved = _resolved(manifest.name, _pins(manifest), cutoff)
+    except Refused:
+        if cutoff is None:
+            raise
+        resolved = _resolved(manifest.name, _pins(manifest))  # a pin that is younger may be allowed by name: the check says so, or why not
     packages = {place: {key: value for key, value in item.items() if key in _KEPT} for place, item in resolved.items()}
     return {LOCK: (json.dumps({"lockfileVersion": 3, "requires": True, "packages": packages}, indent=1, sort_keys=True) + "\n").encode()}
 
 
-def _resolved(name: str, wanted: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """The packages that npm would install, by their places."""
+def _resolved(name: str, wanted: dict[str, str], cutoff: datetime | None = None) -> dict[str, dict[str, Any]]:
+    """The packages that npm would install, by their places; with a `cutoff`, of what was published before."""
+    aged = [f"--before={cutoff.isoformat(timespec='seconds')}"] if cutoff else []
     with tempfile.TemporaryDirectory(prefix="skillops-") as scratch:
         _package(Path(scratch), name, wanted)
-        npm("install", "--package-lock-only", "--ignore-scripts", "--omit-lockfile-registry-resolved", cwd=Path(scratch), seconds=NPM_SECONDS)
+        npm("install", "--package-lock-only", "--ignore-scripts", "--omit-lockfile-registry-resolved", *aged, cwd=Path(scratch), seconds=NPM_SECONDS)
         return dict(json.loads((Path(scratch) / "package-lock.json").read_bytes())["packages"])
 
 
@@ -123,12 +131,17 @@ def locked(files: Mapping[str, bytes]) -> tuple[Package, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def newer(manifest: Manifest) -> tuple[str, ...]:
-    """The pins at the newest versions within npm's caret range, together."""
+def newer(manifest: Manifest, cutoff: datetime | None = None) -> tuple[str, ...]:
+    """The pins at the newest versions within npm's caret range, together; as they are where none was published before `cutoff`."""
     pins = _pins(manifest)
     if not pins or len(pins) != len(manifest.dependencies):
         return manifest.dependencies
-    packages = _resolved(manifest.name, {name: f"^{version}" for name, version in pins.items()})
+    try:
+        packages = _resolved(manifest.name, {name: f"^{version}" for name, version in pins.items()}, cutoff)
+    except Refused:
+        if cutoff is None:
+            raise
+        return manifest.dependencies
     return tuple(f"{name}@{packages[f'node_modules/{name}']['version']}" for name in pins)
 
 

@@ -6,7 +6,8 @@ import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from agent.domain.capability import Capability
@@ -20,12 +21,14 @@ from agent.ports import Sandbox, SandboxSpec
 
 
 class PythonLanguage:
-    """`Language` for Python. `cache` holds installed dependencies by the digest of their lock file."""
+    """`Language` for Python. `cache` holds installed dependencies by the digest of their lock file; `cutoff` is when a release must have
+    been there to be chosen."""
 
     name, entrypoint = "python", "skill.py"
 
-    def __init__(self, cache: Path | None = None) -> None:
+    def __init__(self, cache: Path | None = None, cutoff: Callable[[], datetime | None] = lambda: None) -> None:
         self._cache = cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "python"
+        self._cutoff = cutoff
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
         return template.files(manifest)
@@ -75,10 +78,10 @@ class PythonLanguage:
         return locking.findings(root, manifest)
 
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
-        return locking.lock(manifest)
+        return locking.lock(manifest, self._cutoff() if manifest.dependencies else None)
 
     def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
         return locking.locked(files)
 
     def newer(self, manifest: Manifest) -> tuple[str, ...]:
-        return locking.newer(manifest)
+        return locking.newer(manifest, self._cutoff())

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from agent.domain.check import Finding
@@ -112,21 +113,28 @@ def _read(text: str) -> Iterator[Locked]:
 # ---- with pip -----------------------------------------------------------------------------------------------------------
 
 
-def lock(manifest: Manifest) -> dict[str, bytes]:
-    """`requirements.lock` as pip resolves the pins for wheels of this Python. Refused where a distribution does not exist
-    or has no wheel, CouldNotTell where the index is out of reach."""
+def lock(manifest: Manifest, cutoff: datetime | None = None) -> dict[str, bytes]:
+    """`requirements.lock` as pip resolves the pins for wheels of this Python, of what was uploaded before `cutoff` where that can be. Refused
+    where a distribution does not exist or has no wheel, CouldNotTell where the index is out of reach."""
     if not manifest.dependencies:
         return {}
     for pin in manifest.dependencies:
         if not _PIN.fullmatch(pin):
             raise Refused(f"{pin!r} cannot be locked: it is not pinned as name==version.", next_step="Pin it in skill.yaml.")
-    entries = [f"{package.name}=={package.version} --hash=sha256:{package.sha256[0]}" for package in _resolved(manifest.dependencies)]
+    try:
+        resolved = _resolved(manifest.dependencies, cutoff)
+    except Refused:
+        if cutoff is None:
+            raise
+        resolved = _resolved(manifest.dependencies)  # a pin that is younger may be allowed by name: the check says so, or why not
+    entries = [f"{package.name}=={package.version} --hash=sha256:{package.sha256[0]}" for package in resolved]
     return {LOCK: ("\n".join(["# Made by SkillOps from the dependencies in skill.yaml.", *sorted(entries)]) + "\n").encode()}
 
 
-def _resolved(requirements: Sequence[str]) -> list[Package]:
-    """What pip would install, all of it."""
-    said, found = _pip("install", "--dry-run", "--ignore-installed", "--report", "-", *requirements), []
+def _resolved(requirements: Sequence[str], cutoff: datetime | None = None) -> list[Package]:
+    """What pip would install, all of it; with a `cutoff` (pip 26), of what an index took in before."""
+    aged = ("--uploaded-prior-to", cutoff.isoformat(timespec="seconds")) if cutoff else ()
+    said, found = _pip("install", "--dry-run", "--ignore-installed", "--report", "-", *aged, *requirements), []
     try:
         for item in json.loads(said)["install"]:
             archive, told = item["download_info"]["archive_info"], item["metadata"]
@@ -145,8 +153,9 @@ def locked(files: Mapping[str, bytes]) -> tuple[Package, ...]:
     )
 
 
-def newer(manifest: Manifest) -> tuple[str, ...]:
-    """The pins at the newest versions below the next that may break (SemVer's rule: the next major, or the next minor of a 0.x), together."""
+def newer(manifest: Manifest, cutoff: datetime | None = None) -> tuple[str, ...]:
+    """The pins at the newest versions below the next that may break (SemVer's rule: the next major, or the next minor of a 0.x), together;
+    as they are where none of these was uploaded before `cutoff`."""
     from packaging.version import Version
 
     pins = [match for pin in manifest.dependencies if (match := _PIN.fullmatch(pin))]
@@ -157,7 +166,12 @@ def newer(manifest: Manifest) -> tuple[str, ...]:
         major, minor = (*Version(pin["version"]).release, 0)[:2]
         below = f"{major + 1}" if major else f"0.{minor + 1}"
         wanted.append(f"{pin['name']}{pin['extras'] or ''}>={pin['version']},<{below}")
-    found = {package.name: package.version for package in _resolved(wanted)} if wanted else {}
+    try:
+        found = {package.name: package.version for package in _resolved(wanted, cutoff)} if wanted else {}
+    except Refused:
+        if cutoff is None:
+            raise
+        return manifest.dependencies
     return tuple(f"{pin['name']}{pin['extras'] or ''}=={found.get(normalised(pin['name']), pin['version'])}" for pin in pins)
 
 
