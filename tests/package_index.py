@@ -30,7 +30,7 @@ class PackageIndex:
             version: {"name": name, "version": version, "dist": {"tarball": f"{self.url}/{name}.tgz", "integrity": INTEGRITY}}
             for version in times or {"1.0.0": ""}
         }
-        tags = {"latest": next(iter(versions))}
+        tags = {"latest": [*versions][-1]}
         self.told[f"/{name}"] = {"name": name, "dist-tags": tags, "versions": versions, **({"time": times} if times else {})}
 
     def go(self, name: str, version: str, time: str | None) -> None:
