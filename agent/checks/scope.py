@@ -21,6 +21,7 @@ _MODES = {
     "160000": "is a submodule; a skill holds plain files alone",
     "100755": "is executable; files of a skill have the mode 100644, for its language starts them",
 }
+_READ = ("100644", "100755")  # what a forge reads; where it did not, the file is none that it seems to be
 # Bidirectional controls make code read otherwise than it runs (CVE-2021-42574, "Trojan Source").
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # all that Unicode calls Bidi_Control
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -52,6 +53,8 @@ def _modes(subject: Subject) -> Iterator[Finding]:
 def _paths(subject: Subject) -> Iterator[Finding]:
     seen: dict[str, str] = {}
     paths = sorted(_inside(subject))
+    folder, folders = f"skills/{subject.skill}/", {above for path in paths for above in _above(path)}
+    regular = {change.path.removeprefix(folder) for change in _present(subject) if change.mode in _READ and change.size <= FILE_BYTES}
     for path in paths:
         place = f"skills/{subject.skill}/{path}"
         if why := odd_path(path):
@@ -60,8 +63,18 @@ def _paths(subject: Subject) -> Iterator[Finding]:
             yield _finding("hidden", "is hidden; a skill hides nothing", place)
         if (twin := seen.setdefault(path.casefold(), path)) != path:
             yield _finding("path", f"differs from {shown(twin)} in capitals alone", place)
-        if any(other.startswith(path + "/") for other in paths):
+        if path in regular and path not in subject.files:
+            yield _finding("path", "is not in git under this name, or not as a plain file, or not once", place)
+        if path in folders:
             yield _finding("path", "is both a file and a folder", place)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path lies in."""
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
 
 
 def _sizes(subject: Subject) -> Iterator[Finding]:

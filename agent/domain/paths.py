@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 LONGEST = 200  # characters of a path below skills/<name>/
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[\d¹²³]|lpt[\d¹²³])(\..*)?", re.IGNORECASE)
 # Spellings that some file system reads as `.git` (CVE-2014-9390): NTFS short names, HFS+ ignorable characters.
 _GIT = re.compile(r"\.git|git~\d+", re.IGNORECASE)
 _FORBIDDEN = frozenset('\\:*?"<>|')
@@ -18,7 +18,7 @@ def odd_path(path: str) -> str | None:
         return "is not relative"
     if len(path) > LONGEST:
         return f"is longer than {LONGEST} characters"
-    if any(unicodedata.category(char)[0] in "CZ" and char != " " for char in path):
+    if any((unicodedata.category(char)[0] in "CZ" and char != " ") or char == "\ufffd" for char in path):
         return "holds control or invisible characters"
     if found := sorted(_FORBIDDEN.intersection(path)):
         return f"holds {found[0]!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +77,20 @@ class GitDoor:
         if status:
             raise could_not(arguments[0], complaint, self.git_dir)
         return output
+
+    def beginning(self, most: int, *arguments: str) -> tuple[bytes, bool]:
+        """As `output`, of which at most `most` bytes are read, and whether there was more; the command is ended there."""
+        process = self._git.execute(_command(self._git, arguments), as_process=True)
+        with process.proc.stdout, process.proc.stderr:
+            found = process.proc.stdout.read(most + 1)
+            if len(found) > most:
+                process.proc.kill()
+                process.proc.wait()
+                return found[:most], True
+            complaint = process.proc.stderr.read().decode(errors="replace")
+            if process.proc.wait():
+                raise could_not(arguments[0], complaint, self.git_dir)
+        return found, False
 
     def header(self, name: str) -> tuple[str, str, int] | None:
         """Id, type and size in bytes of the object that `name` (one line) resolves to, or None."""
@@ -178,10 +192,7 @@ def run_git(git: Any, *arguments: str, stdin: bytes = b"", seconds: int = 0) -> 
     """As `GitDoor.run`, also where there is no repository yet. After `seconds` it is ended with all that it started, and the status is 124."""
     from git.exc import GitCommandNotFound
 
-    own = git.environment()
-    unset = [option for name in (*_PLACES, *_LOOSE) if name in os.environ and name not in own for option in ("-u", name)]
-    limit = ("timeout", "--kill-after=5", str(seconds)) if seconds else ()
-    command = [*(("env", *unset) if unset else ()), *limit, git.GIT_PYTHON_GIT_EXECUTABLE, *arguments]
+    command = _command(git, arguments, seconds)
     read, write = os.pipe()
     try:
         os.write(write, stdin)
@@ -196,6 +207,13 @@ def run_git(git: Any, *arguments: str, stdin: bytes = b"", seconds: int = 0) -> 
     if status and "No space left" in complaint:
         raise could_not(arguments[0], complaint, Path(git.working_dir))
     return status, output, complaint
+
+
+def _command(git: Any, arguments: Sequence[str], seconds: int = 0) -> list[str]:
+    own = git.environment()
+    unset = [option for name in (*_PLACES, *_LOOSE) if name in os.environ and name not in own for option in ("-u", name)]
+    limit = ("timeout", "--kill-after=5", str(seconds)) if seconds else ()
+    return [*(("env", *unset) if unset else ()), *limit, git.GIT_PYTHON_GIT_EXECUTABLE, *arguments]
 
 
 def common_dir(git_dir: Path) -> Path:

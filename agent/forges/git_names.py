@@ -34,9 +34,10 @@ def inside(path: str) -> bool:
 def odd_name(name: str) -> bool:
     """Whether one part of a path could mean something else to git, to a file system or to a reader than it seems to.
 
-    The spellings of `.git` are those that git refuses itself (verify_path, is_ntfs_dotgit and is_hfs_dotgit).
+    The spellings of `.git` are those that git refuses itself (verify_path, is_ntfs_dotgit and is_hfs_dotgit). U+FFFD stands for what is no
+    text, wherever a name came as JSON.
     """
-    if not name or "/" in name or "\\" in name or any(unicodedata.category(sign) in _UNSEEN for sign in name):
+    if not name or "/" in name or "\\" in name or "\ufffd" in name or any(unicodedata.category(sign) in _UNSEEN for sign in name):
         return True
     plain = name.casefold().split(":")[0].rstrip(" .")
     return plain in ("", ".git", "git~1")

@@ -17,13 +17,13 @@ from agent.domain.proposal import Change
 from agent.errors import ConfigurationError, HeadMoved, Refused, UsageError
 from agent.forges.git_door import GitDoor, could_not, is_bare
 from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id
-from agent.forges.git_trees import SUBMODULE, Nested, Trees, nested, shown
+from agent.forges.git_trees import LOOKED_INTO, MOST, SUBMODULE, TREE, Entry, Nested, Trees, nested
 from agent.ports import CommitLine
 
 RACES = 20  # times that a merge is tried on a main that moves
 _NONE = "0" * 40
+_SHOWN = 2**23  # bytes of a diff
 _SNIFFED = 8000  # bytes that git itself looks at to tell binary from text (buffer_is_binary in xdiff-interface.c)
-_STATUS: dict[str, Literal["added", "modified", "deleted"]] = {"A": "added", "D": "deleted"}
 
 
 class GitObjects:
@@ -75,13 +75,16 @@ class GitObjects:
         return self._trees.files(found[0]) if found and found[1] == "tree" else {}
 
     def changes(self, base: str, head: str) -> tuple[Change, ...]:
-        raw = self._door.output("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", *self._ends(base, head))
-        fields = raw.split(b"\0")[:-1]
-        return tuple(self._change(fields[at].decode(), fields[at + 1]) for at in range(0, len(fields), 2))
+        found = self._trees.differences(*map(self._tree_of, self._ends(base, head)))
+        return tuple(self._change(*each, len(found) <= LOOKED_INTO) for each in sorted(found, key=lambda each: each[0].encode()))
 
     def diff(self, base: str, head: str, folder: str = "") -> str:
         options = ("-p", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index")
-        return self._door.output("diff-tree", *options, *self._ends(base, head), "--", *([folder] if folder else [])).decode(errors="replace")
+        ends = self._ends(base, head)
+        if len(self._trees.differences(*map(self._tree_of, ends))) >= MOST:
+            return f"{MOST:,} files differ, or more.\n"
+        found, _ = self._door.beginning(_SHOWN, "diff-tree", *options, *ends, "--", *([folder] if folder else []))
+        return found.decode(errors="replace")
 
     def history(self, path: str, limit: int = 50) -> Sequence[CommitLine]:
         main = self.head(self.main)
@@ -190,13 +193,12 @@ class GitObjects:
             return self._door.there(None, f"{commit}:{path}")
         return None
 
-    def _change(self, record: str, path: bytes) -> Change:
-        """One record of `git diff-tree --raw` (man git-diff, RAW OUTPUT FORMAT)."""
-        _, mode, _, object_id, status = record.split()
-        blob = mode not in ("000000", SUBMODULE)
-        size = self._door.size(object_id) if blob else 0
-        binary = blob and b"\0" in self._door.start_of(object_id, _SNIFFED)
-        return Change(path=shown(path), status=_STATUS.get(status, "modified"), mode=mode, size=size, binary=binary)
+    def _change(self, path: str, old: Entry | None, new: Entry | None, look: bool) -> Change:
+        status: Literal["added", "modified", "deleted"] = "deleted" if new is None else "modified" if old else "added"
+        if new is None or new[0] in (SUBMODULE, TREE):
+            return Change(path=path, status=status, mode=new[0] if new else "000000")
+        size, binary = (self._door.size(new[1]), b"\0" in self._door.start_of(new[1], _SNIFFED)) if look else (0, True)
+        return Change(path=path, status=status, mode=new[0], size=size, binary=binary)
 
     def _ends(self, base: str, head: str) -> tuple[str, str]:
         """The merge base (`base` itself where there is none) and the head, as commits."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from agent.errors import UsageError
-from agent.forges.git_door import GitDoor
+from agent.errors import Refused, UsageError
+from agent.forges.git_door import GitDoor, could_not
 from agent.forges.git_names import odd_name
 
 BIGGEST = 2**20  # bytes of a blob that `files` gives
+LOOKED_INTO = 500  # files that differ; where it is more, none is read to see whether it is binary, and all pass for it
+DEEPEST = 64  # folders in folders that are looked into; what lies deeper is no file of anybody's
+MOST = 10_000  # files that are read at once, or differ: of what holds more (ten folders in each other, each ten times, hold 10^10) no more is told
 TREE, FILE, PROGRAM, LINK, SUBMODULE = "40000", "100644", "100755", "120000", "160000"
-_ENTRY = re.compile(rb"(\d+) ([^\0]+)\0(.{20})", re.DOTALL)
+FILES = (FILE, PROGRAM)  # the modes of what is read; git has no others for files, and reads some more as these
+_ENTRY = re.compile(rb"([0-7]+) ([^\0]*)\0(.{20})", re.DOTALL)
 _BETWEEN_NAMES = re.compile(rb"\0(.{20})(?:\d+ )?", re.DOTALL)  # the first one's object id, the second one's mode
 
+Entry = tuple[str, str]  # mode and object id
+Difference = tuple[str, Entry | None, Entry | None]  # path, and what lies there before and after
 Nested = dict[str, Any]  # name to bytes (a file), None (deleted) or Nested (a folder)
 
 
@@ -39,6 +46,27 @@ def nested(files: Mapping[str, bytes | None]) -> Nested:
     return root
 
 
+def apart(names: Iterable[str]) -> Iterator[str]:
+    """The names, and an odd one for each that came before: of a tree that holds a name twice every reader takes another one."""
+    seen = Counter[str]()
+    for name in names:
+        yield name + "\0" * seen[name]
+        seen[name] += 1
+
+
+def _told(rows: Iterable[tuple[bytes, bytes, bytes]]) -> dict[str, Entry]:
+    kept = list(rows)
+    names = apart(shown(name) for _, name, _ in kept)
+    return {name: (mode.decode(), object_id.hex()) for name, (mode, _, object_id) in zip(names, kept, strict=True)}
+
+
+def bounded(files: list[tuple[str, str]], where: str) -> list[tuple[str, str]]:
+    """Them, unless they are more than MOST: Refused."""
+    if len(files) > MOST:
+        raise Refused(f"{where or 'The root'} holds more than {MOST:,} files.", next_step="Take out what is no skill's, and push again.")
+    return files
+
+
 class Trees:
     """The trees of one repository, by object id."""
 
@@ -47,7 +75,15 @@ class Trees:
 
     def entries(self, tree: str) -> dict[bytes, tuple[str, str]]:
         """Name to (mode, object id)."""
-        return {name: (mode.decode(), object_id.hex()) for mode, name, object_id in _ENTRY.findall(self._door.data(tree))}
+        return {name: (mode.decode(), object_id.hex()) for mode, name, object_id in self._rows(tree)}
+
+    def _rows(self, tree: str) -> list[tuple[bytes, bytes, bytes]]:
+        """Mode, name and object id, as they stand there; CouldNotTell where something else does."""
+        data = self._door.data(tree)
+        rows = _ENTRY.findall(data)
+        if sum(len(mode) + len(name) + 22 for mode, name, _ in rows) != len(data):
+            raise could_not(f"read the tree {tree[:12]}", "It is not as git writes trees", self._door.git_dir)
+        return rows
 
     def names(self, tree: str) -> dict[str, str]:
         """Shown name to object id. Ten thousand take a few milliseconds: there is no object for each but its two strings."""
@@ -56,17 +92,48 @@ class Trees:
         names, object_ids = parts[:-1:2], parts[1::2]
         return dict(zip(shown(b"\0".join(names)).split("\0"), map(bytes.hex, object_ids), strict=True)) if names else {}
 
-    def files(self, tree: str, prefix: str = "") -> dict[str, bytes]:
-        """The regular blobs of at most 1 MiB below, by path; oddly named ones are left out with what lies under them."""
-        found: dict[str, bytes] = {}
-        for raw, (mode, object_id) in self.entries(tree).items():
+    def files(self, tree: str) -> dict[str, bytes]:
+        """The regular blobs of at most 1 MiB below, by path; what is oddly named, or stands there twice, is left out with what lies under it.
+        Refused where there are more than MOST."""
+        return {path: self._door.data(object_id) for path, object_id in bounded(self._listed(tree, ""), "") if self._door.size(object_id) <= BIGGEST}
+
+    def _listed(self, tree: str, prefix: str) -> list[tuple[str, str]]:
+        """Path and object id of the files below, a few more than MOST at most."""
+        found: list[tuple[str, str]] = []
+        rows = self._rows(tree)
+        times = Counter(name for _, name, _ in rows)
+        for mode, raw, object_id in ((mode.decode(), raw, object_id.hex()) for mode, raw, object_id in rows if times[raw] == 1):
             name = shown(raw)
-            if odd_name(name) or name.encode() != raw or mode in (LINK, SUBMODULE):
+            if odd_name(name) or name.encode() != raw:
                 continue
-            if mode == TREE:
-                found |= self.files(object_id, f"{prefix}{name}/")
-            elif self._door.size(object_id) <= BIGGEST:
-                found[prefix + name] = self._door.data(object_id)
+            if mode == TREE and prefix.count("/") < DEEPEST:
+                found += self._listed(object_id, f"{prefix}{name}/")
+            elif mode in FILES:
+                found.append((prefix + name, object_id))
+            if len(found) > MOST:
+                break
+        return found
+
+    def differences(self, left: str | None, right: str | None, prefix: str = "") -> list[Difference]:
+        """What differs between two trees, file by file, MOST of them at most; only folders that differ are looked into, DEEPEST deep.
+
+        git's own diff-tree gathers all before it tells any, whatever that is.
+        """
+        found: list[Difference] = []
+        before, after = (self._rows(tree) if tree else [] for tree in (left, right))
+        times = Counter(name for _, name, _ in after)
+        shared = {row for row in set(before).intersection(after) if times[row[1]] == 1}
+        ours, theirs = (_told(row for row in rows if row not in shared) for rows in (before, after))
+        for name in sorted(ours.keys() | theirs.keys()):
+            old, new = ours.get(name), theirs.get(name)
+            below = tuple(entry[1] if entry and entry[0] == TREE else None for entry in (old, new))
+            if any(below) and prefix.count("/") < DEEPEST:
+                found += self.differences(*below, f"{prefix}{name}/")
+                old, new = (None if entry and entry[0] == TREE else entry for entry in (old, new))
+            if old or new:
+                found.append((prefix + name, old, new))
+            if len(found) >= MOST:
+                break
         return found
 
     def write(self, tree: str | None, changes: Nested) -> str:

@@ -12,13 +12,12 @@ from agent.domain.proposal import Change
 from agent.errors import HeadMoved, UsageError
 from agent.forges.diffs import unified
 from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id, odd_name
-from agent.forges.git_trees import BIGGEST, LINK, SUBMODULE, nested
+from agent.forges.git_trees import BIGGEST, DEEPEST, FILES, LOOKED_INTO, MOST, SUBMODULE, apart, bounded, nested
 from agent.forges.github_api import Answer, GitHubApi
 from agent.forges.github_append import appended
 from agent.ports import CommitLine
 
 REMEMBERED = 256 * 2**10  # bytes of a blob that we wrote and need not ask for
-LOOKED_INTO = 500  # files that differ; where it is more, none is read to see whether it is binary, and all pass for it
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's own id of a tree without entries
 TREE = "040000"  # as the API writes the mode that git stores as 40000
 Entry = tuple[str, str, int]  # mode, object id, size in bytes
@@ -60,7 +59,7 @@ class GitHubObjects:
 
     def files(self, ref: str, folder: str) -> dict[str, bytes]:
         found = self._object(ref, folder)
-        return self._files(found[1], "") if found and found[0] == TREE else {}
+        return {path: self._blob(each) for path, each in bounded(self._listed(found[1], ""), folder)} if found and found[0] == TREE else {}
 
     def changes(self, base: str, head: str) -> tuple[Change, ...]:
         left, right = self._ends(base, head)
@@ -216,8 +215,9 @@ class GitHubObjects:
         if tree == EMPTY_TREE:
             return {}
         found = self.api.get(f"git/trees/{tree}", fixed=True) or {"tree": ()}
-        entries = (entry for entry in found["tree"] if entry["sha"] != EMPTY_TREE)  # git keeps no folder without a file
-        return {entry["path"]: (entry["mode"], entry["sha"], entry.get("size") or 0) for entry in entries}
+        entries = [entry for entry in found["tree"] if entry["sha"] != EMPTY_TREE]  # git keeps no folder without a file
+        names = apart(entry["path"] for entry in entries)
+        return {name: (entry["mode"], entry["sha"], entry.get("size") or 0) for name, entry in zip(names, entries, strict=True)}
 
     def _blob(self, blob: str) -> bytes:
         found = self.api.get(f"git/blobs/{blob}", fixed=True)
@@ -233,15 +233,16 @@ class GitHubObjects:
             found = self._tree(found[1]).get(name) if found and found[0] == TREE else None
         return found
 
-    def _files(self, tree: str, prefix: str) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
-        for name, (mode, object_id, size) in self._tree(tree).items():
-            if odd_name(name) or mode in (LINK, SUBMODULE):
-                continue
-            if mode == TREE:
-                found |= self._files(object_id, f"{prefix}{name}/")
-            elif size <= BIGGEST:
-                found[prefix + name] = self._blob(object_id)
+    def _listed(self, tree: str, prefix: str) -> list[tuple[str, str]]:
+        """Path and object id of the files that are read below, a few more than MOST at most."""
+        found: list[tuple[str, str]] = []
+        for name, (mode, object_id, size) in ((name, entry) for name, entry in self._tree(tree).items() if not odd_name(name)):
+            if mode == TREE and prefix.count("/") < DEEPEST:
+                found += self._listed(object_id, f"{prefix}{name}/")
+            elif mode in FILES and size <= BIGGEST:
+                found.append((prefix + name, object_id))
+            if len(found) > MOST:
+                break
         return found
 
     # ---- differences ----------------------------------------------------------------------------------------------
@@ -264,24 +265,24 @@ class GitHubObjects:
         return commit
 
     def _differences(self, left: str, right: str, prefix: str) -> list[tuple[str, Entry | None, Entry | None]]:
-        """What differs between two trees, file by file; only folders that differ are looked into."""
+        """What differs between two trees, file by file, MOST of them at most; only folders that differ are looked into, DEEPEST deep."""
         found: list[tuple[str, Entry | None, Entry | None]] = []
         ours, theirs = (self._tree(tree) if tree else {} for tree in (left, right))
         for name in sorted(ours.keys() | theirs.keys()):
             old, new = ours.get(name), theirs.get(name)
-            if old and new and old[:2] == new[:2]:
+            if (old and new and old[:2] == new[:2]) or len(found) >= MOST:
                 continue
             below = tuple(entry[1] if entry and entry[0] == TREE else "" for entry in (old, new))
-            if any(below):
+            if any(below) and prefix.count("/") < DEEPEST:
                 found += self._differences(*below, f"{prefix}{name}/")
-            old, new = (None if entry and entry[0] == TREE else entry for entry in (old, new))
+                old, new = (None if entry and entry[0] == TREE else entry for entry in (old, new))
             if old or new:
                 found.append((prefix + name, old, new))
         return found
 
     def _change(self, path: str, old: Entry | None, new: Entry | None, look: bool) -> Change:
         status: Literal["added", "modified", "deleted"] = "deleted" if new is None else "modified" if old else "added"
-        if new is None or new[0] == SUBMODULE:
+        if new is None or new[0] in (SUBMODULE, TREE):
             return Change(path=path, status=status, mode=new[0] if new else "000000")
         return Change(path=path, status=status, mode=new[0], size=new[2], binary=not look or b"\0" in self._start(new))
 
@@ -290,9 +291,8 @@ class GitHubObjects:
         return self._blob(entry[1])[:8000] if entry[2] <= BIGGEST else b"\0"
 
     def _side(self, entry: Entry | None) -> tuple[str, bytes] | None:
-        if entry is None or entry[0] == SUBMODULE:
-            return None
-        return entry[0], self._blob(entry[1]) if entry[2] <= BIGGEST else b"\0"
+        text = entry is not None and entry[0] not in (SUBMODULE, TREE)
+        return (entry[0], self._blob(entry[1]) if entry[2] <= BIGGEST else b"\0") if entry and text else None
 
 
 def _entry(path: str, mode: str, sha: str | None) -> dict[str, Any]:

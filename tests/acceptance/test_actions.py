@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,6 +101,12 @@ def test_a_request_goes_from_job_to_job_to_a_merge(desk: Desk) -> None:
     said = actions.review(desk.clone_of_proposal(number), number, FakeModel(answers(**with_remark)))
     with pytest.raises(Refused, match="was not tried"):
         actions.enter(desk.clone(), said)
+    walled = desk.clone_of_proposal(number)
+    (walled / "reviewers" / "policy.yaml").write_bytes(POLICY + b"\nmin_tier: {default: docker}\n")
+    for command in (("add", "reviewers"), ("-c", "user.name=ada", "-c", "user.email=ada@example.org", "commit", "--quiet", "--message", "Walls")):
+        subprocess.run(["git", "-C", walled, *command], check=True)
+    untried = [line.review for line in actions.reproduce(walled, said).lines if isinstance(line, Reviewed)]
+    assert {each.reviewer: each.verdict for each in untried} == {"correctness": "could_not_tell", "fit": "approve", "security": "approve"}
     tried = actions.reproduce(desk.clone_of_proposal(number), said)
     actions.enter(desk.clone(), tried)
     verdicts = {review.reviewer: review.verdict for review in forge.reviews(number, proposal.head)}

@@ -10,9 +10,11 @@ import pytest
 
 from agent import wiring
 from agent.domain.check import Outcome
+from agent.domain.decision import DependencyRules
 from agent.domain.workflow import Shelf
 from agent.errors import ConfigurationError, CouldNotTell, ModelUnavailable
 from agent.ports import Language
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.settings import Settings
 from agent.starter import found
 from tests.acceptance.harness import CODE, Home
@@ -90,14 +92,8 @@ def test_a_live_model_is_recorded_where_that_is_asked(root: Path, tmp_path: Path
 
 
 def test_the_author_tries_with_fewer_checks_than_judge_the_proposal(root: Path) -> None:
-    light = wiring._checks(Settings.load(root), *_sandbox(), light=True)
+    light = wiring.checks_of(Settings.load(root), BubblewrapSandbox(), wiring.languages_of(), DependencyRules, light=True)
     assert [check.name for check in light] == CHECKS[1:]
-
-
-def _sandbox() -> tuple[object, object]:
-    from agent.sandboxes.bubblewrap import BubblewrapSandbox
-
-    return BubblewrapSandbox(), wiring.languages_of()
 
 
 def test_two_that_move_things_take_turns(root: Path) -> None:
@@ -145,6 +141,12 @@ def test_a_folder_on_disk_is_checked_without_a_proposal(tmp_path: Path) -> None:
     failed = {result.name for result in wiring.check_folder(folder, settings).of(Outcome.FAILED)}
     assert {"tests", "contract"} <= failed
     assert home.forge.proposals("all") == []
+
+    home.write_policy(min_tier={"checks": {"tests": "docker"}, "skills": {"word-count": "docker"}})
+    (folder / "reviewers").mkdir()
+    (folder / "reviewers" / "policy.yaml").write_text("min_tier: {default: bubblewrap}\n")
+    untold = wiring.check_folder(folder, settings).of(Outcome.COULD_NOT_TELL)
+    assert {result.name for result in untold} == {"tests", "contract"} and all("min_tier" in result.summary for result in untold)
 
 
 def test_the_docker_runtime_wants_images_and_is_opened_without_an_engine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
