@@ -16,7 +16,7 @@ from agent.domain.profile import ASSISTANT
 from agent.domain.question import NO, is_cancelled, says_stop
 from agent.domain.task import Task
 from agent.errand import WAITING, Errand
-from agent.errors import Refused, SkillOpsError, UsageError
+from agent.errors import MissingSecret, Refused, SkillOpsError, UsageError
 from agent.facts import Facts
 from agent.halting import Halts
 from agent.means import Means
@@ -101,8 +101,14 @@ class Conversations:
             if task is None or self._asks_still(task) or any(in_work(request, self._means.forge) for request in self._means.requests(task)):
                 return None
             errand = Errand(self._means, task)
-            with self.halts.heeding(task.task.conversation):
-                return errand.say(self._late(errand)) if task.question else errand.go_on()
+            try:
+                with self.halts.heeding(task.task.conversation):
+                    return errand.say(self._late(errand)) if task.question else errand.go_on()
+            except MissingSecret as missing:
+                if not missing.person:  # which whoever runs this is asked for elsewhere
+                    raise
+                text = f"{missing.what} Give yours (`/own-secrets` in the browser), then say it again."
+                return errand.say(errand.task.came_to("failed", text, note=missing.what))
 
     def latest(self, result: Result) -> Result:
         """What a turn has come to by now, its outputs left out; where somebody else is at it, once they are done."""

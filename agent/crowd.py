@@ -35,7 +35,7 @@ class Crowd:
         if step == "more":
             self._grow(served)
         if fallen or step != "stay":
-            self._switch(served.deployment.skill, served)
+            self._switch(served.place, served)
         for instance in fallen:
             self._fleet.discard(instance)
         for instance in leaving:

@@ -7,6 +7,7 @@ place that prints them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -67,9 +68,17 @@ class WaitsForPerson(SkillOpsError):
 
 
 class MissingSecret(WaitsForPerson):
-    """A skill needs a secret that the vault does not have, or not for it."""
+    """A skill needs a secret that the vault does not have, or not for it. With a `person`, their own ones named `names`.
+
+    `links` are one-time forms by name, which a door makes for the person whom it answers.
+    """
 
     code = "missing-secret"
+
+    def __init__(self, what: str, *, why: str = "", next_step: str = "", skill: str = "", names: Sequence[str] = (), person: str = "") -> None:
+        super().__init__(what, why=why, next_step=next_step)
+        self.skill, self.names, self.person = skill, tuple(names), person
+        self.links: Mapping[str, str] = {}
 
 
 class CouldNotTell(SkillOpsError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +93,20 @@ class Instance:
 
 
 def handed(deployment: Deployment, secrets: Secrets | None) -> dict[str, str]:
-    """The secrets that a skill asks for, by name. Raises MissingSecret, also where there is no vault."""
-    names = deployment.manifest.permissions.secrets
-    if names and secrets is None:
-        raise MissingSecret(f"{deployment.skill} waits for the secret {names[0]}.", why="There is no vault here.", next_step="`skillops doctor`")
-    return secrets.values(deployment.skill, names) if secrets else {}
+    """The secrets that a skill asks for, by name: its own, and those of the person for whom it runs. What runs for nobody, to see whether
+    it becomes healthy, has made-up ones in their place. Raises MissingSecret, also where there is no vault."""
+    asked, skill = deployment.manifest.permissions, deployment.skill
+    if asked.secrets and secrets is None:
+        raise MissingSecret(f"{skill} waits for the secret {asked.secrets[0]}.", why="There is no vault here.", next_step="`skillops doctor`")
+    found = secrets.values(skill, asked.shared) if secrets else {}
+    if secrets and asked.personal:
+        found |= secrets.values(skill, asked.personal, deployment.person) if deployment.person else made_up(deployment.manifest, asked.personal)
+    return found
 
 
-def made_up(manifest: Manifest) -> dict[str, str]:
+def made_up(manifest: Manifest, names: Sequence[str] | None = None) -> dict[str, str]:
     """What a trial has in place of its secrets: nobody has judged that code yet."""
-    return {name: f"trial-{name}" for name in manifest.permissions.secrets}
+    return {name: f"trial-{name}" for name in (manifest.permissions.secrets if names is None else names)}
 
 
 def not_healthy(skill: str, why: str, log: str) -> Refused:

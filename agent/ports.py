@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -367,7 +368,7 @@ class Builder(Protocol):
 
 
 class Deployment(Frozen):
-    """What should serve: one version of one skill."""
+    """What should serve: one version of one skill. With a `person`, for their calls alone: then it is handed that person's own secrets."""
 
     skill: str
     version: str
@@ -377,21 +378,32 @@ class Deployment(Frozen):
     resources: Resources = Resources()
     health: Health = Health()
     manifest: Manifest
+    person: str = ""
+
+    def owned_by(self, person: str) -> Deployment:
+        return self.model_copy(update={"person": person})
+
+    @property
+    def place(self) -> str:
+        """By which callers are led to it; also the name of what it keeps. Nobody can give themselves a name that is led to another's."""
+        if not self.person:
+            return self.skill
+        return f"{self.skill}.{hashlib.sha256(self.person.encode(errors='surrogatepass')).hexdigest()[:32]}"
 
 
 class Secrets(Protocol):
     """The vault, as whoever starts skills knows it. Everything raises CouldNotTell or ConfigurationError where it cannot be read."""
 
-    def values(self, skill: str, names: Sequence[str]) -> dict[str, str]:
-        """The secrets of a skill by name. Raises MissingSecret where the vault has not all of them for it."""
+    def values(self, skill: str, names: Sequence[str], person: str = "") -> dict[str, str]:
+        """The secrets of a skill by name; with a `person`, those that are theirs. Raises MissingSecret where the vault has not all of them."""
         ...
 
-    def revision(self, skill: str, names: Sequence[str]) -> str:
+    def revision(self, skill: str, names: Sequence[str], person: str = "") -> str:
         """Changes whenever one of these is set, rotated, removed, or given to other skills."""
         ...
 
     def known(self, skill: str) -> Sequence[str]:
-        """Every value that the skill may have: what must not be read in what it prints."""
+        """Every value that the skill may have, whoever calls it: what must not be read in what it prints."""
         ...
 
 
@@ -449,12 +461,12 @@ class Launcher(Protocol):
         """Clears away what is left of servers that are not among `living`."""
         ...
 
-    def switch(self, skill: str, serving: Sequence[Running]) -> None:
-        """From now on `endpoint` leads to these, in one step; to nothing where there are none."""
+    def switch(self, place: str, serving: Sequence[Running]) -> None:
+        """From now on `endpoint` leads to these, in one step; to nothing where there are none. `place` is a `Deployment.place`."""
         ...
 
-    def endpoint(self, skill: str) -> Endpoint:
-        """Where callers reach the skill, whatever serves it."""
+    def endpoint(self, place: str) -> Endpoint:
+        """Where callers reach it, whatever serves there."""
         ...
 
     def logs(self, skill: str, lines: int) -> str | None:
@@ -469,8 +481,12 @@ class Launcher(Protocol):
 class Endpoints(Protocol):
     """Where skills answer: the part of a runtime that callers need."""
 
-    def endpoint(self, skill: str) -> Endpoint:
-        """Where it answers; starts it where it rests. Raises NotFound where it is not deployed."""
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
+        """Where it answers; starts it where it rests. Raises NotFound where it is not deployed.
+
+        `person` is who calls. It counts for a skill with personal secrets: what answers there is theirs alone, and MissingSecret is raised
+        where the vault has none of theirs.
+        """
         ...
 
 

@@ -73,6 +73,10 @@ class Served:
         self.next_probe = self.up_since + seconds(self.deployment.health.interval)
         self.become("healthy")
 
+    @property
+    def place(self) -> str:
+        return self.deployment.place
+
     def running(self) -> bool:
         return self.instance is not None and self.instance.running()
 

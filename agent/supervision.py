@@ -22,6 +22,7 @@ from agent.domain.stand_in import StandIns
 from agent.errors import MissingSecret, SkillOpsError
 from agent.fleet import Fleet
 from agent.instance import Instance, seconds
+from agent.owned import Owned
 from agent.ports import Deployment, Launcher, Secrets
 from agent.served import Served, read, unknown, write
 from agent.supervisor_client import home
@@ -41,6 +42,7 @@ class Supervisor:
         self._crowd = Crowd(self._fleet, max_instances, idle_seconds, self._switch)
         self._lock = threading.Lock()
         self._skill_locks: dict[str, threading.Lock] = {}
+        self._owned = Owned(self._served, self._fleet, self._vigil, self._alone, self._awake, self._rest, self._switch)
         self._hands = ThreadPoolExecutor(max_workers=8, thread_name_prefix="care")
         self.ending, self.ended = self._fleet.ending, threading.Event()
 
@@ -54,6 +56,10 @@ class Supervisor:
                 return old.service()
             new = Served(deployment, secrets=self._vigil.revision(deployment))
             new.started(self._fleet.start(deployment))
+            if deployment.manifest.permissions.personal:  # it has shown that it becomes healthy, and serves nobody
+                self._fleet.discard(new.instances[0])
+                new.instance = None
+                new.become("resting", "each caller has one of their own")
             self._replace(skill, old, new)
             return new.service()
 
@@ -63,10 +69,14 @@ class Supervisor:
                 self._replace(skill, old, None)
 
     def services(self) -> list[Service]:
-        return [served.service() for _, served in sorted(self._served.items())]
+        return [served.service() for _, served in sorted(self._served.items()) if not served.deployment.person]
 
-    def endpoint(self, skill: str) -> Endpoint:
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
         served = self._served.get(skill)
+        if served and served.deployment.manifest.permissions.personal:
+            served = self._owned.awake(skill, person)
+            served.used = time.monotonic()
+            return self._launcher.endpoint(served.place)
         if not (served and served.running()):
             with self._alone(skill):
                 served = self._awake(skill)
@@ -82,7 +92,7 @@ class Supervisor:
     def stats(self, skill: str | None) -> list[Load]:
         if skill is not None and skill not in self._served:
             raise unknown(skill, self._served)
-        return [load for name, served in sorted(self._served.items()) if skill in (None, name) for load in served.loads()]
+        return [load for _, served in sorted(self._served.items()) if skill in (None, served.deployment.skill) for load in served.loads()]
 
     @contextlib.contextmanager
     def trial(self, deployment: Deployment, stand_ins: StandIns) -> Iterator[Endpoint]:
@@ -108,6 +118,7 @@ class Supervisor:
             raise
         for instance in old.instances if old else ():
             self._fleet.retire(instance)
+        self._owned.end(skill)
 
     def _put(self, skill: str, served: Served | None) -> None:
         if served:
@@ -115,11 +126,11 @@ class Supervisor:
         else:
             self._served.pop(skill, None)
 
-    def _awake(self, skill: str) -> Served:
-        """The skill, started where it does not run. Raises NotFound, or CouldNotTell where it does not start now."""
-        served = self._served.get(skill)
+    def _awake(self, place: str) -> Served:
+        """What is there, started where it does not run. Raises NotFound, or CouldNotTell where it does not start now."""
+        served = self._served.get(place)
         if served is None:
-            raise unknown(skill, self._served)
+            raise unknown(place, self._served)
         if served.instance and not served.running():
             self._fell(served, served.ending())
         elif served.instance is None and (served.state == "resting" or served.waits() or self._vigil.outdated(served)):
@@ -135,23 +146,23 @@ class Supervisor:
             served.secrets = self._vigil.revision(served.deployment)
             instance = self._fleet.start(served.deployment)
             served.started(instance)
-            self._switch(served.deployment.skill, served)
+            self._switch(served.place, served)
             self._save()
         except (SkillOpsError, OSError) as error:
-            log.warning("%s does not start: %s", served.deployment.skill, error)
+            log.warning("%s does not start: %s", served.place, error)
             served.crashed(str(error), error if isinstance(error, MissingSecret) else None)
             if instance:
                 self._fleet.discard(instance)
 
     def _fell(self, served: Served, why: str) -> None:
         """It crashed or hangs: it is started again, the first time at once."""
-        log.warning("%s fell: %s", served.deployment.skill, why)
+        log.warning("%s fell: %s", served.place, why)
         fallen = served.instance
         if served.promote():
-            self._switch(served.deployment.skill, served)
+            self._switch(served.place, served)
         else:
             served.crashed(why)
-            self._switch(served.deployment.skill, None)
+            self._switch(served.place, None)
         if fallen:
             self._fleet.discard(fallen)
         if served.waits():
@@ -177,11 +188,10 @@ class Supervisor:
         return due or self._vigil.outdated(served) or not served.running()
 
     def _care(self, served: Served) -> None:
-        skill = served.deployment.skill
         try:
-            with self._alone(skill):
+            with self._alone(served.place):
                 instance, now = served.instance, time.monotonic()
-                if self._served.get(skill) is not served or self.ending.is_set():
+                if self._served.get(served.place) is not served or self.ending.is_set():
                     return
                 if instance is None:
                     if served.waits() or self._vigil.outdated(served):
@@ -201,13 +211,15 @@ class Supervisor:
 
     def _renew(self, served: Served) -> None:
         """Its secrets have changed: a new instance takes over. Where there can be none the old one ends too, for it has what was taken from it."""
-        log.info("the secrets of %s have changed", served.deployment.skill)
+        log.info("the secrets of %s have changed", served.place)
         before = served.instances
         self._revive(served)
         if served.instance is None:
-            self._switch(served.deployment.skill, None)
+            self._switch(served.place, None)
         for instance in before:
             self._fleet.retire(instance)
+        if served.missing and served.deployment.person:
+            self._owned.drop(served)
 
     def _probe(self, served: Served, instance: Instance) -> None:
         status, why = instance.health()
@@ -220,16 +232,17 @@ class Supervisor:
 
     def _rest(self, served: Served) -> None:
         """Stops an idle skill. Calls go straight to its socket, so its own counter says whether it is idle."""
-        skill = served.deployment.skill
         if served.was_called():
             return
-        self._switch(skill, None)
+        self._switch(served.place, None)
         if served.was_called():  # one slipped in before the path was gone
-            self._switch(skill, served)
+            self._switch(served.place, served)
             return
         resting = served.instances
         served.instance, served.extras = None, []
         served.become("resting")
+        if served.deployment.person:
+            del self._served[served.place]
         with contextlib.suppress(OSError):  # the retiring one's end writes it down as well
             self._save()
         for instance in resting:
@@ -240,11 +253,13 @@ class Supervisor:
     def adopt(self) -> None:
         """Takes over what an earlier supervisor left: the living, as the launcher knows them again; the rest starts anew."""
         wanted, instances = read(self._kept)
-        self._served = {served.deployment.skill: served for served, _ in wanted}
+        self._served.update({served.place: served for served, _ in wanted})
         self._fleet.living = take_over(self._launcher, {name: served for served, names in wanted for name in names}, instances)
         self._launcher.sweep(self._fleet.living)
-        for skill, served in self._served.items():
-            self._switch(skill, served)
+        for place, served in list(self._served.items()):
+            self._switch(place, served)
+            if served.deployment.person and not served.instance:
+                del self._served[place]
         self._save()
 
     def stop(self) -> None:

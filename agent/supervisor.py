@@ -83,7 +83,7 @@ def answer(supervisor: Supervisor, request: dict[str, Any], meanwhile: contextli
         case {"verb": "services"}:
             return [service.model_dump(mode="json") for service in supervisor.services()]
         case {"verb": "endpoint", "skill": str(skill)}:
-            return supervisor.endpoint(skill).model_dump(mode="json")
+            return supervisor.endpoint(skill, str(request.get("person", ""))).model_dump(mode="json")
         case {"verb": "trial", "deployment": dict(told), "stand_ins": dict(script)}:
             trial = supervisor.trial(Deployment.model_validate(told), StandIns.model_validate(script))
             return meanwhile.enter_context(trial).model_dump(mode="json")

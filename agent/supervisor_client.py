@@ -142,12 +142,15 @@ def cannot(what: str, error: OSError) -> CouldNotTell:
     return CouldNotTell(f"Could not {what}.", why=str(error), next_step="Mend that (`skillops doctor` tells how the machine is), and try again.")
 
 
-def error_line(error: SkillOpsError) -> dict[str, str]:
-    return {"code": error.code, "what": error.what, "why": error.why, "next_step": error.next_step}
+def error_line(error: SkillOpsError) -> dict[str, Any]:
+    wanted = {"skill": error.skill, "names": error.names, "person": error.person} if isinstance(error, MissingSecret) else {}
+    return {"code": error.code, "what": error.what, "why": error.why, "next_step": error.next_step, **wanted}
 
 
-def _error(line: dict[str, str]) -> SkillOpsError:
-    return _ERRORS.get(line["code"], CouldNotTell)(line["what"], why=line["why"], next_step=line["next_step"])
+def _error(line: dict[str, Any]) -> SkillOpsError:
+    kind = _ERRORS.get(line["code"], CouldNotTell)
+    wanted = {name: line[name] for name in ("skill", "names", "person") if name in line} if kind is MissingSecret else {}
+    return kind(line["what"], why=line["why"], next_step=line["next_step"], **wanted)
 
 
 def short_folder() -> Path:

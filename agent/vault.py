@@ -1,9 +1,9 @@
 """The vault: secrets that skills are handed when they start. Encrypted at rest, never shown again.
 
 Each value is sealed with AES-256-GCM (NIST SP 800-38D) under a random nonce; its name, its revision and the skills that
-may have it are bound to it, so that what lies in the file cannot be given another name, or to another skill. The key lies
-beside the file, for its owner alone, or in the keyring of the operating system: whoever can read both, as the user that skills run
-for, can read the secrets.
+may have it, or the one skill and person that it is of, are bound to it, so that what lies in the file cannot be given another
+name, or to another skill or person. The key lies beside the file, for its owner alone, or in the keyring of the operating system:
+whoever can read both, as the user that skills run for, can read the secrets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import sqlite3
 import time
@@ -21,16 +20,14 @@ from pathlib import Path
 from typing import Literal
 
 from agent.domain import Frozen
-from agent.errors import ConfigurationError, MissingSecret, NotFound, UsageError
+from agent.errors import ConfigurationError, NotFound
 from agent.key_file import FileKey
 from agent.key_ring import RingKey
+from agent.slot import Slot, fit, missing_of
 from agent.sqlite_file import SqliteFile
 
-NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-SKILL = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-LARGEST = 64 * 2**10  # bytes of a value
-SHORTEST = 4  # bytes: what is shorter can be guessed, and could not be struck out of a log without harm to it
 FORM_SECONDS = 900.0  # that a link to a form is good for
+LINKS = 5  # that are good at once, for one secret of one person
 _NONCE = 12  # bytes
 
 _SCHEMA = """
@@ -69,10 +66,12 @@ class Change(Frozen):
 
 
 class Secret(Frozen):
-    """What is known of a secret: never its value. No `skills` means all. `revision` differs for each value that there ever was."""
+    """What is known of a secret: never its value. No `skills` means all. `revision` differs for each value that there ever was. With a
+    `person` it is theirs alone, for one skill."""
 
     name: str
     skills: tuple[str, ...] = ()
+    person: str = ""
     revision: int
     changes: tuple[Change, ...]
 
@@ -84,6 +83,7 @@ class Form(Frozen):
     skills: tuple[str, ...]
     expires: float
     by: str
+    person: str = ""
 
 
 class Vault:
@@ -97,74 +97,86 @@ class Vault:
         self._file, self._clock = SqliteFile(folder / "vault.sqlite", _SCHEMA), clock
         self._key = RingKey(folder) if in_keyring else FileKey(folder / "vault.key")
 
-    def set(self, name: str, value: str, by: str, skills: Iterable[str] | None = None) -> Secret:
-        """Sets a secret, or rotates it. `skills` are those that may have it, all where it is empty; None leaves that as it is.
+    def set(self, name: str, value: str, by: str, skills: Iterable[str] | None = None, person: str = "") -> Secret:
+        """Sets a secret, or rotates it. `skills` are those that may have it, all where it is empty; None leaves that as it is. With a
+        `person` it is theirs, for the one skill that is named.
 
         UsageError for a name or a value that none can be.
         """
-        fit(name, value, skills or ())
+        fit(name, value, skills or (), person)
+        slot = Slot.of(name, skills, person)
         with self._file.writing() as connection:
-            return self._set(connection, name, value, by, skills)
+            return self._set(connection, slot, value, by, skills)
 
-    def remove(self, name: str, by: str) -> Secret:
+    def remove(self, name: str, by: str, skill: str = "", person: str = "") -> Secret:
         """Removes a secret, and says what was removed. NotFound where there is none."""
+        fit(name, None, [skill] if skill else (), person)
+        slot = Slot.of(name, [skill] if skill else (), person)
         with self._file.writing() as connection:
-            removed = self._secret(connection, name)
-            connection.execute("DELETE FROM secret WHERE name = ?", (name,))
-            self._note(connection, name, "removed", by)
+            removed = self._secret(connection, slot)
+            connection.execute("DELETE FROM secret WHERE name = ?", (str(slot),))
+            connection.execute("DELETE FROM form WHERE name = ?", (str(slot),))  # what was revoked is not brought back by an old link
+            self._note(connection, slot, "removed", by)
         return removed
 
     def all(self) -> list[Secret]:
-        """Every secret that there is, by name."""
-        with self._file.reading() as connection:
-            names = [row["name"] for row in connection.execute("SELECT name FROM secret ORDER BY name")]
-            return [self._secret(connection, name) for name in names]
+        """Every secret that is not one person's, by name."""
+        return [secret for secret in self._every() if not secret.person]
+
+    def personal(self, person: str | None = None) -> list[Secret]:
+        """Those that are one person's (None: anybody's), by name, skill and person."""
+        return [secret for secret in self._every() if secret.person and person in (None, secret.person)]
 
     # ---- what skills get ------------------------------------------------------------------------------------------------
 
-    def values(self, skill: str, names: Sequence[str]) -> dict[str, str]:
-        """The secrets of a skill. MissingSecret names those that there are not, or that are not for it."""
+    def values(self, skill: str, names: Sequence[str], person: str = "") -> dict[str, str]:
+        """The secrets of a skill; of one person, where one is named. MissingSecret names those that there are not, or that are not for it."""
         if not names:
             return {}
         found, missing = {}, []
         with self._file.reading() as connection:
             for name in names:
-                row = connection.execute("SELECT * FROM secret WHERE name = ?", (name,)).fetchone()
+                row = connection.execute("SELECT * FROM secret WHERE name = ?", (_kept(name, skill, person),)).fetchone()
                 if row is None or not _may(skill, row):
                     missing.append((name, row is not None))
                 else:
                     found[name] = self._opened(row)
         if missing:
-            raise _missing(skill, missing)
+            raise missing_of(skill, missing, person)
         return found
 
-    def revision(self, skill: str, names: Sequence[str]) -> str:
+    def revision(self, skill: str, names: Sequence[str], person: str = "") -> str:
         """Changes whenever one of these is set, rotated, removed, or given to other skills. Needs no key."""
         if not names:
             return ""
+        wanted = [_kept(name, skill, person) for name in names]
         with self._file.reading() as connection:
-            marks = ",".join("?" * len(names))
-            rows = connection.execute(f"SELECT * FROM secret WHERE name IN ({marks}) ORDER BY name", tuple(names)).fetchall()
+            marks = ",".join("?" * len(wanted))
+            rows = connection.execute(f"SELECT * FROM secret WHERE name IN ({marks}) ORDER BY name", wanted).fetchall()
         return " ".join(f"{row['name']}:{row['revision']}" for row in rows if _may(skill, row)) or "none"
 
     def known(self, skill: str) -> list[str]:
-        """Every value that the skill may have."""
+        """Every value that the skill may have, whoever calls it."""
         with self._file.reading() as connection:
             return [self._opened(row) for row in connection.execute("SELECT * FROM secret").fetchall() if _may(skill, row)]
 
     # ---- one-time forms -------------------------------------------------------------------------------------------------
 
-    def open_form(self, name: str, by: str, skills: Iterable[str] | None = None, seconds: float = FORM_SECONDS) -> tuple[str, Form]:
-        """The token of a form that takes the value of one secret, once; only a hash of it is kept."""
-        if skills is None:
+    def open_form(self, name: str, by: str, skills: Iterable[str] | None = None, seconds: float = FORM_SECONDS, person: str = "") -> tuple[str, Form]:
+        """The token of a form that takes the value of one secret, once, and of one person where they are named; only a hash of it is kept."""
+        if skills is None and not person:
             skills = next((secret.skills for secret in self.all() if secret.name == name), ())
-        fit(name, None, skills)
+        fit(name, None, skills or (), person)
+        slot = Slot.of(name, skills, person)
         token, now = secrets.token_urlsafe(32), self._clock()
-        form = Form(name=name, skills=tuple(sorted(set(skills))), expires=now + seconds, by=by)
+        form = Form(name=name, skills=tuple(sorted(set(skills or ()))), expires=now + seconds, by=by, person=person)
         with self._file.writing() as connection:
             connection.execute("DELETE FROM form WHERE expires < ?", (now,))
-            values = (_hash(token), form.name, " ".join(form.skills), form.expires, form.by)
+            values = (_hash(token), str(slot), " ".join(form.skills), form.expires, form.by)
             connection.execute("INSERT INTO form VALUES (?, ?, ?, ?, ?)", values)
+            if person:  # who calls again and again gets a link each time
+                newest = "SELECT hash FROM form WHERE name = :name ORDER BY expires DESC LIMIT :most"
+                connection.execute(f"DELETE FROM form WHERE name = :name AND hash NOT IN ({newest})", {"name": str(slot), "most": LINKS})
         return token, form
 
     def form(self, token: str) -> Form | None:
@@ -178,9 +190,9 @@ class Vault:
             form = self._form(connection, token)
             if form is None:
                 return None
-            fit(form.name, value, form.skills)
+            fit(form.name, value, form.skills, form.person)
             connection.execute("DELETE FROM form WHERE hash = ?", (_hash(token),))
-            return self._set(connection, form.name, value, f"form of {form.by}", form.skills)
+            return self._set(connection, Slot.of(form.name, form.skills, form.person), value, f"form of {form.by}", form.skills)
 
     def signature(self, token: str) -> str:
         """What only this vault can say of a token: a page's proof that it is the one that was shown for it."""
@@ -188,30 +200,42 @@ class Vault:
 
     # ---- inside ---------------------------------------------------------------------------------------------------------
 
-    def _set(self, connection: sqlite3.Connection, name: str, value: str, by: str, skills: Iterable[str] | None) -> Secret:
-        old = connection.execute("SELECT * FROM secret WHERE name = ?", (name,)).fetchone()
-        among = (old["skills"] if old else "") if skills is None else " ".join(sorted(set(skills)))
-        self._note(connection, name, "rotated" if old else "set", by)
-        revision = connection.execute("SELECT max(number) FROM change").fetchone()[0]
-        sealed = self._sealed(name, revision, among, value, any_kept=self._holds_any(connection))
-        connection.execute("INSERT OR REPLACE INTO secret VALUES (?, ?, ?, ?)", (name, among, revision, sealed))
-        return self._secret(connection, name)
+    def _every(self) -> list[Secret]:
+        with self._file.reading() as connection:
+            names = [row["name"] for row in connection.execute("SELECT name FROM secret ORDER BY name")]
+            return [self._secret(connection, Slot.read(name)) for name in names]
 
-    def _secret(self, connection: sqlite3.Connection, name: str) -> Secret:
-        row = connection.execute("SELECT * FROM secret WHERE name = ?", (name,)).fetchone()
+    def _set(self, connection: sqlite3.Connection, slot: Slot, value: str, by: str, skills: Iterable[str] | None) -> Secret:
+        old = connection.execute("SELECT * FROM secret WHERE name = ?", (str(slot),)).fetchone()
+        among = (old["skills"] if old else "") if skills is None else " ".join(sorted(set(skills)))
+        self._note(connection, slot, "rotated" if old else "set", by)
+        revision = connection.execute("SELECT max(number) FROM change").fetchone()[0]
+        sealed = self._sealed(str(slot), revision, among, value, any_kept=self._holds_any(connection))
+        connection.execute("INSERT OR REPLACE INTO secret VALUES (?, ?, ?, ?)", (str(slot), among, revision, sealed))
+        return self._secret(connection, slot)
+
+    def _secret(self, connection: sqlite3.Connection, slot: Slot) -> Secret:
+        row = connection.execute("SELECT * FROM secret WHERE name = ?", (str(slot),)).fetchone()
         if row is None:
-            known = [each["name"] for each in connection.execute("SELECT name FROM secret ORDER BY name")]
-            raise NotFound(f"The vault has no secret {name!r}.", next_step=f"There are: {', '.join(known)}." if known else "It is empty.")
-        changes = connection.execute("SELECT what, at, by FROM change WHERE name = ? ORDER BY number", (name,)).fetchall()
-        return Secret(name=name, skills=row["skills"].split(), revision=row["revision"], changes=tuple(Change(**dict(each)) for each in changes))
+            known = [Slot.read(each["name"]) for each in connection.execute("SELECT name FROM secret ORDER BY name")]
+            near = [each.told for each in known if each.person == slot.person]
+            raise NotFound(f"The vault has no secret {slot.told!r}.", next_step=f"There are: {', '.join(near)}." if near else "It is empty.")
+        changes = connection.execute("SELECT what, at, by FROM change WHERE name = ? ORDER BY number", (str(slot),)).fetchall()
+        return Secret(
+            name=slot.name, skills=row["skills"].split(), person=slot.person, revision=row["revision"],
+            changes=tuple(Change(**dict(each)) for each in changes),
+        )  # fmt: skip
 
     def _form(self, connection: sqlite3.Connection, token: str) -> Form | None:
         row = connection.execute("SELECT * FROM form WHERE hash = ? AND expires >= ?", (_hash(token), self._clock())).fetchone()
-        return Form(name=row["name"], skills=row["skills"].split(), expires=row["expires"], by=row["by"]) if row else None
+        if row is None:
+            return None
+        slot = Slot.read(row["name"])
+        return Form(name=slot.name, skills=row["skills"].split(), expires=row["expires"], by=row["by"], person=slot.person)
 
-    def _note(self, connection: sqlite3.Connection, name: str, what: What, by: str) -> None:
+    def _note(self, connection: sqlite3.Connection, slot: Slot, what: What, by: str) -> None:
         at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
-        connection.execute("INSERT INTO change (name, what, at, by) VALUES (?, ?, ?, ?)", (name, what, at, by))
+        connection.execute("INSERT INTO change (name, what, at, by) VALUES (?, ?, ?, ?)", (str(slot), what, at, by))
 
     def _holds_any(self, connection: sqlite3.Connection) -> bool:
         return connection.execute("SELECT 1 FROM secret").fetchone() is not None
@@ -227,14 +251,14 @@ class Vault:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        sealed, bound = row["sealed"], _bound(row["name"], row["revision"], row["skills"])
+        sealed, bound, told = row["sealed"], _bound(row["name"], row["revision"], row["skills"]), Slot.read(row["name"])
         try:
             return AESGCM(self._kept_key()).decrypt(sealed[:_NONCE], sealed[_NONCE:], bound).decode()
         except InvalidTag:
             raise ConfigurationError(
-                f"The secret {row['name']} cannot be opened.",
+                f"The secret {told.told} cannot be opened.",
                 why=f"It was sealed with another key than {self._key}, or was changed.",
-                next_step=f"Bring the key back from a backup, or set it anew: `skillops secret rm {row['name']}`, then `skillops secret set`.",
+                next_step=f"Bring the key back from a backup, or set it anew: `skillops secret rm {told.name}`, then `skillops secret set`.",
             ) from None
 
     def _kept_key(self) -> bytes:
@@ -248,35 +272,8 @@ class Vault:
         return key
 
 
-def fit(name: str, value: str | None, skills: Iterable[str]) -> None:
-    """UsageError for a name, a value (None: not known yet) or a skill that none can be; it never quotes the value."""
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{name[:80]!r} is no name of a secret.", next_step="Capital letters, digits and _, like WEATHER_KEY; at most 64.")
-    if wrong := [skill for skill in skills if len(skill) > 63 or not SKILL.fullmatch(skill)]:
-        raise UsageError(f"{wrong[0][:80]!r} is no name of a skill.", next_step="Small letters, digits and -, like word-count.")
-    if value is None:
-        return
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise UsageError("The value is not text (UTF-8).", next_step="Encode it, with base64 for example.") from None
-    if not SHORTEST <= size <= LARGEST or not value.strip():
-        told = "is empty" if not value.strip() else f"has {size} bytes"
-        raise UsageError(f"The value {told}.", next_step=f"It must be text of {SHORTEST} to {LARGEST} bytes.")
-
-
-def _missing(skill: str, missing: Sequence[tuple[str, bool]]) -> MissingSecret:
-    names = ", ".join(name for name, _ in missing)
-    not_for_it = [name for name, there in missing if there]
-    absent = [name for name, there in missing if not there]
-    why = [f"The vault has no {', '.join(absent)}."] if absent else []
-    why += [f"{', '.join(not_for_it)} is there, but for other skills."] if not_for_it else []
-    first = missing[0][0]
-    return MissingSecret(
-        f"{skill} waits for the secret{'s' if len(missing) > 1 else ''} {names}.",
-        why=" ".join(why),
-        next_step=f"`skillops secret set {first}` sets it; `skillops secret form {first}` makes a link for whoever knows it.",
-    )
+def _kept(name: str, skill: str, person: str) -> str:
+    return str(Slot(name, skill, person) if person else Slot(name))
 
 
 def _may(skill: str, row: sqlite3.Row) -> bool:

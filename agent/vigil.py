@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from agent.errors import SkillOpsError
+from agent.instance import handed
 from agent.ports import Deployment, Secrets
 from agent.redactor import struck
 from agent.served import Served
@@ -19,8 +20,16 @@ class Vigil:
         self._secrets = secrets
 
     def revision(self, deployment: Deployment) -> str:
-        """That of the secrets which the skill asks for. Raises CouldNotTell."""
-        return self._secrets.revision(deployment.skill, deployment.manifest.permissions.secrets) if self._secrets else ""
+        """That of the secrets which it is handed. Raises CouldNotTell."""
+        if self._secrets is None:
+            return ""
+        asked, person = deployment.manifest.permissions, deployment.person
+        own = self._secrets.revision(deployment.skill, asked.personal, person) if asked.personal and person else ""
+        return " ".join(filter(None, (self._secrets.revision(deployment.skill, asked.shared), own)))
+
+    def demand(self, deployment: Deployment) -> None:
+        """Raises MissingSecret where the vault has not all that it is to be handed."""
+        handed(deployment, self._secrets)
 
     def outdated(self, served: Served) -> bool:
         """Whether it runs, or could not be started, with other secrets than it would be now. A vault that cannot be read has not changed."""

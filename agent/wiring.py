@@ -102,14 +102,14 @@ def open_vault(path: Path) -> tuple[Vault, str]:
     return vault_of(settings, checkout.kept), settings.user or _login()
 
 
-def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float, gateway: str) -> Link:
+def secret_link(path: Path, name: str, skills: list[str] | None, seconds: float, gateway: str, person: str = "") -> Link:
     """A link to a one-time form of the gateway at `gateway`, or where the settings say that it is."""
     from agent.gateway.secrets import Wanted, make_link
-    from agent.vault import fit
+    from agent.slot import fit
 
-    fit(name, None, skills or ())
+    fit(name, None, skills or (), person)
     settings, checkout = settings_of(path)
-    wanted = Wanted(name=name, skills=None if skills is None else tuple(skills), minutes=seconds / 60)
+    wanted = Wanted(name=name, skills=None if skills is None else tuple(skills), minutes=seconds / 60, person=person)
     return make_link(vault_of(settings, checkout.kept), gateway or settings.gateway_url or GATEWAY, wanted, settings.user or _login())
 
 

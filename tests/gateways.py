@@ -65,7 +65,7 @@ class FakeRuntime:
     def services(self) -> Sequence[Service]:
         return [self._service(deployment) for deployment in self.deployed.values()]
 
-    def endpoint(self, skill: str) -> Endpoint:
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
         if skill not in self.deployed:
             raise NotFound(f"No skill {skill!r} is deployed.")
         self.woken.append(skill)

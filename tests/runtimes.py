@@ -37,11 +37,11 @@ RELAY_BASE = "skillops/base-python:stable"
 VAULT = """
 from agent.errors import MissingSecret
 class Vault:
-    def values(self, skill, names):
+    def values(self, skill, names, person=""):
         if "MISSING" in names:
             raise MissingSecret(f"{skill} waits for the secret MISSING.")
-        return {name: f"the {name} of {skill}" for name in names}
-    def revision(self, skill, names):
+        return {name: f"the {name} of {person or skill}" for name in names}
+    def revision(self, skill, names, person=""):
         return "1"
     def known(self, skill):
         return []

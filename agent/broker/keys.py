@@ -16,11 +16,16 @@ from agent.ports import Secrets
 
 
 class Key(Frozen):
-    """`placeholder` is what the skill holds in place of `secret`, and is of no use but to the broker, on the way to `host` (host:port)."""
+    """`placeholder` is what the skill holds in place of `secret`, and is of no use but to the broker, on the way to `host` (host:port).
+
+    A `personal` one stands for the secret of `person`, and for nothing where there is nobody.
+    """
 
     secret: str
     host: str
     placeholder: str
+    personal: bool = False
+    person: str = ""
 
     @property
     def place(self) -> tuple[str, int]:
@@ -28,9 +33,16 @@ class Key(Frozen):
         return rule.host, rule.port
 
 
-def keys_of(manifest: Manifest) -> tuple[Key, ...]:
-    """Fresh ones, for one start."""
-    return tuple(Key(secret=each.secret, host=each.host, placeholder=f"placeholder-{secrets.token_hex(16)}") for each in manifest.permissions.broker)
+def keys_of(manifest: Manifest, person: str = "") -> tuple[Key, ...]:
+    """Fresh ones, for one start, for the calls of `person` where secrets are personal."""
+    asked = manifest.permissions
+    return tuple(
+        Key(
+            secret=each.secret, host=each.host, placeholder=f"placeholder-{secrets.token_hex(16)}", personal=each.secret in asked.personal,
+            person=person if each.secret in asked.personal else "",
+        )
+        for each in asked.broker
+    )  # fmt: skip
 
 
 def given(values: Mapping[str, str], keys: Sequence[Key]) -> dict[str, str]:
@@ -52,8 +64,10 @@ class Brokers:
 
     def _broker(self, skill: str, place: tuple[str, int], keys: Sequence[Key]) -> Broker:
         def values() -> dict[str, str]:
-            found = self._vault.values(skill, [key.secret for key in keys]) if self._vault else {}
-            return {key.placeholder: found[key.secret] for key in keys if key.secret in found}
+            vault = self._vault
+            if vault is None:
+                return {}
+            return {key.placeholder: _value(vault, skill, key) for key in keys if key.person or not key.personal}
 
         return Broker(*place, values, self._trusted())
 
@@ -70,3 +84,8 @@ class Brokers:
                 ) from None  # fmt: skip
             self._trust = trust
         return self._trust
+
+
+def _value(vault: Secrets, skill: str, key: Key) -> str:
+    found = vault.values(skill, [key.secret], key.person) if key.person else vault.values(skill, [key.secret])
+    return found[key.secret]

@@ -20,8 +20,9 @@ from agent.chats.standing import Standing, begun
 from agent.conversation import NOTHING
 from agent.domain.event import Event
 from agent.domain.question import is_cancelled, says_stop
-from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SkillOpsError, UsageError
+from agent.errors import ConfigurationError, CouldNotTell, MissingSecret, NotFound, Refused, SkillOpsError, UsageError
 from agent.gateway.gateway import Gateway
+from agent.gateway.own_secrets import offer_links
 from agent.gateway.secrets import Wanted, make_link
 from agent.pending import Pending, Result
 from reviewers import human
@@ -164,6 +165,7 @@ class Desk:
             result = self._place.conversations.turn(conversation, text, said.person)
         except SkillOpsError as error:
             self._failed(shown, earlier, error)
+            self._offer(said, error)
             return
         self._came_to(shown, result)
 
@@ -249,6 +251,16 @@ class Desk:
             return Post(text=f"The secret {name} is there already.")
         link = make_link(parts.vault, parts.settings.gateway_url or GATEWAY, Wanted(name=name, skills=(skill,)), said.person)
         return Post(text=f"The form for {name}, for you alone; it takes the value once, until {link.expires_at}:\n{link.url}")
+
+    def _offer(self, said: Said, error: SkillOpsError) -> None:
+        """Where a skill works with each caller's own secret, the one who called is told alone where to give theirs."""
+        if not isinstance(error, MissingSecret):
+            return
+        parts = self._place.parts
+        offer_links(error, parts, parts.settings.gateway_url or GATEWAY, said.person)
+        for name, url in error.links.items():
+            text = f"The form for your own {name}, for you alone. {error.skill} uses it when you ask, and for nobody else:\n{url}\nThen say it again."
+            self._board.whisper(said.thread, said.who, Post(text=text))
 
     def _is_somebody(self, said: Said) -> None:
         if not said.known:

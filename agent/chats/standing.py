@@ -66,12 +66,12 @@ class Standing:
         parts = self._place.parts
         try:
             entry = parts.entry(skill)
-            parts.vault.values(skill, entry.permissions.secrets)
+            parts.vault.values(skill, entry.permissions.shared)
         except NotFound:
             return []
         except MissingSecret:
             there = {secret.name for secret in parts.vault.all() if not secret.skills or skill in secret.skills}
-            return [name for name in entry.permissions.secrets if name not in there]
+            return [name for name in entry.permissions.shared if name not in there]
         return []
 
 

@@ -33,12 +33,13 @@ class Brokered(Frozen):
 
 class Permissions(Frozen):
     """What a skill may reach. `network` holds `host:port`, where the host may be `*` or begin with `*.`; `secrets` names in the vault,
-    of which those in `broker` never reach the skill itself."""
+    of which those in `broker` never reach the skill itself, and those in `personal` are each caller's own."""
 
     network: tuple[NetworkRule, ...] = ()
     secrets: tuple[SecretName, ...] = ()
     storage: Literal["none", "persistent"] = "none"
     broker: tuple[Brokered, ...] = ()
+    personal: tuple[SecretName, ...] = ()
 
     @model_validator(mode="after")
     def _of_what_is_asked_for(self) -> Permissions:
@@ -49,12 +50,20 @@ class Permissions(Frozen):
                 raise ValueError(f"{each.secret} is brokered to {each.host}, which network does not name as a single host")
         if len({each.secret for each in self.broker}) < len(self.broker):
             raise ValueError("a secret is brokered to one host, and one is named twice")
+        for name in self.personal:
+            if name not in self.secrets:
+                raise ValueError(f"{name} is personal, and secrets does not name it")
         return self
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `broker` where it says nothing, so that the digest of what was written before there was one stays."""
-        return {name: value for name, value in dump(self).items() if name != "broker" or value}
+        """Without `broker` and `personal` where they say nothing, so that the digest of what was written before there were any stays."""
+        return {name: value for name, value in dump(self).items() if name not in ("broker", "personal") or value}
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The secrets that are the same whoever calls."""
+        return tuple(name for name in self.secrets if name not in self.personal)
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -77,5 +86,7 @@ class Permissions(Frozen):
         held = [f"secret {name} in its own hands" for name in self.held if name in other.secrets and name not in other.held]
         before = {each.secret: each.host for each in other.broker}
         moved = [f"secret {each}" for each in self.broker if each.secret not in other.held and before.get(each.secret, each.host) != each.host]
+        theirs = [f"secret {name} of each caller" for name in self.personal if name in other.shared]
+        ours = [f"secret {name}, one for all callers" for name in self.shared if name in other.personal]
         storage = ["persistent storage"] if self.storage != "none" and other.storage == "none" else []
-        return tuple(hosts + secrets + held + moved + storage)
+        return tuple(hosts + secrets + held + moved + theirs + ours + storage)

@@ -211,6 +211,13 @@ class Manifest(Frozen):
     def _is_version(cls, version: str) -> str:
         return str(Version.parse(version))
 
+    @field_validator("permissions")
+    @classmethod
+    def _own_server(cls, permissions: Permissions, info: ValidationInfo) -> Permissions:
+        if permissions.personal and info.data.get("runtime") == "container":
+            raise ValueError("the server of a container skill answers every neighbour, so it cannot have personal secrets")
+        return permissions
+
     @field_validator("examples")
     @classmethod
     def _fit(cls, examples: tuple[Example, ...], info: ValidationInfo) -> tuple[Example, ...]:

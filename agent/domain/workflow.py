@@ -60,6 +60,7 @@ def permissions_of(required: Iterable[Manifest]) -> Permissions:
         network=tuple(sorted({rule for each in found for rule in each.network})),
         secrets=tuple(sorted({name for each in found for name in each.secrets})),
         broker=tuple(one for one in sorted(brokered, key=str) if one.secret not in held and hosts[one.secret] == 1),
+        personal=tuple(sorted({name for each in found for name in each.personal} - {name for each in found for name in each.shared})),
         storage="persistent" if any(each.storage == "persistent" for each in found) else "none",
     )  # fmt: skip
 

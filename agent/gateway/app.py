@@ -16,7 +16,7 @@ from starlette.routing import Route
 from agent import __version__
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, NotFound, SkillOpsError, UsageError
-from agent.gateway import builds, conversations, docs, execute, openapi, probes, requests, secrets, skills, verdicts
+from agent.gateway import builds, conversations, docs, execute, openapi, own_secrets, probes, requests, secrets, skills, verdicts
 from agent.gateway.door import Answer, Door, Receive, Send, Visit, open_paths
 from agent.gateway.gateway import Gateway
 from agent.gateway.mcp_http import PATH, Endpoint
@@ -44,7 +44,7 @@ def make_app(gateway: Gateway, *more: APIRouter) -> Door:
         openapi_url=None,
         redirect_slashes=False,
     )
-    for shelf in (skills, requests, conversations, verdicts, builds, secrets, probes):
+    for shelf in (skills, requests, conversations, verdicts, builds, secrets, own_secrets, probes):
         app.include_router(shelf.router(gateway))
     for routes in more:
         app.include_router(routes)

@@ -13,11 +13,12 @@ from pydantic import Field
 from agent.domain import Frozen
 from agent.domain.profile import Profile
 from agent.domain.question import Question
-from agent.errors import NotFound
+from agent.errors import MissingSecret, NotFound
 from agent.gateway.access import key_of, needs
 from agent.gateway.gateway import Gateway
+from agent.gateway.own_secrets import offer_links
 from agent.gateway.problems import Busy
-from agent.keys import Key
+from agent.gateway.secrets import address
 from agent.pending import Result
 from agent.plan_kept import KeptRun
 from agent.profiles import profiles
@@ -73,10 +74,15 @@ def router(gateway: Gateway) -> APIRouter:
             pass
         raise NotFound("There is no such conversation of yours.", next_step="POST /conversations begins one.")
 
-    def said(conversation: str | None, text: str, key: Key, agent: str | None = None) -> Result:
+    def said(conversation: str | None, text: str, request: Request, agent: str | None = None) -> Result:
+        parts, key = gateway.place.parts, key_of(request)
         with _one_of(turns):
-            gateway.place.parts.sync()
-            result = conversations.turn(conversation, text, key.name, agent)
+            parts.sync()
+            try:
+                result = conversations.turn(conversation, text, key.name, agent)
+            except MissingSecret as missing:
+                offer_links(missing, parts, address(request, parts.settings), key.name)
+                raise
         if result.kind == "waits":
             gateway.raised()
         return result
@@ -85,14 +91,14 @@ def router(gateway: Gateway) -> APIRouter:
     def begin(words: Begun, request: Request, response: Response) -> Result:
         """Gives an agent a task, and waits for what it comes to: `answered`, `asks` (see `question`), `waits` for a skill that is being
         built, or `failed`."""
-        result = said(None, words.text, key_of(request), words.agent)
+        result = said(None, words.text, request, words.agent)
         response.headers["location"] = f"/conversations/{result.conversation}"
         return result
 
     @routes.post("/conversations/{conversation}/turns", status_code=201)
     def go_on(words: Words, conversation: Ident, request: Request) -> Result:
         """Says more. Where the agent has asked something, these words are the answer; `cancel` leaves it."""
-        return said(mine(conversation, request), words.text, key_of(request))
+        return said(mine(conversation, request), words.text, request)
 
     @routes.post("/conversations/{conversation}/stop")
     def stop(conversation: Ident, request: Request) -> Result:

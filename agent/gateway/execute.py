@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine
@@ -11,10 +12,11 @@ from pydantic_core import from_json, to_json
 
 from agent.domain.invocation import InvocationResult
 from agent.domain.wire import written
-from agent.errors import InvocationFailed, UsageError
+from agent.errors import InvocationFailed, MissingSecret, UsageError
 from agent.gateway.authority import demand
 from agent.gateway.door import Answer, Visit
 from agent.gateway.gateway import Call, Gateway
+from agent.gateway.own_secrets import offer_links
 from agent.gateway.problems import WrongMethod
 
 _PATH = re.compile(r"/skills/([^/@]+)(?:@([^/@]+))?/execute")
@@ -39,7 +41,12 @@ async def _execute(gateway: Gateway, visit: Visit, name: str, version: str | Non
     demand(visit.key, "invoke")
     inputs, deadline = _asked(visit.body)
     call = Call(visit.request_id, visit.traceparent, deadline)
-    return 200, _JSON, _answer(await gateway.invoke(name, inputs, visit.key, call, version))
+    try:
+        return 200, _JSON, _answer(await gateway.invoke(name, inputs, visit.key, call, version))
+    except MissingSecret as missing:
+        base = gateway.place.parts.settings.gateway_url or f"http://{visit.headers.get('host', '')}"
+        await asyncio.to_thread(offer_links, missing, gateway.place.parts, base, visit.key.name)
+        raise
 
 
 def _answer(result: InvocationResult) -> bytes:

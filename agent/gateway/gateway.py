@@ -76,7 +76,7 @@ class Gateway:
         invocation = prepare(listed.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
         lane = self.lane(name)
         async with lane.turn(key.name, invocation.deadline_seconds):
-            standing = await self.shelf.standing(listed)
+            standing = await self.shelf.standing(listed, key.name)
             if standing.entry is not listed.entry and standing.entry.digest != listed.entry.digest:
                 if version:
                     raise another_version(standing.entry, version)
@@ -84,11 +84,11 @@ class Gateway:
             return await self._metered(standing, invocation, lane)
 
     async def _metered(self, standing: Standing, invocation: Invocation, lane: Lane) -> InvocationResult:
-        entry, manifest, caller = standing
+        entry, manifest, caller, _ = standing
         started, outcome = time.monotonic(), "cancelled"
         self.meters.began(entry.name)
         try:
-            reply = await caller.execute(invocation, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(entry))
+            reply = await caller.execute(invocation, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(standing))
             lane.heard(invocation.caller, reply)
             self.meters.circuit(entry.name, lane.is_open)
             result = interpret(manifest, entry, invocation, reply, self.place.parts.strike)

@@ -1,7 +1,8 @@
 """A secret that a skill waits for is asked for by a link to its one-time form (MCP's elicitation by URL), never by a form of the client's:
 what a client shows, a model and a log may read.
 
-As over HTTP, a link is made for a key with the scope admin alone: who may call a skill may not say with whose account it works.
+As over HTTP, a link is made for a key with the scope admin alone: who may call a skill may not say with whose account it works. Only what
+is each caller's own is asked of whoever calls.
 """
 
 from __future__ import annotations
@@ -29,20 +30,23 @@ async def links(manifest: Manifest, key: Key, gateway: Gateway, base: str) -> di
 def _links(manifest: Manifest, key: Key, gateway: Gateway, base: str) -> dict[str, str]:
     from agent.gateway.secrets import Wanted, make_link
 
-    vault, wanted = gateway.place.parts.vault, manifest.permissions.secrets
+    vault, missing, own = gateway.place.parts.vault, absent(manifest, gateway, key.name), manifest.permissions.personal
     theirs = {secret.name for secret in vault.all() if secret.skills and manifest.name not in secret.skills}
-    if not key.may("admin") or theirs.intersection(wanted):
+    if (set(missing) - set(own) and not key.may("admin")) or theirs.intersection(manifest.permissions.shared):
         return {}  # a secret that is there for other skills is given to one more by a person, not by a form that would replace it
     try:
-        return {name: make_link(vault, base, Wanted(name=name, skills=(manifest.name,)), key.name).url for name in absent(manifest, gateway)}
+        wanted = [Wanted(name=name, skills=(manifest.name,), person=key.name if name in own else "") for name in missing]
+        return {each.name: make_link(vault, base, each, key.name).url for each in wanted}
     except ConfigurationError:
         return {}  # nobody could open a form there
 
 
-def absent(manifest: Manifest, gateway: Gateway) -> list[str]:
-    """The secrets of the skill that the vault does not have."""
-    there = {secret.name for secret in gateway.place.parts.vault.all()}
-    return [name for name in manifest.permissions.secrets if name not in there]
+def absent(manifest: Manifest, gateway: Gateway, person: str) -> list[str]:
+    """The secrets of the skill that the vault does not have, or not of this person."""
+    vault, asked = gateway.place.parts.vault, manifest.permissions
+    there = {secret.name for secret in vault.all()}.intersection(asked.shared)
+    there |= {secret.name for secret in vault.personal(person) if manifest.name in secret.skills}.intersection(asked.personal)
+    return [name for name in asked.secrets if name not in there]
 
 
 def message(skill: str, name: str) -> str:
@@ -58,10 +62,10 @@ def questions(skill: str, found: Mapping[str, str]) -> dict[str, Any]:
     return {"resultType": "input_required", "inputRequests": asked}
 
 
-async def filled_in(manifest: Manifest, gateway: Gateway, progress: Callable[[float, str], Awaitable[None]]) -> bool:
+async def filled_in(manifest: Manifest, key: Key, gateway: Gateway, progress: Callable[[float, str], Awaitable[None]]) -> bool:
     """Whether the vault has every secret of the skill before PATIENCE is over. The person who was asked may still be typing."""
     until, told = time.monotonic() + PATIENCE, False
-    while missing := await asyncio.to_thread(absent, manifest, gateway):
+    while missing := await asyncio.to_thread(absent, manifest, gateway, key.name):
         if time.monotonic() > until:
             return False
         if not told:

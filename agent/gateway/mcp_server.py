@@ -107,7 +107,7 @@ class SkillServer(Server[Any]):
                 manifest = (await self._gateway.shelf.listed(name)).manifest
                 if answers := params.input_responses:
                     agreed = all(getattr(answer, "action", "") == "accept" for answer in answers.values())
-                    if agreed and await mcp_secrets.filled_in(manifest, self._gateway, progress):
+                    if agreed and await mcp_secrets.filled_in(manifest, key, self._gateway, progress):
                         return told(await self._gateway.invoke(name, arguments, key, call))
                 elif _opens_links(context) and (found := await mcp_secrets.links(manifest, key, self._gateway, self._address(context))):
                     return _asked(context, name, found)

@@ -11,6 +11,7 @@ from agent.errors import (
     CouldNotTell,
     InvalidInputs,
     InvocationFailed,
+    MissingSecret,
     NotFound,
     Refused,
     SkillOpsError,
@@ -104,4 +105,6 @@ def problem(error: SkillOpsError, request_id: str) -> tuple[int, dict[str, str],
     }  # fmt: skip
     if isinstance(error, InvocationFailed):
         document["reason"] = error.code_
+    if isinstance(error, MissingSecret) and error.links:
+        document["links"] = dict(error.links)
     return status, {"content-type": KIND, **getattr(error, "headers", {})}, json.dumps(document).encode()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from html import escape
+
+from agent.vault import Form
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -29,19 +32,27 @@ HEADERS = {
 }
 
 
-def form_page(name: str, skills: tuple[str, ...], asked_by: str, proof: str, fault: str = "") -> str:
+def form_page(form: Form, proof: str, fault: str = "") -> str:
     """The form; `fault` is what was wrong with the value sent before."""
+    name, skills, more = form.name, form.skills, ""
     whom = f"the skill{'s' if len(skills) > 1 else ''} {', '.join(skills)}" if skills else "every skill that asks for it"
+    asked = f"{escape(form.by)} asks you for the secret <code>{escape(name)}</code>."
+    if form.person:
+        asked = f"This is for <b>{escape(form.person)}</b>: your own <code>{escape(name)}</code>."
+        more = (
+            f" It is used when {escape(form.person)} calls, and in no call of anybody else. Are you not {escape(form.person)}? Then close this page."
+        )
     told = f'<p class="fault" role="alert" id="fault">{escape(fault)}</p>' if fault else ""
     described = "hint fault" if fault else "hint"
+    how = escape(f" --skill {skills[0]} --for {shlex.quote(form.person)}") if form.person else ""
     return _page(
         f"Secret {name}",
-        f"""<p>{escape(asked_by)} asks you for the secret <code>{escape(name)}</code>. It goes to {escape(whom)} and to nobody else.</p>{told}
+        f"""<p>{asked} It goes to {escape(whom)} and to nobody else.{more}</p>{told}
 <form method="post" autocomplete="off"><input type="hidden" name="proof" value="{escape(proof)}">
 <label for="value">Value of {escape(name)}</label>
 <input id="value" name="value" type="password" required autofocus autocomplete="off" spellcheck="false" aria-describedby="{described}">
 <p id="hint">It is kept encrypted and never shown again. This page takes it once; a value of several lines is set with
-<code>skillops secret set {escape(name)} &lt; FILE</code>.</p>
+<code>skillops secret set {escape(name)}{how} &lt; FILE</code>.</p>
 <button type="submit">Keep it</button></form>""",
     )
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import Field
 
@@ -22,7 +22,8 @@ from agent.gateway.access import key_of, needs
 from agent.gateway.gateway import Gateway
 from agent.gateway.server import is_loopback
 from agent.settings import Settings
-from agent.vault import FORM_SECONDS, NAME, Secret, Vault
+from agent.slot import LONGEST_PERSON, NAME
+from agent.vault import FORM_SECONDS, Secret, Vault
 
 FORMS = "/secrets/forms/"
 LONGEST_FORM = 256 * 2**10  # bytes: a value of the largest size, as a form encodes it
@@ -30,11 +31,13 @@ _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
 class Wanted(Frozen):
-    """What a form is to take: the value of `name`, for `skills` (left out: as it was, or all), within `minutes`."""
+    """What a form is to take: the value of `name`, for `skills` (left out: as it was, or all), within `minutes`. With a `person`, theirs,
+    for the one skill that is named."""
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
     skills: tuple[str, ...] | None = Field(default=None, max_length=100)
     minutes: float = Field(default=FORM_SECONDS / 60, gt=0, le=1440)
+    person: str = Field(default="", max_length=LONGEST_PERSON)
 
 
 class Link(Frozen):
@@ -52,7 +55,7 @@ def make_link(vault: Vault, base: str, wanted: Wanted, by: str) -> Link:
             f"A form at {base} would send the secret in the clear.",
             next_step="Put TLS before the gateway and name its address in the setting gateway_url, or use it on loopback.",
         )
-    token, form = vault.open_form(wanted.name, by, wanted.skills, wanted.minutes * 60)
+    token, form = vault.open_form(wanted.name, by, wanted.skills, wanted.minutes * 60, wanted.person)
     expires_at = datetime.fromtimestamp(form.expires, UTC).isoformat(timespec="seconds")
     return Link(url=f"{base.rstrip('/')}{FORMS}{token}", expires_at=expires_at)
 
@@ -64,12 +67,14 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/secrets", dependencies=[needs("admin")])
     def list_secrets() -> list[Secret]:
         """The names of the secrets, whom they are for and what was done with them; never their values."""
-        return vault.all()
+        return [*vault.all(), *vault.personal()]
 
     @routes.delete("/secrets/{name}", dependencies=[needs("admin")])
-    def remove_secret(name: str, request: Request) -> Secret:
-        """Removes a secret; skills that run with it stop until it is set again."""
-        return vault.remove(name[:80], key_of(request).name)
+    def remove_secret(
+        name: str, request: Request, skill: Annotated[str, Query(max_length=63)] = "", person: Annotated[str, Query(max_length=LONGEST_PERSON)] = ""
+    ) -> Secret:
+        """Removes a secret; skills that run with it stop until it is set again. With a `person` and a `skill`, that person's own."""
+        return vault.remove(name[:80], key_of(request).name, skill, person)
 
     @routes.post("/secrets/forms", status_code=201, dependencies=[needs("admin")])
     def make_form(wanted: Wanted, request: Request) -> Link:
@@ -82,7 +87,7 @@ def router(gateway: Gateway) -> APIRouter:
         form = vault.form(token) if _private(request, settings.gateway_proxies) else None
         if form is None:
             return _refusal(request, settings.gateway_proxies)
-        return _page(200, secret_page.form_page(form.name, form.skills, form.by, vault.signature(token)))
+        return _page(200, secret_page.form_page(form, vault.signature(token)))
 
     @routes.post(FORMS + "{token}", include_in_schema=False)
     def take_value(token: Annotated[str, Field(max_length=200)], request: Request) -> HTMLResponse:
@@ -97,7 +102,7 @@ def router(gateway: Gateway) -> APIRouter:
         try:
             secret = vault.submit(token, sent.get("value", ""))
         except UsageError as error:
-            return _page(422, secret_page.form_page(form.name, form.skills, form.by, proof, f"{error.what} {error.next_step}"))
+            return _page(422, secret_page.form_page(form, proof, f"{error.what} {error.next_step}"))
         return _page(200, secret_page.done_page(secret.name)) if secret else _refusal(request, settings.gateway_proxies)
 
     return routes

@@ -31,11 +31,16 @@ class Listed(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A skill as it serves."""
+    """A skill as it serves; for the calls of `person` alone, where each caller has one of their own."""
 
     entry: Entry
     manifest: Manifest
     caller: AsyncCaller
+    person: str = ""
+
+
+Place = tuple[str, str]
+"""A skill, and the person whose own it is, or nobody."""
 
 
 @dataclass
@@ -55,9 +60,9 @@ class Shelf:
         self._view: View | None = None
         self._looked, self._looking = float("-inf"), asyncio.Lock()
         self._ahead: asyncio.Task[None] | None = None
-        self._standing: dict[str, Standing] = {}
-        self._failed: dict[str, tuple[str, SkillOpsError, float]] = {}
-        self._switching: dict[str, asyncio.Lock] = {}
+        self._standing: dict[Place, Standing] = {}
+        self._failed: dict[Place, tuple[str, SkillOpsError, float]] = {}
+        self._switching: dict[Place, asyncio.Lock] = {}
 
     async def look(self, *, now: bool = False) -> View:
         """The view of the registry, at most OLDEST old; where it is older, or `now`, it is brought up to main first.
@@ -107,34 +112,35 @@ class Shelf:
             raise another_version(found.entry, str(version))
         return found
 
-    async def standing(self, listed: Listed) -> Standing:
-        """The skill as it serves: `listed`, deployed where it was not yet, or the version before where that fails.
+    async def standing(self, listed: Listed, caller: str = "") -> Standing:
+        """The skill as it serves for `caller`: `listed`, deployed where it was not yet, or the version before where that fails.
 
         Raises why where nothing serves.
         """
         entry, manifest = listed
-        standing = self._standing.get(entry.name)
+        place = entry.name, caller if manifest.permissions.personal else ""
+        standing = self._standing.get(place)
         if standing and standing.entry is entry:
             return standing
-        async with self._switching.setdefault(entry.name, asyncio.Lock()):
-            standing = self._standing.get(entry.name)
+        async with self._switching.setdefault(place, asyncio.Lock()):
+            standing = self._standing.get(place)
             if standing and standing.entry.digest == entry.digest:
-                self._standing[entry.name] = standing._replace(entry=entry, manifest=manifest)
-                return self._standing[entry.name]
+                self._standing[place] = standing._replace(entry=entry, manifest=manifest)
+                return self._standing[place]
             try:
-                endpoint = await self._deployed(entry)
+                endpoint = await self._deployed(entry, place)
             except (Refused, CouldNotTell):
                 if standing is None:
                     raise
                 return standing
-            self._standing[entry.name] = fresh = Standing(entry, manifest, AsyncCaller(endpoint))
+            self._standing[place] = fresh = Standing(entry, manifest, AsyncCaller(endpoint), place[1])
             if standing:
                 await standing.caller.retire()
             return fresh
 
-    async def awake(self, entry: Entry) -> Endpoint:
+    async def awake(self, standing: Standing) -> Endpoint:
         """Where the skill answers, started where it rests."""
-        return await asyncio.to_thread(self._endpoint, entry)
+        return await asyncio.to_thread(self._endpoint, standing.entry, standing.person)
 
     async def close(self) -> None:
         for standing in self._standing.values():
@@ -175,21 +181,21 @@ class Shelf:
             return error
         return CouldNotTell(f"The manifest of {name} cannot be read at {entry.commit[:8]}.", next_step="`skillops doctor` tells more.")
 
-    async def _deployed(self, entry: Entry) -> Endpoint:
-        digest, error, at = self._failed.get(entry.name, ("", CouldNotTell(""), 0.0))
+    async def _deployed(self, entry: Entry, place: Place) -> Endpoint:
+        digest, error, at = self._failed.get(place, ("", CouldNotTell(""), 0.0))
         if digest == entry.digest and self._clock() - at < TRY_AGAIN:
             raise error
         try:
-            return await self.awake(entry)
+            return await asyncio.to_thread(self._endpoint, entry, place[1])
         except (Refused, CouldNotTell) as failure:
-            self._failed[entry.name] = entry.digest, failure, self._clock()
+            self._failed[place] = entry.digest, failure, self._clock()
             raise
 
-    def _endpoint(self, entry: Entry) -> Endpoint:
+    def _endpoint(self, entry: Entry, person: str) -> Endpoint:
         runtime = self._place.parts.runtime
         if not serves(entry, runtime.services()):
             self._place.pipeline.deploy(entry.name)
-        return runtime.endpoint(entry.name)
+        return runtime.endpoint(entry.name, person) if person else runtime.endpoint(entry.name)
 
 
 def another_version(entry: Entry, wanted: str) -> NotFound:

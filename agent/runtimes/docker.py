@@ -77,7 +77,7 @@ class DockerLauncher:
                 f"{deployment.skill} was built as a folder, and containers are started from images.",
                 next_step="Set `builder = 'docker'` in skillops.toml, and `skillops deploy`.",
             )
-        keys = keys_of(manifest) if trial is None else ()
+        keys = keys_of(manifest, deployment.person) if trial is None else ()
         secrets = made_up(manifest) if trial is not None else given(handed(deployment, self._secrets), keys)
         self._watch.start()
         network = self._relay.ready()
@@ -136,23 +136,23 @@ class DockerLauncher:
             self._lost = True
             log.warning("old containers are not cleared away yet: %s", error)
 
-    def switch(self, skill: str, serving: Sequence[Running]) -> None:
+    def switch(self, place: str, serving: Sequence[Running]) -> None:
         with self._lock:
-            before = self._serving.get(skill, [])
-            self._serving[skill] = [server for server in serving if isinstance(server, DockerServer)]
+            before = self._serving.get(place, [])
+            self._serving[place] = [server for server in serving if isinstance(server, DockerServer)]
         try:
             if before or serving:
                 self._relay.tell()
-                self._rename(skill, before)
+                self._rename(place, before)
         except CouldNotTell as error:
             if serving:
                 with self._lock:
-                    self._serving[skill] = before
+                    self._serving[place] = before
                 raise
-            log.warning("the relay was not told that %s does not run: %s", skill, error)
+            log.warning("the relay was not told that %s does not run: %s", place, error)
 
-    def endpoint(self, skill: str) -> Endpoint:
-        return self._relay.endpoint(skill)
+    def endpoint(self, place: str) -> Endpoint:
+        return self._relay.endpoint(place)
 
     def logs(self, skill: str, lines: int) -> str | None:
         path, serving = self._log(skill), self._serving.get(skill)
@@ -188,7 +188,7 @@ class DockerLauncher:
             server.died(str(told["State"]["ExitCode"]))
 
     def _rename(self, skill: str, before: Sequence[DockerServer]) -> None:
-        """The one that serves has the skill's name, by which the others find it; it keeps its own where another clone's container has that."""
+        """The one that serves has the place's name, by which the others find it; it keeps its own where another clone's container has that."""
         import docker.errors
 
         serving = self._serving.get(skill, [])

@@ -46,7 +46,7 @@ class Containers:
         labels = {**self._labels, ROLE: "skill", SKILL: deployment.skill, INSTANCE: name,
                   "skillops.version": deployment.version, "skillops.digest": deployment.digest}  # fmt: skip
         if manifest.permissions.storage == "persistent":
-            volumes[STORAGE] = self._storage(deployment.skill, name, labels, trial=trial)
+            volumes[STORAGE] = self._storage(deployment, name, labels, trial=trial)
         for place, wanted in ((SECRETS, manifest.permissions.secrets), (AUTHORITIES, trusted)):
             if wanted:
                 volumes[place] = self._in_memory(place, name)
@@ -55,6 +55,9 @@ class Containers:
             trust = dict.fromkeys(TRUST, f"{AUTHORITIES}/{CERTIFICATES}")
         hosts = {rule.rpartition(":")[0]: network.relay for rule in manifest.permissions.network if not rule.startswith("*")}
         options = container_options(deployment.location, manifest, labels, volumes, hosts, trust)
+        if manifest.permissions.personal:
+            # On this network neighbours reach one another. What works with one person's secrets answers those alone who come by the relay.
+            options["environment"]["SKILL_CALLERS"] = network.relay
         try:
             return self._engine.client().containers.create(
                 name=f"{deployment.skill}.{name}", network=network.name, dns=[network.relay], **options
@@ -110,15 +113,15 @@ class Containers:
     def _in_memory(self, place: str, name: str) -> str:
         return f"skillops-{place.rpartition('/')[2]}-{self._clone}-{name}"
 
-    def _storage(self, skill: str, name: str, labels: Mapping[str, str], *, trial: bool) -> str:
+    def _storage(self, deployment: Deployment, name: str, labels: Mapping[str, str], *, trial: bool) -> str:
         """The volume of what a skill keeps, over its versions. A new one takes its owner from the folder of the first container that has it."""
         import docker.errors
 
-        client, volume = self._engine.client(), f"skillops-trial-{self._clone}-{name}" if trial else f"skillops-{self._clone}-{skill}"
+        client, volume = self._engine.client(), f"skillops-trial-{self._clone}-{name}" if trial else f"skillops-{self._clone}-{deployment.place}"
         try:
             client.volumes.get(volume)
         except docker.errors.NotFound:
-            client.volumes.create(volume, labels=dict(labels) if trial else {**self._labels, SKILL: skill})
+            client.volumes.create(volume, labels=dict(labels) if trial else {**self._labels, SKILL: deployment.skill})
             client.containers.create(self._own_image(), labels={**labels, ROLE: "holder"}, volumes=[f"{volume}:{STORAGE}"]).remove()
         return volume
 

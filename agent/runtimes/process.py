@@ -5,6 +5,7 @@ Callers reach a skill at a socket whose path never changes; a new version takes 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import hashlib
@@ -136,8 +137,8 @@ class ProcessLauncher:
     def launch(self, deployment: Deployment, name: str, *, trial: StandIns | None = None) -> Running:
         folder, log, location = self._sockets / name, self._log(deployment.skill), Path(deployment.location)
         log.parent.mkdir(mode=0o700, exist_ok=True)
-        storage = folder / "storage" if trial is not None else self._state / "storage" / deployment.skill
-        keys = keys_of(deployment.manifest)
+        storage = folder / "storage" if trial is not None else self._state / "storage" / deployment.place
+        keys = keys_of(deployment.manifest, deployment.person)
         secrets = given(handed(deployment, self._secrets), keys)
         way = self._way(deployment.manifest, folder, keys)
         server = self.start(location, deployment.manifest, folder, log=log, storage=storage, secrets=secrets, outlive=True, way=way)
@@ -161,8 +162,8 @@ class ProcessLauncher:
             else:
                 path.unlink(missing_ok=True)
 
-    def switch(self, skill: str, serving: Sequence[Running]) -> None:
-        path = self._socket(skill)
+    def switch(self, place: str, serving: Sequence[Running]) -> None:
+        path = self._socket(place)
         # What is more than one goes first, and comes last: until then callers have the first alone.
         for further in socket_places(str(path))[1:]:
             Path(further).unlink(missing_ok=True)
@@ -171,8 +172,8 @@ class ProcessLauncher:
         for number, server in enumerate(serving):
             _lead(path if number == 0 else Path(further_place(str(path), number)), str(server.endpoint.socket))
 
-    def endpoint(self, skill: str) -> Endpoint:
-        return Endpoint(socket=str(self._socket(skill)))
+    def endpoint(self, place: str) -> Endpoint:
+        return Endpoint(socket=str(self._socket(place)))
 
     def logs(self, skill: str, lines: int) -> str | None:
         path = self._log(skill)
@@ -227,9 +228,10 @@ class ProcessLauncher:
     def _log(self, skill: str) -> Path:
         return home(self._state) / "logs" / f"{skill}.log"
 
-    def _socket(self, skill: str) -> Path:
+    def _socket(self, place: str) -> Path:
         """Where the skill answers, whatever version of it runs."""
-        return self._sockets / (hashlib.sha256(skill.encode()).hexdigest()[:10] + ".sock")
+        name = base64.urlsafe_b64encode(hashlib.sha256(place.encode()).digest()[:9]).decode()  # as much as a socket's path has room for
+        return self._sockets / f"{name}.sock"
 
 
 def _lead(path: Path, socket: str) -> None:

@@ -40,8 +40,8 @@ class SupervisedRuntime:
     def services(self) -> Sequence[Service]:
         return [Service.model_validate(line) for line in self._ask("services")] if self._ever_used() else []
 
-    def endpoint(self, skill: str) -> Endpoint:
-        return Endpoint.model_validate(self._ask("endpoint", skill=skill))
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
+        return Endpoint.model_validate(self._ask("endpoint", skill=skill, person=person))
 
     def logs(self, skill: str, lines: int = 200) -> str:
         if not self._ever_used():

@@ -64,12 +64,13 @@ class OnDemand:
     def __init__(self, runtime: Runtime, deploy_now: Callable[[str], object]) -> None:
         self._runtime, self._deploy_now = runtime, deploy_now
 
-    def endpoint(self, skill: str) -> Endpoint:
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
+        of = (person,) if person else ()
         try:
-            return self._runtime.endpoint(skill)
+            return self._runtime.endpoint(skill, *of)
         except NotFound:
             self._deploy_now(skill)
-            return self._runtime.endpoint(skill)
+            return self._runtime.endpoint(skill, *of)
 
 
 def _event(entry: Entry, what: str, **more: Any) -> Event:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from agent.caller import execute
 from agent.domain.invocation import MAX_BODY, Invocation, InvocationResult, Receipt, Reply
 from agent.domain.registry import Entry
+from agent.domain.release import Endpoint
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.domain.wire import written
@@ -97,7 +98,11 @@ def invoke(
 ) -> InvocationResult:
     """Calls a deployed skill. Raises what `prepare`, `interpret` and `Runtime.endpoint` raise."""
     invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline)
-    reply = execute(runtime.endpoint(entry.name), invocation, again=lambda: runtime.endpoint(entry.name))
+
+    def place() -> Endpoint:
+        return runtime.endpoint(entry.name, caller) if manifest.permissions.personal else runtime.endpoint(entry.name)
+
+    reply = execute(place(), invocation, again=place)
     return interpret(manifest, entry, invocation, reply, strike)
 
 

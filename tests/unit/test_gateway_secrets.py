@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from agent.gateway import secret_page
+from agent.vault import Form
 from tests.gateways import House, a_house
 
 pytestmark = pytest.mark.anyio
@@ -142,8 +143,10 @@ async def test_the_page_runs_nothing_and_sends_nowhere_else(house: House) -> Non
 
 
 def test_what_the_page_is_told_is_text_in_it() -> None:
-    page = secret_page.form_page("API_KEY", (), "<b>eve</b>", '"><script>', "<i>")
-    assert "<b>" not in page and "<script" not in page and "<i>" not in page
+    for person, asked_by in (("", "<i>eve</i>"), ("<i>eve</i>", "ada")):
+        form = Form(name="API_KEY", skills=("word-count",), expires=0.0, by=asked_by, person=person)
+        page = secret_page.form_page(form, '"><script>', "<i>")
+        assert "<i>" not in page and "<script" not in page
 
 
 async def test_names_are_listed_and_secrets_removed_with_an_admins_key_alone(house: House) -> None:

@@ -24,7 +24,7 @@ from agent.gateway.problems import WrongMethod, problem, status_of
 from agent.keys import Key
 
 log = logging.getLogger("agent.gateway")
-_OURS = re.compile(r"/(sign-in|sign-out|attention|registry|ledger|settings|vault|ask|static|live)(/.*)?")
+_OURS = re.compile(r"/(sign-in|sign-out|attention|registry|ledger|settings|vault|own-secrets|ask|static|live)(/.*)?")
 _SHARED = re.compile(r"/|/(skills|requests|proposals)(/[^/]+)*/?")  # where the API answers those who want no page
 
 

@@ -18,11 +18,13 @@ from agent.domain.plan import Step
 from agent.domain.profile import ASSISTANT, Profile
 from agent.domain.question import Question, says_stop
 from agent.drawings import Drawing
-from agent.errors import NotFound, SkillOpsError, UsageError
+from agent.errors import MissingSecret, NotFound, SkillOpsError, UsageError
+from agent.gateway.own_secrets import offer_links
 from agent.gateway.pages.requests import Progress, progress
 from agent.gateway.pages.site import Site
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.problems import Busy
+from agent.gateway.secrets import address
 from agent.memory import Turn
 from agent.pending import Pending
 from agent.plan_kept import KeptRun
@@ -74,8 +76,8 @@ class Ask:
         self._troubles: dict[str, SkillOpsError] = {}
         self._lock = threading.Lock()
 
-    def say(self, conversation: str, text: str, person: str) -> None:
-        """Begins a turn. Busy where one is under way in this conversation, or too many in all."""
+    def say(self, conversation: str, text: str, person: str, base: str) -> None:
+        """Begins a turn; `base` is where the person reaches us. Busy where one is under way in this conversation, or too many in all."""
         if conversation in self._busy and says_stop(text):
             self.stop(conversation, person)
             return
@@ -87,7 +89,7 @@ class Ask:
             self._busy.add(conversation)
             self._troubles.pop(conversation, None)
         before = len(self._place.conversations.memory.turns(conversation))
-        thread = threading.Thread(target=self._turn, args=(conversation, text, person), name=f"ask {conversation[:8]}", daemon=True)
+        thread = threading.Thread(target=self._turn, args=(conversation, text, person, base), name=f"ask {conversation[:8]}", daemon=True)
         thread.start()
         until = time.monotonic() + SEEN
         while thread.is_alive() and time.monotonic() < until and len(self._place.conversations.memory.turns(conversation)) == before:
@@ -100,7 +102,7 @@ class Ask:
         while conversation in self._busy and time.monotonic() < until:
             time.sleep(0.01)
 
-    def _turn(self, conversation: str, text: str, person: str) -> None:
+    def _turn(self, conversation: str, text: str, person: str, base: str) -> None:
         try:
             self._place.parts.sync()
             result = self._place.conversations.turn(conversation, text, person)
@@ -108,6 +110,8 @@ class Ask:
                 self._site.gateway.raised()
         except SkillOpsError as error:
             log.warning("conversation %s: %s", conversation, error)
+            if isinstance(error, MissingSecret):
+                offer_links(error, self._place.parts, base, person)
             self._troubles[conversation] = error
         finally:
             with self._lock:
@@ -178,12 +182,12 @@ def add_to(site: Site) -> None:
         text, agent = _fitting(fields), fields.get("agent") or ASSISTANT
         profile_named(agent[:63], site.parts.forge)  # one that is not there begins nothing
         conversation = memory.start(visitor.name, agent)
-        ask.say(conversation, text, visitor.name)
+        ask.say(conversation, text, visitor.name, address(request, site.parts.settings))
         return f"/ask/{conversation}"
 
     def go_on(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
         conversation = mine(request.path_params["conversation"], visitor)
-        ask.say(conversation, _fitting(fields), visitor.name)
+        ask.say(conversation, _fitting(fields), visitor.name, address(request, site.parts.settings))
         return f"/ask/{conversation}"
 
     def stop(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
@@ -216,5 +220,5 @@ def _fitting(fields: dict[str, str]) -> str:
     return text
 
 
-def _told(error: SkillOpsError | None) -> dict[str, str] | None:
-    return error.told() if error else None
+def _told(error: SkillOpsError | None) -> dict[str, Any] | None:
+    return {**error.told(), "links": dict(getattr(error, "links", {}))} if error else None

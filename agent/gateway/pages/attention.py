@@ -138,7 +138,7 @@ def _missing_secret(parts: Parts, seen: Situation, step: NextStep) -> MissingSec
     if entry is None or serves(entry, parts.runtime.services()):
         return None
     try:
-        parts.vault.values(entry.name, entry.permissions.secrets)
+        parts.vault.values(entry.name, entry.permissions.shared)
     except MissingSecret as missing:
         return missing
     return None
@@ -147,4 +147,4 @@ def _missing_secret(parts: Parts, seen: Situation, step: NextStep) -> MissingSec
 def _first_missing(parts: Parts, seen: Situation) -> str:
     entry = parts.catalog.entry(seen.proposal.skill) if seen.proposal else None
     set_ = {secret.name for secret in parts.vault.all() if entry and (not secret.skills or entry.name in secret.skills)}
-    return next((name for name in (entry.permissions.secrets if entry else ()) if name not in set_), "")
+    return next((name for name in (entry.permissions.shared if entry else ()) if name not in set_), "")

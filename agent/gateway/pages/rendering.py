@@ -33,6 +33,7 @@ HEADERS = {
 MENU = (
     ("/attention", "Needs attention", "request"), ("/ask", "Ask", "invoke"), ("", "", "request"), ("/requests", "Requests", "request"),
     ("/proposals", "Proposals", "request"), ("/skills", "Skills", "invoke"), ("", "", "invoke"), ("/registry", "Registry", "invoke"),
+    ("/own-secrets", "Your secrets", "invoke"),
     ("/ledger", "Ledger", "admin"), ("/vault", "Vault", "admin"), ("/settings", "Settings", "admin"),
 )  # fmt: skip
 # What a page says after a form: `said` in its address names one of these, and nothing else can be said there.

@@ -7,14 +7,16 @@ import uuid
 from dataclasses import asdict
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from agent.domain import Frozen
 from agent.domain.registry import Entry
 from agent.domain.release import Service
-from agent.errors import CouldNotTell, NotFound, SkillOpsError, UsageError
+from agent.errors import CouldNotTell, MissingSecret, NotFound, SkillOpsError, UsageError
 from agent.gateway.gateway import Call
 from agent.gateway.meters import Usage
+from agent.gateway.own_secrets import offer_links
 from agent.gateway.pages import forms
 from agent.gateway.pages.plots import Usages, latency
 from agent.gateway.pages.site import Page, Site
@@ -136,6 +138,8 @@ async def _tried(site: Site, request: Request, visitor: Visitor, fields: dict[st
         call = Call(request_id=request.state.request_id or uuid.uuid4().hex)
         result = await site.gateway.invoke(name, inputs, visitor.key, call)
     except SkillOpsError as error:
+        if isinstance(error, MissingSecret):
+            await run_in_threadpool(offer_links, error, site.parts, address(request, site.parts.settings), visitor.name)
         return Page("tried.html", {"title": name, "result": None, "error": error, "request_id": request.state.request_id, "inputs": None})
     return Page("tried.html", {"title": name, "result": result, "error": None, "request_id": request.state.request_id, "inputs": inputs})
 

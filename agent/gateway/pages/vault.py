@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from agent.errors import UsageError
+from agent.gateway.own_secrets import own_link, own_secrets
 from agent.gateway.pages.site import Page, Site
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.secrets import Wanted, address, make_link
-from agent.vault import fit
+from agent.slot import fit
 
 
 def add_to(site: Site) -> None:
@@ -21,7 +22,7 @@ def add_to(site: Site) -> None:
         parts.sync()
         secrets = parts.vault.all()
         return {
-            "title": "Vault", "secrets": secrets, "wanted": _wanted(site, {secret.name for secret in secrets}),
+            "title": "Vault", "secrets": [*secrets, *parts.vault.personal()], "wanted": _wanted(site, {secret.name for secret in secrets}),
             "name": request.query_params.get("name", "")[:64], "skill": request.query_params.get("skill", "")[:63],
         }  # fmt: skip
 
@@ -38,15 +39,32 @@ def add_to(site: Site) -> None:
         return Page("link.html", {"title": f"A form for {name}", "link": link, "name": name}, 201)
 
     def remove(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
-        parts.vault.remove(request.path_params["name"][:80], visitor.name)
+        parts.vault.remove(request.path_params["name"][:80], visitor.name, fields.get("skill", "")[:63], fields.get("person", "")[:200])
         return "/vault?said=removed"
+
+    def show_own(visitor: Visitor, request: Request) -> dict[str, Any]:
+        parts.sync()
+        return {"title": "Your secrets", "own": own_secrets(parts, visitor.name)}
+
+    def make_own(visitor: Visitor, request: Request, fields: dict[str, str]) -> Page:
+        parts.sync()
+        skill, name = request.path_params["skill"][:63], request.path_params["name"][:64]
+        link = own_link(parts, address(request, parts.settings), skill, name, visitor.name)
+        return Page("link.html", {"title": f"A form for {name} of {skill}", "link": link, "name": name, "own": True}, 201)
+
+    def remove_own(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
+        parts.vault.remove(request.path_params["name"][:64], visitor.name, request.path_params["skill"][:63], visitor.name)
+        return "/own-secrets?said=removed"
 
     site.page("/vault", "vault.html", show, "admin")
     site.form("/vault/form", make, "admin")
     site.form("/vault/{name}/remove", remove, "admin")
+    site.page("/own-secrets", "own_secrets.html", show_own, "invoke", personal=True)
+    site.form("/own-secrets/{skill}/{name}/form", make_own, "invoke")
+    site.form("/own-secrets/{skill}/{name}/remove", remove_own, "invoke")
 
 
 def _wanted(site: Site, there: set[str]) -> list[tuple[str, str]]:
     """Secrets that skills of the registry ask for and that the vault does not hold, each with the skill."""
     entries = [entry for entry in site.parts.catalog.entries() if entry.status != "retired"]
-    return sorted((name, entry.name) for entry in entries for name in entry.permissions.secrets if name not in there)
+    return sorted((name, entry.name) for entry in entries for name in entry.permissions.shared if name not in there)

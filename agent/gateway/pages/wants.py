@@ -80,7 +80,9 @@ def _listed(names: tuple[str, ...] | None) -> str:
 
 
 def _secrets(permissions: Permissions) -> tuple[str, ...]:
-    return (*permissions.held, *(f"{each} only, unread" for each in permissions.broker))
+    own = {name: f"{name} of each caller" for name in permissions.personal}
+    brokered = (f"{own.get(each.secret, each.secret)} at {each.host} only, unread" for each in permissions.broker)
+    return (*(own.get(name, name) for name in permissions.held), *brokered)
 
 
 def _kept(storage: str) -> str:

@@ -200,10 +200,10 @@ def _fields(lines: list[bytes]) -> dict[bytes, bytes]:
 
 
 class Server:
-    """Takes the clients that come to a listening socket."""
+    """Takes the clients that come to a listening socket; where `callers` are named, from these addresses alone."""
 
-    def __init__(self, loop: Loop, listening: socket.socket, handle: Handle) -> None:
-        self._loop, self._listening, self._handle = loop, listening, handle
+    def __init__(self, loop: Loop, listening: socket.socket, handle: Handle, callers: tuple[str, ...] = ()) -> None:
+        self._loop, self._listening, self._handle, self._callers = loop, listening, handle, callers
         self._clients: set[Connection] = set()
         self._full = False
         listening.setblocking(False)
@@ -217,9 +217,12 @@ class Server:
                 self._loop.change(self._listening, 0)
                 return
             try:
-                line, _ = self._listening.accept()
+                line, address = self._listening.accept()
             except OSError:  # none left, or the client went away again
                 return
+            if self._callers and address[0] not in self._callers:
+                line.close()
+                continue
             if line.family != socket.AF_UNIX:
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._clients.add(Connection(self._loop, line, self._handle, self._gone))

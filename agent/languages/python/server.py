@@ -1,8 +1,8 @@
 """The server shim: runs in the sandbox and speaks the design's HTTP contract on a unix socket. Standard library only.
 
 `python -E -s -S server.py SOCKET`, with `service.json` and the other modules of the shim (`zygote.OURS`) beside it; in a container
-without SOCKET, on the address that SKILL_LISTEN names (0.0.0.0:8080). This process speaks HTTP and never touches the skill's code;
-its child, the zygote, has imported the skill, and forks the processes that call it.
+without SOCKET, on the address that SKILL_LISTEN names (0.0.0.0:8080), for the addresses that SKILL_CALLERS names, or for all. This
+process speaks HTTP and never touches the skill's code; its child, the zygote, has imported the skill, and forks the processes that call it.
 
 Every call that reaches the skill is answered with 200, also where it fails: the reply's `error.code` says how.
 """
@@ -147,7 +147,8 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process of a container would not hear it otherwise
     host, _, port = os.environ.get("SKILL_LISTEN", "").rpartition(":")
     loop = Loop()
-    Server(loop, listen(arguments[0] if arguments else (host, int(port))), Skill(loop, ours, service).handle)
+    callers = tuple(os.environ.get("SKILL_CALLERS", "").split()) if not arguments else ()
+    Server(loop, listen(arguments[0] if arguments else (host, int(port))), Skill(loop, ours, service).handle, callers)
     loop.run()
 
 

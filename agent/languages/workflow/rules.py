@@ -74,11 +74,12 @@ def _claims(root: Path, manifest: Manifest, called: list[Manifest]) -> Iterator[
     """Permissions and annotations are what the steps' skills have, together: who approves the workflow sees all that it can do."""
     wanted, asked = permissions_of(called), manifest.permissions
     same = (set(asked.network), set(asked.secrets), asked.storage) == (set(wanted.network), set(wanted.secrets), wanted.storage)
-    same = same and set(asked.broker) == set(wanted.broker)
+    same = same and (set(asked.broker), set(asked.personal)) == (set(wanted.broker), set(wanted.personal))
     if not same:
         pairs = ", ".join(f"{{secret: {one.secret}, host: {one.host}}}" for one in wanted.broker)
         broker = f", broker: [{pairs}]" if pairs else ""
-        told = f"{{network: [{', '.join(wanted.network)}], secrets: [{', '.join(wanted.secrets)}], storage: {wanted.storage}{broker}}}"
+        own = f", personal: [{', '.join(wanted.personal)}]" if wanted.personal else ""
+        told = f"{{network: [{', '.join(wanted.network)}], secrets: [{', '.join(wanted.secrets)}], storage: {wanted.storage}{broker}{own}}}"
         yield _of_manifest(root, f"its permissions have to be those of its steps together: {told}", "/permissions")
     marks = annotations_of(called)
     if manifest.annotations != marks:
