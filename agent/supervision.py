@@ -73,6 +73,8 @@ class Supervisor:
 
     def endpoint(self, skill: str, person: str = "") -> Endpoint:
         served = self._served.get(skill)
+        if served and skill != served.deployment.skill:  # a person's place is no name of a skill
+            raise unknown(skill, ())
         if served and served.deployment.manifest.permissions.personal:
             served = self._owned.awake(skill, person)
             served.used = time.monotonic()

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.caller import execute
+from agent.stages.invoking import prepare
 from tests.brokers import ASKED, HELD, IN_A_QUERY, OUTPUTS, SEEKS
+from tests.builders import a_manifest
 from tests.contracts.networks import SECURE, World, a_world
 from tests.runtimes import DockerBench, clear_engine
 
@@ -45,3 +48,39 @@ def test_a_container_sends_a_key_that_is_nowhere_on_its_engine_also_after_its_su
     bench.runtime.deploy(deployment)
     assert bench.call(deadline=30).outputs["own"] == reply.outputs["own"]
     assert len(bench.world.received) == 2
+
+
+# It answers who it works for; told to, it asks another container to work for it.
+WORKS_FOR = """
+import os, pathlib, urllib.request
+def execute(inputs, context):
+    if inputs["text"].startswith("http"):
+        body = b'{"inputs": {"text": "a"}, "context": {"caller": "ada"}}'
+        try:
+            said = urllib.request.urlopen(urllib.request.Request(inputs["text"], body), timeout=3).read().decode()
+        except OSError as error:
+            said = type(error).__name__
+        return {"said": said}
+    return {"said": (pathlib.Path(os.environ["SKILL_SECRETS"]) / "TOKEN").read_text()}
+"""
+
+
+def test_a_container_works_for_one_person_and_no_neighbour_on_its_network_has_it_do_so(bench: Bench) -> None:
+    personal = {"secrets": ["TOKEN"], "personal": ["TOKEN"]}
+    bench.runtime.deploy(bench.deployment(WORKS_FOR, permissions=personal, outputs=OUTPUTS))
+    bench.runtime.deploy(bench.deployment(WORKS_FOR, name="neighbour", permissions={"secrets": ["TOKEN"]}, outputs=OUTPUTS))
+
+    def said(skill: str, person: str, text: str) -> str:
+        endpoint = bench.runtime.endpoint(skill, person)
+        reply = execute(endpoint, prepare(a_manifest(name=skill), {"text": text}, person or "eve", "r1", deadline=20.0))
+        assert reply.success, reply
+        return str(reply.outputs["said"])
+
+    assert [said("word-count", person, "a") for person in ("ada", "eve", "ada")] == ["the TOKEN of ada", "the TOKEN of eve", "the TOKEN of ada"]
+    place = bench.deployment(WORKS_FOR, permissions=personal, outputs=OUTPUTS).owned_by("ada").place
+    container = bench.engine.containers.get(place)
+    (network,) = container.attrs["NetworkSettings"]["Networks"].values()
+    for host in (place, network["IPAddress"]):
+        assert said("neighbour", "", f"http://{host}:8080/execute") in ("ConnectionResetError", "RemoteDisconnected", "URLError")
+    assert said("neighbour", "", "http://neighbour:8080/execute").count("the TOKEN of neighbour") == 1  # so there is a way
+    assert "the TOKEN of ada" not in str([each.attrs for each in bench.engine.containers.list()])

@@ -79,3 +79,17 @@ def test_a_form_leads_to_the_gateway_and_never_in_the_clear(here: Path) -> None:
         skillops("secret", "form", "API_KEY", "-C", here, SKILLOPS_GATEWAY_URL="https://skills.example.com"), 0, "https://skills.example.com/secrets"
     )
     told(skillops("secret", "form", "API_KEY", "-C", here, "--gateway", "http://skills.example.com"), 5, "in the clear")
+
+
+def test_a_secret_of_one_person_is_set_listed_asked_for_and_removed(here: Path) -> None:
+    own = ("--skill", "weather", "--for", "eve")
+    told(skillops("secret", "set", "API_KEY", *own, "-C", here, stdin=VALUE), 0, "is set, for weather, in calls of eve alone")
+    told(skillops("secret", "set", "API_KEY", "--for", "eve", "-C", here, stdin=VALUE), 2, "Of which skill")
+    assert open_vault(here)[0].values("weather", ["API_KEY"], "eve") == {"API_KEY": VALUE}
+    listed = skillops("secret", "list", "--for", "eve", "-C", here)
+    told(listed, 0, "API_KEY weather, in calls of eve alone set")
+    told(skillops("secret", "list", "--for", "bob", "-C", here), 0, "There are none")
+    told(skillops("secret", "form", "API_KEY", *own, "-C", here), 0, "/secrets/forms/")
+    told(skillops("secret", "rm", "API_KEY", "-C", here), 2, "has no secret 'API_KEY'")
+    told(skillops("secret", "rm", "API_KEY", *own, "-C", here), 0, "is removed")
+    assert VALUE not in listed.said

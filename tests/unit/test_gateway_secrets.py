@@ -9,8 +9,10 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from agent.domain.release import Endpoint
 from agent.gateway import secret_page
 from agent.vault import Form
+from tests.builders import a_manifest
 from tests.gateways import House, a_house
 
 pytestmark = pytest.mark.anyio
@@ -171,3 +173,46 @@ async def test_names_are_listed_and_secrets_removed_with_an_admins_key_alone(hou
 async def test_a_form_for_what_no_secret_can_be_is_refused(house: House, wanted: dict[str, object]) -> None:
     answer = await house.client.post("/secrets/forms", json=wanted, headers=LOCAL)
     assert (answer.status_code, answer.json()["code"]) == (400, "usage")
+
+
+# ---- what is one person's --------------------------------------------------------------------------------------------
+
+
+async def test_who_calls_without_their_own_secret_gets_a_link_for_it_and_nobody_elses(tmp_path: Path) -> None:
+    own = a_manifest(permissions={"secrets": ["TOKEN"], "personal": ["TOKEN"]})
+    async with a_house(tmp_path, own) as house:
+        house.gateway.hosts |= {"localhost"}
+        vault, asked = house.place.parts.vault, list[str]()
+
+        def endpoint(skill: str, person: str = "") -> Endpoint:
+            asked.append(person)
+            vault.values(skill, ["TOKEN"], person)
+            return Endpoint(socket=str(house.runtime.socket))
+
+        house.runtime.endpoint = endpoint  # type: ignore[method-assign]
+        eve = {**house.key("invoke", name="eve"), "host": "localhost"}
+        told = await house.execute(headers=eve)
+        (url,) = told.json()["links"].values()
+        page = await visit(house, url.removeprefix("http://localhost"))
+        assert (told.status_code, told.json()["code"]) == (409, "missing-secret") and "<b>eve</b>" in page.text
+        assert (await send(house, url.removeprefix("http://localhost"))).status_code == 200
+        assert vault.values("word-count", ["TOKEN"], "eve") == {"TOKEN": VALUE}
+        answered = await house.execute(headers=eve)
+        other = await house.execute(headers=LOCAL)
+        elsewhere = await house.execute(headers=house.key("invoke", name="bob"))  # by http://gateway, in the clear
+    assert (answered.status_code, other.status_code) == (200, 409) and other.json()["links"]["TOKEN"] != url
+    assert "links" not in elsewhere.json() and "--for bob" in elsewhere.json()["next_step"]
+    assert set(asked) == {"eve", "ada", "bob"} and VALUE not in told.text + other.text
+
+
+async def test_a_person_sees_gives_and_takes_back_their_own(house: House) -> None:
+    vault = house.place.parts.vault
+    vault.set("TOKEN", VALUE, "eve", ["gone"], "eve")  # of a skill that is no longer there
+    vault.set("TOKEN", VALUE, "ada", ["word-count"], "ada")
+    eve = {**LOCAL, **house.key("invoke", name="eve")}
+    mine = await house.client.get("/me/secrets", headers=eve)
+    assert [(each["skill"], each["secret"]["person"]) for each in mine.json()] == [("gone", "eve")] and VALUE not in mine.text
+    assert [(await house.client.delete("/me/secrets/gone/TOKEN", headers=eve)).status_code for _ in range(2)] == [200, 404]
+    listed = (await house.client.get("/secrets")).json()
+    assert [(each["name"], each["person"], each["skills"]) for each in listed] == [("TOKEN", "ada", ["word-count"])]
+    assert (await house.client.delete("/secrets/TOKEN?skill=word-count&person=ada")).json()["person"] == "ada"

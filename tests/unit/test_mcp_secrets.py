@@ -115,3 +115,15 @@ async def test_a_person_who_says_no_or_does_nothing_ends_the_call(tmp_path: Path
                 result = await client.call_tool("needy", {"text": "a"})
             assert result.is_error and (result.meta or {})[ERROR]["code"] == "missing-secret"
             assert len(person.asked) == 1
+
+
+async def test_what_is_each_callers_own_is_asked_of_whoever_calls(tmp_path: Path) -> None:
+    own, person = a_manifest(name="needy", permissions={"secrets": ["API_KEY"], "personal": ["API_KEY"]}), Person()
+    async with a_served_house(tmp_path, own) as served:
+        vault, runtime = served.house.place.parts.vault, served.house.runtime
+        answering = runtime.endpoint
+        runtime.endpoint = lambda skill, who="": vault.values(skill, ["API_KEY"], who) and answering(skill)  # type: ignore[method-assign,return-value]
+        async with served.client(MODERN, served.house.key("invoke", name="eve"), elicitation_callback=person) as client:
+            result = await client.call_tool("needy", {"text": "one two"})
+        assert vault.values("needy", ["API_KEY"], "eve") == {"API_KEY": VALUE} and vault.all() == []
+    assert result.structured_content == {"words": 2} and len(person.asked) == 1

@@ -64,3 +64,22 @@ def test_a_workflow_brokers_what_every_step_brokers_to_the_same_host_and_shows_t
     here, there, held = asking(("API_KEY", HOST)), asking(("API_KEY", OTHER)), asking()
     assert together(here, here) == ()
     assert together(here, there) == together(here, held) == ("API_KEY",)
+
+
+def personal(*names: str, secrets: tuple[str, ...] = ("API_KEY",)) -> Permissions:
+    return Permissions.model_validate({"secrets": secrets, "personal": names})
+
+
+def test_what_is_personal_is_among_the_secrets_and_is_written_only_where_it_says_something() -> None:
+    with pytest.raises(ValidationError, match="secrets does not name it"):
+        personal("OTHER")
+    with pytest.raises(ValidationError, match="cannot have personal secrets"):
+        a_manifest(runtime="container", permissions={"secrets": ["API_KEY"], "personal": ["API_KEY"]})
+    assert "personal" not in personal().model_dump() and personal("API_KEY").model_dump()["personal"] == ("API_KEY",)
+    assert (personal("API_KEY").shared, personal("API_KEY", secrets=("API_KEY", "B")).shared) == ((), ("B",))
+
+
+def test_another_whose_secret_it_is_is_more_than_before() -> None:
+    assert personal("API_KEY").wider_than(personal()) == ("secret API_KEY of each caller",)
+    assert personal().wider_than(personal("API_KEY")) == ("secret API_KEY, one for all callers",)
+    assert personal("API_KEY").wider_than(personal("API_KEY")) == ()

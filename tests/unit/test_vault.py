@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,7 @@ import pytest
 
 from agent.errors import ConfigurationError, MissingSecret, NotFound, UsageError, WaitsForPerson
 from agent.key_file import make_key, read_key
-from agent.vault import Vault
+from agent.vault import LINKS, Vault
 
 VALUE = "correct horse battery staple"
 
@@ -292,3 +293,63 @@ def test_a_keyring_that_is_locked_emptied_or_not_there_says_what_to_do(tmp_path:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(ConfigurationError, match="needs the package"):
         vault.values("weather", ["API_KEY"])
+
+
+# ---- what is one person's --------------------------------------------------------------------------------------------
+
+
+def test_a_secret_of_one_person_is_of_one_skill_and_never_stands_in_for_another(tmp_path: Path) -> None:
+    vault = Vault(tmp_path)
+    vault.set("API_KEY", "ada's value", "ada", ["weather"], "ada")
+    vault.set("API_KEY", "one for all", "ada")
+    assert vault.values("weather", ["API_KEY"], "ada") == {"API_KEY": "ada's value"}
+    assert vault.values("weather", ["API_KEY"]) == {"API_KEY": "one for all"}
+    for skill, person in (("weather", "eve"), ("weather", "Ada"), ("weather", "ada "), ("other", "ada")):
+        with pytest.raises(MissingSecret, match="each caller's own"):
+            vault.values(skill, ["API_KEY"], person)
+    assert set(vault.known("weather")) == {"ada's value", "one for all"} and vault.known("other") == ["one for all"]
+    before = vault.revision("weather", ["API_KEY"], "ada"), vault.revision("weather", ["API_KEY"], "eve")
+    vault.set("API_KEY", "eve's value", "eve", ["weather"], "eve")
+    assert vault.revision("weather", ["API_KEY"], "ada") == before[0] and vault.revision("weather", ["API_KEY"], "eve") != before[1]
+    assert [secret.person for secret in vault.personal()] == ["ada", "eve"] and [secret.person for secret in vault.all()] == [""]
+    assert vault.remove("API_KEY", "ada", "weather", "ada").person == "ada"
+    assert [secret.person for secret in vault.personal()] == ["eve"] and len(vault.all()) == 1
+
+
+@pytest.mark.parametrize("skills", [None, [], ["one", "two"]])
+def test_a_secret_of_one_person_names_its_one_skill(tmp_path: Path, skills: list[str] | None) -> None:
+    for put in (
+        lambda: Vault(tmp_path).set("API_KEY", "a value", "ada", skills, "ada"),
+        lambda: Vault(tmp_path).open_form("API_KEY", "ada", skills, person="ada"),
+    ):
+        with pytest.raises(UsageError, match="Of which skill"):
+            put()
+
+
+@pytest.mark.parametrize("person", [" ada", "ada\n", "a" * 201, "ada\0"])
+def test_a_person_has_a_name_that_can_be_told(tmp_path: Path, person: str) -> None:
+    with pytest.raises(UsageError, match="no name of a person"):
+        Vault(tmp_path).set("API_KEY", "a value", "ada", ["weather"], person)
+
+
+def test_a_row_cannot_be_made_another_persons(tmp_path: Path) -> None:
+    vault = Vault(tmp_path)
+    vault.set("API_KEY", "ada's value", "ada", ["weather"], "ada")
+    with closing(sqlite3.connect(tmp_path / "vault.sqlite")) as file:
+        file.execute("UPDATE secret SET name = 'API_KEY weather eve'")
+        file.commit()
+    with pytest.raises(ConfigurationError, match="API_KEY of eve for weather cannot be opened"):
+        vault.values("weather", ["API_KEY"], "eve")
+
+
+def test_a_form_of_one_person_takes_theirs_is_ended_by_taking_it_back_and_comes_in_small_numbers(tmp_path: Path) -> None:
+    vault = Vault(tmp_path)
+    token, form = vault.open_form("API_KEY", "ada", ["weather"], person="ada o'connor")
+    assert (form.person, vault.form(token)) == ("ada o'connor", form)
+    assert vault.submit(token, "a value") and vault.values("weather", ["API_KEY"], "ada o'connor") == {"API_KEY": "a value"}
+    left = vault.open_form("API_KEY", "ada", ["weather"], person="ada o'connor")[0]
+    vault.remove("API_KEY", "ada", "weather", "ada o'connor")
+    assert vault.form(left) is None
+    other, _ = vault.open_form("API_KEY", "eve", ["weather"], person="eve")
+    tokens = [vault.open_form("API_KEY", "ada", ["weather"], person="ada")[0] for _ in range(LINKS + 3)]
+    assert sum(vault.form(each) is not None for each in tokens) == LINKS and vault.form(other) is not None
