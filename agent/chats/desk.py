@@ -14,23 +14,21 @@ from typing import Protocol
 
 from agent import people
 from agent.chats import posts
+from agent.chats.confided import own_forms, shared_form
 from agent.chats.inbox import Inbox, Said, Shown
 from agent.chats.posts import Post
 from agent.chats.standing import Standing, begun
 from agent.conversation import NOTHING
 from agent.domain.event import Event
 from agent.domain.question import is_cancelled, says_stop
-from agent.errors import ConfigurationError, CouldNotTell, MissingSecret, NotFound, Refused, SkillOpsError, UsageError
+from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, SkillOpsError, UsageError
 from agent.gateway.gateway import Gateway
-from agent.gateway.own_secrets import offer_links
-from agent.gateway.secrets import Wanted, make_link
 from agent.pending import Pending, Result
 from reviewers import human
 
 AT_ONCE = 8  # things said that are worked on
 EVERY, PAUSE = 5.0, 1.0  # seconds between looks, and at least: Slack takes about fifty edits a minute ("chat.update", tier 3)
 AGAIN = 30.0  # seconds until something is tried again that the platform did not take
-GATEWAY = "http://127.0.0.1:8765"
 NO_LONGER = "That question is no longer open."
 log = logging.getLogger("agent.chats")
 
@@ -165,7 +163,8 @@ class Desk:
             result = self._place.conversations.turn(conversation, text, said.person)
         except SkillOpsError as error:
             self._failed(shown, earlier, error)
-            self._offer(said, error)
+            for post in own_forms(said, self._place.parts, error):
+                self._board.whisper(said.thread, said.who, post)
             return
         self._came_to(shown, result)
 
@@ -242,25 +241,8 @@ class Desk:
         return Post(text=f"Noted: you {verdict} proposal #{number} at {head[:8]}.", page=f"/proposals/{number}")
 
     def _form(self, said: Said) -> Post:
-        """A link to a form that takes a secret once, for one who may approve: whoever has it can give any value."""
-        parts, name, skill = self._place.parts, str(said.about["name"]), str(said.about["skill"])
         self._is_somebody(said)
-        if not parts.policy().may_approve(said.person):
-            raise Refused(f"{said.person} gives no secrets here.", next_step="Ask one of the approvers of reviewers/policy.yaml.")
-        if name not in self._standing.absent(skill):
-            return Post(text=f"The secret {name} is there already.")
-        link = make_link(parts.vault, parts.settings.gateway_url or GATEWAY, Wanted(name=name, skills=(skill,)), said.person)
-        return Post(text=f"The form for {name}, for you alone; it takes the value once, until {link.expires_at}:\n{link.url}")
-
-    def _offer(self, said: Said, error: SkillOpsError) -> None:
-        """Where a skill works with each caller's own secret, the one who called is told alone where to give theirs."""
-        if not isinstance(error, MissingSecret):
-            return
-        parts = self._place.parts
-        offer_links(error, parts, parts.settings.gateway_url or GATEWAY, said.person)
-        for name, url in error.links.items():
-            text = f"The form for your own {name}, for you alone. {error.skill} uses it when you ask, and for nobody else:\n{url}\nThen say it again."
-            self._board.whisper(said.thread, said.who, Post(text=text))
+        return shared_form(said, self._place.parts, self._standing)
 
     def _is_somebody(self, said: Said) -> None:
         if not said.known:
