@@ -1,6 +1,7 @@
 """The shelf: the skills that ship with SkillOps. They come into a repository by the release that all others come in by.
 
-`python -m agent.starter.shelf` brings registry.yaml of the source tree that it is run in up to the skills that are committed.
+`python -m agent.starter.shelf` brings registry.yaml of the source tree that it is run in up to the skills that are committed, once each
+of them passed its checks (see `verdicts.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import tempfile
 from importlib.resources import files as resources
 from pathlib import Path
 
-from agent.errors import ConfigurationError, SkillOpsError, UsageError
+from agent.errors import ConfigurationError, SkillOpsError
 from agent.forges.checkout import REGISTRY, Checkout
-from agent.forges.git_door import GitDoor, isolated_git, run_git
+from agent.forges.git_door import GitDoor
 from agent.forges.local import LocalForge
 from agent.parts import Parts
 from agent.stages import releasing
+from agent.starter import verdicts
 
 Faults = dict[str, SkillOpsError]
 """Why a skill could not be released, by its name."""
@@ -42,15 +44,26 @@ def shelf_registry(root: Path) -> bytes:
 
     UsageError where skills/ has changes that are not committed: their trees have no ids yet.
     """
-    status, changes, complaint = run_git(isolated_git(root), "status", "--porcelain", "--", "skills")
-    if status or changes:
-        raise UsageError("skills/ is not as it was committed.", why=complaint.strip() if status else "", next_step="Commit it, then run this again.")
+    verdicts.committed(root)
     with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
         forge = LocalForge.found(Path(temporary) / "origin.git")
         GitDoor(forge.origin).output("fetch", "--quiet", "--depth=1", root.absolute().as_uri(), f"HEAD:refs/heads/{forge.main}")
         for fault in _entered(_parts(Path(temporary), forge.origin)).values():
             raise fault
         return forge.read(forge.main, REGISTRY) or b""
+
+
+def renew(root: Path) -> None:
+    """What `make shelf` does: registry.yaml of the source tree `root` names the skills at HEAD, each of which passed all its checks.
+
+    Raises what `verdicts.examine` does, before registry.yaml is touched.
+    """
+    from agent import wiring
+    from agent.settings import Settings
+
+    settings = Settings.load(root)
+    verdicts.examine(root, lambda folder: wiring.check_folder(folder, settings), settings.mutants)
+    (root / REGISTRY).write_bytes(shelf_registry(root))
 
 
 def _parts(root: Path, origin: Path) -> Parts:
@@ -79,6 +92,6 @@ def _left_behind(path: Path) -> bool:
 
 if __name__ == "__main__":
     try:
-        Path(REGISTRY).write_bytes(shelf_registry(Path()))
+        renew(Path())
     except SkillOpsError as error:
         raise SystemExit(str(error)) from None

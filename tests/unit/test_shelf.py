@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 
 from agent import wiring
-from agent.domain.check import Outcome
+from agent.checks.tests import TestsCheck
+from agent.domain.check import CheckReport, CheckResult, Outcome
 from agent.domain.registry import Entry
 from agent.domain.skill import Manifest
-from agent.errors import ConfigurationError, InvalidFile, UsageError
+from agent.errors import ConfigurationError, CouldNotTell, InvalidFile, Refused, UsageError
 from agent.languages.bash import toolchain as bash
 from agent.languages.go import toolchain as go
 from agent.languages.node import toolchain as node
 from agent.manifest_file import read_manifest
 from agent.registry_file import parse
 from agent.settings import Settings
-from agent.starter import found, shelf
+from agent.starter import found, shelf, verdicts
 from tests.command import git, skillops
 
 ROOT = Path(__file__).parents[2]
@@ -90,11 +91,19 @@ TOOLS = {"python": (), "node": ("node_tools",), "bash": ("bash_tools",), "go": (
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[getattr(pytest.mark, tool) for tool in TOOLS[manifest_of(name).runtime]]) for name in NAMES]
 )
-def test_each_bundled_skill_passes_its_checks(name: str) -> None:
-    settings = Settings.load(ROOT).model_copy(update={"mutants": 8})  # of the 40 that a proposal meets: each runs all tests that reach it
-    report = wiring.check_folder(ROOT / "skills" / name, settings)
+def test_each_bundled_skill_passes_its_checks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but those that run its tests again on changed code, which `make shelf` made of the very tree (see below)."""
+    monkeypatch.setattr(wiring, "TestsCheck", lambda *parts, **traits: TestsCheck(*parts, **{**traits, "mutants": 0, "gut": False}))
+    report = wiring.check_folder(ROOT / "skills" / name, Settings.load(ROOT))
     assert [result.summary for result in report.results if result.outcome is not Outcome.PASSED] == []
     assert report.outcome is Outcome.PASSED
+
+
+def test_the_tree_of_each_bundled_skill_passed_every_check(stocked: Path) -> None:
+    """With as many mutants as a proposal meets. Where this fails, commit skills/ and run `make shelf`."""
+    kept, mutants = verdicts.read(ROOT), Settings.load(ROOT).mutants
+    assert {name: verdict.tree for name, verdict in kept.items()} == {name: tree_in(stocked, name) for name in NAMES}
+    assert [name for name, verdict in kept.items() if verdict.mutants < mutants or "mutants noticed" not in verdict.tests] == []
 
 
 def test_the_registry_names_the_bundled_skills_as_they_are(stocked: Path) -> None:
@@ -215,3 +224,68 @@ def test_a_skill_that_cannot_be_released_is_told(source: Path) -> None:
     commit(source)
     with pytest.raises(InvalidFile, match=r"skill\.yaml"):
         shelf.shelf_registry(source)
+
+
+# ---- what the checks said of them
+
+
+class Checks:
+    """In place of the checks, which take minutes: they say `outcome` of each skill, and which were looked at with how many mutants is kept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.outcome, self.asked = Outcome.PASSED, list[tuple[Path, int]]()
+        monkeypatch.setattr(wiring, "check_folder", self._say)
+
+    def _say(self, folder: Path, settings: Settings) -> CheckReport:
+        self.asked.append((folder, settings.mutants))
+        said = CheckResult(name="tests", outcome=self.outcome, head="a", summary="9 tests passed, 38 of 40 mutants noticed.")
+        return CheckReport(head="a", results=(said,))
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> Checks:
+    return Checks(monkeypatch)
+
+
+def test_a_skill_is_entered_once_its_tree_passed_with_all_mutants(source: Path, checks: Checks) -> None:
+    shelf.renew(source)
+
+    assert checks.asked == [(source / "skills/calculator", 40)]
+    tree = tree_in(source, "calculator")
+    assert verdicts.read(source)["calculator"] == verdicts.Verdict(tree=tree, mutants=40, tests="9 tests passed, 38 of 40 mutants noticed.")
+    assert entries(source)["calculator"].tree == tree
+
+
+def test_a_tree_that_passed_is_not_checked_again_and_another_is(source: Path, checks: Checks) -> None:
+    shelf.renew(source)
+    shelf.renew(source)
+    assert len(checks.asked) == 1
+
+    (source / "skills/calculator/SKILL.md").write_text((source / "skills/calculator/SKILL.md").read_text() + "more\n")
+    commit(source)
+    shelf.renew(source)
+    assert len(checks.asked) == 2
+    assert verdicts.read(source)["calculator"].tree == tree_in(source, "calculator")
+
+
+def test_what_passed_with_fewer_mutants_is_checked_again(source: Path, checks: Checks) -> None:
+    verdicts.examine(source, lambda folder: wiring.check_folder(folder, Settings()), 8)
+    shelf.renew(source)
+    assert len(checks.asked) == 2
+    assert verdicts.read(source)["calculator"].mutants == 40
+
+
+@pytest.mark.parametrize(("outcome", "kind"), [(Outcome.FAILED, Refused), (Outcome.COULD_NOT_TELL, CouldNotTell)])
+def test_a_skill_that_did_not_pass_is_not_entered(source: Path, checks: Checks, outcome: Outcome, kind: type[Exception]) -> None:
+    checks.outcome, before = outcome, (source / "registry.yaml").read_bytes()
+    with pytest.raises(kind, match="bundled skill calculator"):
+        shelf.renew(source)
+    assert (verdicts.read(source), (source / "registry.yaml").read_bytes()) == ({}, before)
+
+
+def test_a_skill_that_is_gone_has_no_verdict(source: Path, checks: Checks) -> None:
+    shelf.renew(source)
+    shutil.rmtree(source / "skills")
+    commit(source)
+    verdicts.examine(source, lambda folder: wiring.check_folder(folder, Settings()), 40)
+    assert verdicts.read(source) == {}
