@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,10 +22,33 @@ from agent.docker_engine import DockerEngine
 from tests.chromium import chromium_is_here
 from tests.engines import required
 from tests.images import Images
+from tests.schedule import longest_first
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 for name in [key for key in os.environ if key.startswith("SKILLOPS_") and key != "SKILLOPS_TEST_ENGINES"]:
     del os.environ[name]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What is left where temporary files lie, also by what a test kills, goes with the run: this process gives all of it a folder of its own."""
+    if hasattr(config, "workerinput"):
+        return
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest keeps its own folders of the last runs
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="t-")  # short: sockets lie in it
+    config.add_cleanup(partial(let_go, tempfile.tempdir))
+
+
+def let_go(folder: str) -> None:
+    """Removes a folder, unless something is mounted in it."""
+    if f" {folder}/" not in Path("/proc/self/mounts").read_text():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_sessionfinish() -> None:
+    """Takes away what this process's tests have built at the engine, whichever module did."""
+    runtimes = sys.modules.get("tests.runtimes")
+    if runtimes and runtimes.DockerBench.used:
+        runtimes.clear_engine(volumes=True, images=True)
 
 
 def bubblewrap_works() -> bool:
@@ -71,6 +97,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for name in languages_of(item) & LANGUAGES.keys():
             item.add_marker(LANGUAGES[name])
+    longest_first(items)
     if required():
         return
     for marker, (is_here, why) in ENGINES.items():

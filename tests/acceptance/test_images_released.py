@@ -34,6 +34,7 @@ from tests.image_registry import ImageRegistry, running
 from tests.workflow_runner import Ran, Runner
 
 pytestmark = [pytest.mark.github, pytest.mark.docker, pytest.mark.go_tools, pytest.mark.slow]
+LABELS = {"skillops.test": f"released-{os.getpid()}"}
 ECHO = b'package skill\n\nfunc Execute(inputs, context map[string]any) (map[string]any, error) {\n\treturn map[string]any{"words": 2}, nil\n}\n'
 
 
@@ -79,7 +80,7 @@ class Actions:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             tar.add(given["context"], ".")
         packed.seek(0)
-        built = DockerEngine().client().images.build(fileobj=packed, custom_context=True, labels={"skillops.test": "ghflows"})[0]
+        built = DockerEngine().client().images.build(fileobj=packed, custom_context=True, labels=LABELS, rm=True, forcerm=True)[0]
         pushed = self.registry.push(built.id, repository.partition("/")[2], tag)
         return {"digest": pushed.partition("@")[2]}
 
@@ -129,6 +130,9 @@ def desk(server: hub.Hub, registry: ImageRegistry, tmp_path: Path, request: pyte
     variables = {"SKILLOPS_GITHUB_LOGIN": hub.BOT, "SKILLOPS_APP_CLIENT_ID": "Iv1"}
     yield Desk(Runner(server, forge, root, tmp_path / "runs", variables, secrets, _go(tmp_path), actions.all()), forge, actions, registry)
     registry.forget()
+    client = DockerEngine().client()
+    for image in client.images.list(filters={"label": f"skillops.test={LABELS['skillops.test']}"}):
+        client.images.remove(image.id, force=True)
 
 
 def _go(folder: Path) -> Path:
