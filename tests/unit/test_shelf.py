@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import wiring
+from agent import wiring, wiring_checks
 from agent.checks.tests import TestsCheck
 from agent.domain.check import CheckReport, CheckResult, Outcome
 from agent.domain.registry import Entry
@@ -93,7 +93,7 @@ TOOLS = {"python": (), "node": ("node_tools",), "bash": ("bash_tools",), "go": (
 )
 def test_each_bundled_skill_passes_its_checks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but those that run its tests again on changed code, which `make shelf` made of the very tree (see below)."""
-    monkeypatch.setattr(wiring, "TestsCheck", lambda *parts, **traits: TestsCheck(*parts, **{**traits, "mutants": 0, "gut": False}))
+    monkeypatch.setattr(wiring_checks, "TestsCheck", lambda *parts, **traits: TestsCheck(*parts, **{**traits, "mutants": 0, "gut": False}))
     report = wiring.check_folder(ROOT / "skills" / name, Settings.load(ROOT))
     assert [result.summary for result in report.results if result.outcome is not Outcome.PASSED] == []
     assert report.outcome is Outcome.PASSED
