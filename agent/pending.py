@@ -39,6 +39,11 @@ class Result(Frozen):
     note: str = Field(default="", exclude=True)
 
 
+def taken(tokens: int, cost: float) -> str:
+    """What something took, in words. No cost is most often a model whose price nobody knows, and is not told as money."""
+    return f"{tokens:,} tokens, {f'${cost:.4f}' if cost else 'no price known'}"
+
+
 class Pending(Frozen):
     """A task as far as it went. `turn` is the id of what was said; `round` rises with each wait for requests, `attempt` when
     a plan has failed, both from 1. `plan` is being carried out: after a crash the same is done again, and nothing else.

@@ -533,10 +533,11 @@ class Question(Frozen):
 
 
 class Completion(Frozen):
-    """What a model said. `cost` in US dollars (0 where unknown)."""
+    """What a model said. `cost` in US dollars (0 where unknown). `stopped`: why it said no more, where that was not its own choice."""
 
     text: str
     model: str
+    stopped: Literal["", "length", "content_filter"] = ""
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0

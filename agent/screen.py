@@ -18,6 +18,7 @@ from rich.table import Table
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.event import Event
 from agent.errors import SkillOpsError
+from agent.pending import taken
 from agent.story import SHORT, Story, event_sentence
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def turn_of(result: Result, outcome: RunOutcome | None, spent: tuple[int, float]
     the whole conversation."""
     out.print(escape(result.text), soft_wrap=True)
     if result.question and result.kind == "asks":
-        until = datetime.fromtimestamp(result.question.until).strftime("%Y-%m-%d %H:%M")
+        until = datetime.fromtimestamp(result.question.until).astimezone().strftime("%Y-%m-%d %H:%M %Z")
         out.print(f"[dim]Answer with {escape(result.question.wanted)}; `cancel` leaves it. I wait until {until}.[/]", soft_wrap=True)
     for receipt in result.receipts:
         out.print(f"[dim]{escape(receipt_line(receipt))}[/]", soft_wrap=True)
@@ -143,8 +144,8 @@ def turn_of(result: Result, outcome: RunOutcome | None, spent: tuple[int, float]
     if result.kind in ("asks", "waits"):
         out.print(f'[dim]Go on with: skillops ask --conversation {result.conversation} "…"[/]', soft_wrap=True)
     if spent and spent[0]:
-        in_all = f"; this conversation ${spent[1]:.4f}" if spent[0] != result.tokens else ""
-        err.print(f"[dim]{result.tokens:,} tokens, ${result.cost:.4f}{in_all}[/]")
+        in_all = f"; this conversation {taken(*spent)}" if spent[0] != result.tokens else ""
+        err.print(f"[dim]{taken(result.tokens, result.cost)}{in_all}[/]")
 
 
 def table_of(records: Sequence[dict[str, object]]) -> None:

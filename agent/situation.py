@@ -100,6 +100,12 @@ def parts_of(forge: Forge, number: int | None) -> tuple[Request, ...]:
     return tuple(forge.request(each) for each in numbers)
 
 
+def brought_by(forge: Forge, number: int) -> tuple[str, ...]:
+    """The skills that the parts of a request became, as far as they were assessed: whoever assesses it anew has to know of them."""
+    gaps = [assessment(forge.comments(part.number))[0] for part in parts_of(forge, number)]
+    return tuple(name for gap in gaps if gap and (name := gap.contract.name if gap.contract else gap.skill))
+
+
 def _divided(parts: Parts, request: Request, gap: Gap, spoken: bool) -> Situation:
     """The situation of a request of several skills: what the sticky comment ought to say of its parts, and what it says.
 

@@ -16,6 +16,7 @@ from agent.domain.request import Request, RequestDraft
 from agent.domain.skill import digest_of
 from agent.errors import MissingSecret, Refused, SkillOpsError
 from agent.parts import Parts
+from agent.situation import brought_by
 from agent.stages import assessing, checking, deploying, proposing, releasing, reviewing
 
 
@@ -66,7 +67,8 @@ class Steps:
         gap = seen.gap
         if gap is None or seen.answered:
             hits = parts.catalog.search(f"{request.title} {request.text}", limit=6)
-            manifests = [manifest for hit in hits if (manifest := parts.catalog.manifest(hit.entry.name))]
+            names = dict.fromkeys((*brought_by(parts.forge, request.number), *(hit.entry.name for hit in hits)))
+            manifests = [manifest for name in names if (manifest := parts.catalog.manifest(name))]
             gap = assessing.assess(request, said, manifests, parts.model, parts.record, taken=parts.is_taken)
             heard = max((comment.id for comment in said), default=0)
             parts.forge.say(request.number, messages.gap_comment(gap, request), author=AGENT, marker=f"{messages.GAP}-{heard}")

@@ -52,7 +52,7 @@ def witness(contract: Contract, previous: Sequence[Case], model: LanguageModel) 
     clauses = {number: clause[:CLAUSE_LENGTH] for number, clause in enumerate((WHOLE, *contract.acceptance))}
     earlier = tuple(case for case in previous if case.misfit(contract.inputs, contract.outputs, contract.examples) is None)
     variables = {
-        "contract": contract.model_dump(mode="json"),
+        "contract": contract.model_dump(mode="json", exclude={"acceptance"}),  # they come by number
         "clauses": {str(number): clause for number, clause in clauses.items()},
         "earlier": [case.model_dump(mode="json", exclude_none=True) for case in earlier],
     }

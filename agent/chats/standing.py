@@ -12,7 +12,7 @@ from agent.gateway.gateway import Gateway
 from agent.gateway.pages.attention import wants_at
 from agent.gateway.wishes import standing
 from agent.memory import Memory, Turn
-from agent.pending import Pending
+from agent.pending import Pending, taken
 
 
 def begun(memory: Memory, shown: Shown) -> int:
@@ -79,5 +79,5 @@ def _receipts(turn: Turn) -> tuple[str, ...]:
     """Which skills an answer came from, and what it took."""
     data = turn.data or {}
     skills = ", ".join(dict.fromkeys(f"{receipt['skill']} {receipt['version']}" for receipt in data.get("receipts", ())))
-    took = f"{data.get('tokens', 0):,} tokens, ${data.get('cost', 0.0):.4f}"
+    took = taken(data.get("tokens", 0), data.get("cost", 0.0))
     return (f"{skills} · {took}" if skills else took,)

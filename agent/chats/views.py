@@ -6,6 +6,7 @@ import json
 
 from agent.errors import NotFound, UsageError
 from agent.facts import Fact, Facts
+from agent.pending import taken
 from agent.plan_kept import KeptRun, KeptStep
 from agent.screen import say
 from agent.workplace import Workplace
@@ -34,7 +35,7 @@ def run_lines(run: KeptRun) -> list[str]:
     """A plan and how it ran, a line for each step."""
     lines = [f"{run.task[:200]} (turn {run.turn}, agent {run.agent})"]
     lines += [f"  {SIGNS[kept.state]} {_step_line(kept)}" for kept in run.steps]
-    return [*lines, f"{run.seconds:.1f} s, {run.calls} calls, {run.tokens:,} tokens, ${run.cost:.4f}"]
+    return [*lines, f"{run.seconds:.1f} s, {run.calls} calls, {taken(run.tokens, run.cost)}"]
 
 
 def show_runs(place: Workplace, conversation: str | None, turn: int | None = None) -> None:

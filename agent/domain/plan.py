@@ -119,8 +119,8 @@ class Plan(Frozen):
     """
 
     steps: tuple[Step, ...] = Field(default=(), max_length=20)
-    question: str | None = None
-    reply: str | None = None
+    question: str | None = Field(default=None, max_length=4000)
+    reply: str | None = Field(default=None, max_length=20_000)
     look: tuple[SkillName, ...] = Field(default=(), max_length=8)
     choices: tuple[str, ...] = Field(default=(), max_length=12)
     expects: Expects = "text"

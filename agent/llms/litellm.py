@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,8 @@ from agent.ports import Availability, Completion, Question
 from agent.settings import Settings
 
 ATTEMPTS = 4
+GRACE = 1.0  # seconds beyond the timeout in which the client may end a call itself
+OLLAMA_WINDOW = 32_768  # tokens: its own default is 4,096, and what is longer it cuts without a word (docs.ollama.com/context-length)
 EXPLAIN = "`skillops config` shows what is set."
 _SHAPED = {"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"}
 
@@ -50,11 +52,12 @@ class LiteLLMModel:
         response = self._respond(question)
         if not response.choices:
             raise ModelUnavailable(f"The model {self.name} gave no answer: its reply holds no choice.", next_step=f"Is this its endpoint? {EXPLAIN}")
-        message, usage = response.choices[0].message, response.usage
+        message, usage, finish = response.choices[0].message, response.usage, response.choices[0].finish_reason
         text = message.content or getattr(message, "refusal", None) or (message.provider_specific_fields or {}).get("refusal") or ""
         return Completion(
             text=text,
             model=self.name,
+            stopped=finish if finish in ("length", "content_filter") else "",
             tokens_in=usage.prompt_tokens or 0,
             tokens_out=usage.completion_tokens or 0,
             cost=response._hidden_params.get("response_cost") or 0.0,
@@ -68,7 +71,7 @@ class LiteLLMModel:
         litellm = _litellm()
         if self._formats is None:
             self._formats = _formats(litellm, self.name)
-        schema = question.answer_schema
+        schema, window = question.answer_schema, {"num_ctx": OLLAMA_WINDOW} if self.name.startswith(("ollama/", "ollama_chat/")) else {}
         for form in [each for each in self._formats if each != "json_schema" or _closed(schema)]:
             wanted: dict[str, Any] = {}
             if form == "json_schema":
@@ -76,7 +79,7 @@ class LiteLLMModel:
             elif form == "json_object":
                 wanted = {"response_format": {"type": form}}
             try:
-                return self._call(litellm.acompletion, messages=[message.model_dump() for message in question.messages], **wanted)
+                return self._call(litellm.acompletion, messages=[message.model_dump() for message in question.messages], **wanted, **window)
             except openai.BadRequestError as error:
                 final = litellm.ContextWindowExceededError, litellm.ContentPolicyViolationError
                 if not wanted or isinstance(error, final):
@@ -95,7 +98,7 @@ class LiteLLMModel:
 
         async for attempt in stamina.retry_context(on=_passes, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=20.0):
             with attempt:
-                return await function(
+                call = function(
                     model=self.name,
                     api_base=self._settings.api_base or None,
                     api_key=self._settings.api_key.get_secret_value() or ("none" if self._keyless() else None),
@@ -105,6 +108,7 @@ class LiteLLMModel:
                     max_retries=0,
                     **arguments,
                 )
+                return await _within(self._settings.model_timeout + GRACE, call)
         raise AssertionError("retry_context ends by returning or raising")
 
     def _missing_keys(self) -> list[str]:
@@ -135,6 +139,17 @@ def embedder(settings: Settings) -> Callable[[Sequence[str]], list[list[float]]]
         return [list(item["embedding"]) for item in sorted(response.data, key=lambda item: item["index"])]
 
     return vectors
+
+
+async def _within(seconds: float, call: Awaitable[Any]) -> Any:
+    """The client's own timeout is that of one read: an endpoint that sends a byte now and then would never end it."""
+    import httpx
+    import openai
+
+    try:
+        return await asyncio.wait_for(call, seconds)
+    except TimeoutError:
+        raise openai.APITimeoutError(request=httpx.Request("POST", "http://model")) from None
 
 
 @lru_cache(maxsize=1)
@@ -206,6 +221,9 @@ def _explained(settings: Settings, error: Exception) -> ModelUnavailable:
         422: unfit,
         429: ("too many calls, or the account's quota is spent", "Try again later, or set another model with SKILLOPS_MODEL."),
     }.get(status, ("it could not be reached, or is in trouble", f"Is {place} right and up? SKILLOPS_API_BASE sets it."))
+    if type(error).__name__ == "ContextWindowExceededError":
+        why = "the question is longer than it can take"
+        fix = "Start a new conversation, ask for less at once, or set a model that takes more with SKILLOPS_MODEL."
     said = " ".join(str(error).split())[:300]
     return ModelUnavailable(
         f"The model {settings.model} gave no answer: {why}.", why=f"It was asked at {place} and said: {said}", next_step=f"{fix} {EXPLAIN}"

@@ -26,6 +26,8 @@ from agent.ports import Completion, LanguageModel, Message, Question
 
 USER_PART = "--- user ---"
 FOLDER = Path(__file__).parent
+LONGEST = 100_000  # characters of a wrong answer that the model is shown once more
+STOPPED = {"length": "it was cut off where the model may say no more: say it shorter", "content_filter": "the provider's filter stopped it"}
 _BLOCK = re.compile(r"^```(?:json)?[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 T = TypeVar("T", bound=BaseModel)
@@ -112,6 +114,8 @@ def ask(
             error.tokens, error.cost = _sums(said, error.tokens, error.cost)
             raise
         answer = read(said[-1].text, answer_type, check)
+        if isinstance(answer, str) and said[-1].stopped:
+            answer = f"{answer}; {STOPPED[said[-1].stopped]}"
         if not isinstance(answer, str):
             tokens, cost = _sums(said)
             return Asked(answer, tokens, cost, sum(each.seconds for each in said), said[-1].model)
@@ -159,7 +163,7 @@ def _place(error: Any) -> str:
 
 def _again(question: Question, text: str, problem: str) -> Question:
     """The same question with what was wrong. An empty answer is left out: providers refuse an empty message."""
-    before = (Message(role="assistant", content=text),) if text.strip() else ()
+    before = (Message(role="assistant", content=text[:LONGEST]),) if text.strip() else ()
     wrong = Message(
         role="user", content=f"That answer cannot be used.\n{fenced(problem, 'problem')}\nAnswer the question again, whole and corrected, as JSON."
     )

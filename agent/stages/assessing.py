@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -30,6 +30,12 @@ BINARY = "The text has control characters: it looks like binary data, and nobody
 Record = Callable[[Event], Any]
 
 
+class Written(Contract):
+    """A contract in one of the languages that models write skills in."""
+
+    runtime: Literal["python", "node", "go", "bash"] = "python"
+
+
 class Assessment(Frozen):
     """What the model says of a request: a Gap without what only we know."""
 
@@ -38,7 +44,7 @@ class Assessment(Frozen):
     skill: SkillName | None = None
     call: dict[str, Json] | None = None
     question: str | None = Field(default=None, min_length=1, max_length=1000)
-    contract: Contract | None = None
+    contract: Written | None = None
     parts: tuple[Part, ...] = Field(default=(), max_length=MOST_PARTS)
 
 
@@ -115,6 +121,8 @@ def _gap(found: Assessment, request: Request, hits: Mapping[str, Manifest]) -> G
         "vague": ("question",),
     }  # fmt: skip
     kept = {name: getattr(found, name) for name in parts[found.verdict]}
+    if kept.get("contract"):
+        kept["contract"] = Contract.model_validate(kept["contract"].model_dump())
     base = hits.get(found.skill or "") if found.verdict == "extend" else None
     return Gap(request=request.number, verdict=found.verdict, reason=found.reason, base_version=base.version if base else None, **kept)
 
@@ -136,8 +144,8 @@ def _problem(found: Assessment, request: Request, hits: Mapping[str, Manifest], 
         return f"call: the inputs do not fit {gap.skill}: {'; '.join(broken)}" if broken else None
     if gap.contract is None:
         return None
-    if gap.contract.runtime == "workflow":
-        return "contract.runtime: a workflow is made by people, of a plan that ran; choose a language"
+    if gap.verdict == "extend" and gap.skill and (runtime := hits[gap.skill].runtime) in ("container", "workflow"):
+        return f"skill: {gap.skill} is a {runtime}, which people alone write; choose another verdict"
     if gap.verdict == "new" and (gap.contract.name in hits or taken(gap.contract.name)):
         return f"contract.name: {gap.contract.name!r} is taken; extend that skill, or choose another name"
     if gap.verdict == "extend" and gap.skill and (problem := breaks(hits[gap.skill], gap.contract)):

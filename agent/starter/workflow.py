@@ -24,8 +24,8 @@ LONGEST = 900  # seconds that a call of a skill may take
 
 
 def saved(run: KeptRun, name: str, folder: Path, shelf: Shelf) -> Path:
-    """Makes `folder/name` and returns it. What the plan's steps were given as plain values are the workflow's inputs, and this run is
-    its example. UsageError for a name that cannot be, Refused where the run did not end well."""
+    """Makes `folder/name` and returns it. What the plan's steps were given as plain values are the workflow's inputs, but for what chooses
+    among words of a skill's own, and this run is its example. UsageError for a name that cannot be, Refused where the run did not end well."""
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > NAME_LENGTH:
         raise UsageError(f"{name!r} is no skill name.", next_step="Lower-case words joined by hyphens: weekly-report.")
     root = folder / name
@@ -82,7 +82,8 @@ class _Inputs:
         """The step with references to inputs in the place of its values."""
         properties = manifest.inputs.get("properties", {})
         lifted = {
-            key: value if any(references(value)) else self._taken(step.id, key, value, properties.get(key, {})) for key, value in step.inputs.items()
+            key: value if any(references(value)) or _is_mode(properties.get(key, {})) else self._taken(step.id, key, value, properties.get(key, {}))
+            for key, value in step.inputs.items()
         }
         each = step.each
         if isinstance(each, list) and not any(references(each)):
@@ -95,6 +96,11 @@ class _Inputs:
             name = f"{step}_{name}"
         self.schemas[name], self.values[name] = schema, value
         return {"$input": f"/{_escaped(name)}"}
+
+
+def _is_mode(schema: Any) -> bool:
+    """Whether an input chooses what a skill does, like an operation: that is the plan's own, and no matter of whoever calls the workflow."""
+    return isinstance(schema, dict) and ("enum" in schema or schema.get("type") == "boolean" or _is_mode(schema.get("items")))
 
 
 def _outputs(steps: tuple[KeptStep, ...], skills: dict[str, Manifest]) -> tuple[dict[str, Json], dict[str, Any]]:

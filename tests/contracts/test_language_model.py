@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,55 @@ def test_an_endpoint_that_is_not_there_could_not_tell(desk: Desk) -> None:
         a_model(desk, api_base=gone).complete(a_question())
 
     assert gone in caught.value.next_step
+
+
+def test_an_endpoint_that_says_a_byte_now_and_then_ends_in_time_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read of it succeeds; the call as a whole does not."""
+    monkeypatch.setattr(live, "GRACE", 0.1)
+    over = threading.Event()
+
+    def drip() -> None:
+        line, _ = listening.accept()
+        with line, suppress(OSError):
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while not over.wait(0.1):
+                line.sendall(b"1\r\n \r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=drip, daemon=True).start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        with pytest.raises(ModelUnavailable, match=r"took longer than 0\.5 s"):
+            live.LiteLLMModel(Settings(model="openai/desk", api_base=address, model_timeout=0.5)).complete(a_question())
+    over.set()
+
+
+@pytest.mark.parametrize(("finish", "stopped"), [("length", "length"), ("content_filter", "content_filter"), ("stop", "")])
+def test_why_a_model_said_no_more_is_known(desk: Desk, finish: str, stopped: str) -> None:
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": '{"wor'}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    desk.replies = [json.dumps({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}).encode()]
+
+    assert a_model(desk).complete(a_question()).stopped == stopped
+
+
+def test_a_question_that_is_too_long_is_told_as_that(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"error": {"message": "This model's maximum context length is 8192 tokens", "code": "context_length_exceeded"}}
+    monkeypatch.setattr(desk, "reply", lambda path, body: (400, json.dumps(said).encode()))
+
+    with pytest.raises(ModelUnavailable, match="longer than it can take") as caught:
+        a_model(desk).complete(a_question())
+
+    assert "Start a new conversation" in caught.value.next_step and len(desk.bodies) == 1
+
+
+def test_ollama_is_asked_for_a_window_that_our_questions_fit_in(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would cut a longer question without a word."""
+    monkeypatch.setattr(desk, "reply", lambda path, body: (400, b'{"error": "no"}'))
+
+    with pytest.raises(ModelUnavailable):
+        live.LiteLLMModel(Settings(model="ollama_chat/qwen3", api_base=desk.base)).complete(a_question())
+
+    assert desk.bodies[-1]["options"]["num_ctx"] == live.OLLAMA_WINDOW
 
 
 def test_an_endpoint_that_does_not_answer_in_time_is_not_asked_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,15 @@ import pytest
 
 from agent import messages
 from agent.domain.event import Event
-from agent.domain.gap import Gap
+from agent.domain.gap import Gap, Part
 from agent.domain.proposal import AGENT, AUTHOR
-from agent.domain.request import Comment
+from agent.domain.request import Comment, RequestDraft
 from agent.domain.skill import Manifest
 from agent.errors import ModelUnavailable
+from agent.situation import brought_by
 from agent.stages import assessing
 from tests.builders import INPUTS, OUTPUTS, a_contract, a_gap, a_manifest, a_request
+from tests.unit.test_conversation import Forge
 from tests.unit.test_prompts import Scripted
 
 WIDER = {**INPUTS, "properties": {**INPUTS["properties"], "separator": {"type": "string"}}}  # type: ignore[dict-item]
@@ -84,6 +86,7 @@ def test_parts_that_the_verdict_does_not_speak_of_are_dropped() -> None:
         (said("new", contract=a_contract_said(name="taken-elsewhere")), "'taken-elsewhere' is taken"),
         (said("extend", skill="word-count", contract=a_contract_said(name="counter")), "keeps the name"),
         (said("extend", skill="word-count"), "a 'extend' gap needs contract"),
+        (said("new", contract={**a_contract_said(name="counter"), "runtime": "container"}), "contract.runtime: Input should be"),
         (
             said("new", contract={**a_contract_said(name="counter"), "examples": [{"inputs": {"text": "a"}, "outputs": {"words": "1"}}]}),
             "do not fit the schema",
@@ -210,3 +213,27 @@ def test_the_model_sees_of_a_skill_what_a_contract_holds() -> None:
 
     shown = model.asked[0].variables["skills"][0]
     assert set(shown) == {"name", "description", "runtime", "inputs", "outputs", "examples", "permissions"}
+
+
+def test_what_people_alone_write_is_not_extended() -> None:
+    model = Scripted(said("extend", skill="word-count", contract=a_contract_said(inputs=WIDER)), said("refused"))
+
+    assess(model, a_manifest(runtime="container"))
+
+    assert "word-count is a container, which people alone write" in model.asked[1].variables["problem"]
+
+
+def test_the_skills_that_the_parts_of_a_request_became_are_known() -> None:
+    """Whoever assesses the whole anew, as a part of it was lost, would else ask for them again."""
+    forge = Forge()
+    whole = forge.open_request(RequestDraft(key="0", title="Two tools", text="Count words. And lines.", requester="ada", source="chat"))
+    parts = tuple(Part(title=title, text=f"{title} of a text.") for title in ("Count words", "Count lines"))
+    gap = Gap(request=whole.number, verdict="several", reason="They differ.", parts=parts)
+    drafts = [RequestDraft(key=part.title, title=part.title, text=part.text, requester="ada", source="chat", parent=1) for part in parts]
+    children = [forge.open_request(draft) for draft in drafts]
+    for marker, text in (("gap-0", messages.gap_comment(gap, whole)), (messages.PARTS, messages.parts_comment(gap, children))):
+        forge.said.append(Comment(id=len(forge.said), number=whole.number, author=AGENT, text=text, marker=marker))
+    forge.close(children[0].number, "done", verdict="new", contract=a_contract(name="word-count"))
+    forge.close(children[1].number, "refused", verdict="refused", contract=None)
+
+    assert brought_by(forge, whole.number) == ("word-count",)  # type: ignore[arg-type]

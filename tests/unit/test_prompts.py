@@ -115,6 +115,20 @@ def test_a_check_of_the_meaning_asks_again_like_the_form() -> None:
     assert model.asked[1].variables["problem"] == "there are not so many"
 
 
+def test_an_answer_that_was_cut_off_is_told_as_that_and_shown_no_longer_than_need_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cut(Scripted):
+        def complete(self, question: Question) -> Completion:
+            return super().complete(question).model_copy(update={"stopped": "length"})
+
+    monkeypatch.setattr(prompts, "LONGEST", 10)
+    model = Cut('{"words": [1, 2, 3', '{"words": [1')
+
+    with pytest.raises(ModelUnavailable, match="it was cut off where the model may say no more"):
+        ask(model)
+
+    assert model.asked[1].messages[2].content == '{"words": ' and "say it shorter" in model.asked[1].variables["problem"]
+
+
 def test_the_schema_of_the_answer_is_in_the_message() -> None:
     model = Scripted('{"words": 2}')
 

@@ -204,6 +204,21 @@ def test_lists_and_branches_are_saved_with_all_that_they_gave(tmp_path: Path) ->
     assert manifest.outputs["required"] == ["a"]
 
 
+def test_what_chooses_among_a_skills_own_words_stays_in_the_plan(tmp_path: Path) -> None:
+    """Whoever calls the workflow decides on data, and not on what its steps do."""
+    modes = {"mode": {"enum": ["get", "set"]}, "parts": {"type": "array", "items": {"enum": ["a", "b"]}}, "deep": {"type": "boolean"}}
+    word_count = a_manifest()
+    properties = {**word_count.inputs["properties"], **modes}
+    skill = word_count.model_copy(update={"inputs": {**word_count.inputs, "properties": properties}})
+    fixed = {"mode": "get", "parts": ["a"], "deep": True}
+    step = {"step": {"id": "a", "skill": "word-count", "inputs": {"text": "one", **fixed}}, "outputs": {"words": 1}}
+
+    made = saved(a_run(step), "count-one", tmp_path, Shelf(skill))
+
+    assert read_workflow((made / FILE).read_bytes(), FILE).steps[0].inputs == {"text": {"$input": "/text"}, **fixed}
+    assert list(read_manifest((made / "skill.yaml").read_bytes(), "skill.yaml").inputs["properties"]) == ["text"]
+
+
 @pytest.mark.parametrize(
     ("steps", "name", "kind", "told"),
     [
