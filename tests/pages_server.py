@@ -19,8 +19,9 @@ from agent.gateway.gateway import Gateway
 from agent.gateway.pages.feed import Feed
 from agent.gateway.server import listen, run, url_of
 from agent.gateway.worker import Worker
+from agent.halting import pause
 from agent.keys import Keys
-from tests.acceptance.harness import Home, a_draft, answers
+from tests.acceptance.harness import Home, a_draft, an_assessment, answers
 from tests.builders import a_manifest
 from tests.gateways import FakeRuntime, SkillServer, publish
 
@@ -28,13 +29,25 @@ HOSTILE = "<script>document.title='pwned'</script><img src=x onerror=alert(1)>"
 
 
 def said() -> dict[str, Any]:
-    """What the model says; its drafts take a moment, so that somebody can watch, and hold what a page must not run."""
+    """What the model says; its drafts take a moment, so that somebody can watch, and hold what a page must not run. It takes for ever over what
+    somebody wants slowly."""
+    usual = answers()
 
-    def draft(question: object) -> dict[str, Any]:
+    def draft(question: Any) -> dict[str, Any]:
+        if "slowly" in str(question.variables["mend"]):
+            pause(600)
         time.sleep(0.5)
         return a_draft(notes=HOSTILE)
 
-    return answers(author=draft)
+    def plan(question: Any) -> dict[str, Any]:
+        if "slowly" in question.variables["task"]:
+            pause(600)
+        return dict(usual["plan"](question))
+
+    def assessment(question: Any) -> dict[str, Any]:
+        return an_assessment("letter-count" if "letters" in str(question.variables) else "word-count")
+
+    return answers(author=draft, plan=plan, assess=assessment)
 
 
 def home_in(folder: Path, feed: Feed) -> Home:

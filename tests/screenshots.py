@@ -17,7 +17,7 @@ import uvicorn
 
 from agent import wiring
 from agent.demo import tell_story
-from agent.domain.check import CheckResult, Finding, Outcome
+from agent.domain.check import CheckResult, Finding, Outcome, TestRun
 from agent.domain.event import Event
 from agent.domain.proposal import ProposalDraft
 from agent.domain.review import Remark, Review
@@ -45,6 +45,7 @@ def remembered(text: str) -> int | None:
 '''
 SHOTS: tuple[tuple[str, str, str], ...] = (
     ("sign-in", "/sign-in", "day"), ("needs-attention", "/attention", "day"), ("ask", "{talk}", "day"), ("proposal", "/proposals/{number}", "day"),
+    ("tests", "/proposals/{number}#checks", "day"), ("conversations", "/ask", "day"), ("log", f"/skills/{SKILL}/logs", "day"),
     ("timeline", "/proposals/2#timeline", "day"), ("diff", "/proposals/{number}#diff", "day"), ("proposals", "/proposals?state=all", "day"),
     ("requests", "/requests?state=all", "day"), ("request", "/requests/1", "day"), ("skills", "/skills", "day"), ("skill", f"/skills/{SKILL}", "day"),
     ("try", f"/skills/{SKILL}#try", "day"), ("registry", "/registry", "day"), ("ledger", "/ledger", "day"), ("vault", "/vault", "day"),
@@ -108,7 +109,7 @@ def a_colleagues_proposal(parts: Parts) -> int:
             summary=_SUMMARIES.get(each.name, "Nothing to mend."),
             seconds=0.4,
             findings=found,
-        )
+        ).with_tests(_TESTS.get(each.name, ()))
         forge.post_check(proposal.number, result)
         event = Event(
             stage="checking", what="checked", actor="check", proposal=proposal.number, skill=SKILL, commit=proposal.head, outcome="passed",
@@ -127,7 +128,12 @@ def a_colleagues_proposal(parts: Parts) -> int:
     return proposal.number
 
 
-_SUMMARIES = {"tests": "41 tests passed, 97% of the lines run, 24 of 26 mutants noticed.", "scope": f"Only skills/{SKILL}/ changes."}
+_NAMES = ("hours_and_minutes_add_up", "a_day_has_86400_seconds", "a_blank_between_parts_is_allowed", "what_is_none_is_refused", "capitals_count")
+_TESTS = {
+    "tests": [TestRun(id=f"tests/test_skill.py::test_{name}", outcome="passed", seconds=0.002 + len(name) / 9000) for name in _NAMES],
+    "contract": [TestRun(id=f"example {number}", outcome="passed", seconds=0.004) for number in (1, 2)],
+}
+_SUMMARIES = {"tests": "5 tests passed, 97% of the lines run, 24 of 26 mutants noticed.", "scope": f"Only skills/{SKILL}/ changes."}
 
 
 def use(url: str, key: str) -> None:
@@ -149,6 +155,9 @@ def take(browser: Browser, url: str, key: str, folder: Path, words: dict[str, An
         page.goto(url + path.format(**words))
         page.wait_for_load_state("load")
         page.wait_for_timeout(1000)
+        if name == "tests":
+            page.locator("details.tests summary").first.click()
+            page.evaluate("document.getElementById('checks').scrollIntoView()")
         page.screenshot(path=folder / f"{name}.png")
 
 

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.domain.check import CheckResult, Finding, Outcome, TestRun
+from agent.domain.proposal import Proposal, ProposalDraft
+from agent.domain.review import Remark
+from agent.manifest_file import write_manifest
+from agent.wiring import open_workplace
 from tests.benchmarks.serving import free_port
+from tests.builders import a_manifest, a_review
 from tests.chromium import a_chromium, faults
 from tests.pages_server import keys_in
 
@@ -26,7 +32,7 @@ PATIENCE = 30_000  # milliseconds, on a machine that does other things as well
 PHONE = {"width": 360, "height": 740}
 PAGES = ("/attention", "/ask", "/requests", "/requests/1", "/proposals?state=all", "/proposals/2", "/skills", "/skills/text-length", "/registry",
          "/ledger", "/settings", "/vault")  # fmt: skip
-BY_NIGHT = ("/proposals/2", "/skills/text-length", "/ledger")
+BY_NIGHT = ("/skills/text-length", "/ledger")
 
 
 class Site:
@@ -178,6 +184,88 @@ def test_a_skill_is_rolled_back_through_the_gates_while_another_tab_looks_on(sit
     expect(looking.get_by_role("region", name="Versions")).to_contain_text("1.1.1")
 
 
+@pytest.fixture(scope="module")
+def failing(site: Site, talk: str) -> Proposal:
+    """Bob's proposal, whose tests fail and which a reviewer holds something against, each at a line of the code."""
+    place = open_workplace(site.folder / "skills", user="bob")
+    forge, path = place.parts.forge, "skills/text-length/skill.py"
+    wider = a_manifest(name="text-length", version="2.0.0", permissions={"network": ["words.example.com:443"]})
+    code = b"def execute(inputs, context):\n    return {'words': 1}\n"
+    forge.commit("people/text-length-2", {path: code, "skills/text-length/skill.yaml": write_manifest(wider)}, parent=None, message="2", author="bob")
+    draft = {"branch": "people/text-length-2", "skill": "text-length", "kind": "person", "title": "Ask a host", "body": "", "author": "bob"}
+    proposal = forge.open_proposal(ProposalDraft(**draft))
+    ran = (TestRun(id="test_skill.py::test_two", outcome="failed", message="1 is not 2", seconds=0.5), TestRun(id="t::one", outcome="passed"))
+    for check in place.parts.checks:
+        result = CheckResult(name=check.name, outcome=Outcome.PASSED, head=proposal.head, summary="Nothing to mend.", seconds=0.2)
+        if check.name == "tests":
+            found = Finding(message="every text has one word", path=path, line=2)
+            told = {"outcome": Outcome.FAILED, "summary": "every text has one word", "findings": (found,)}
+            result = result.model_copy(update=told).with_tests(ran)
+        forge.post_check(proposal.number, result)
+    remark = Remark(message="“a b” has two words.", path="skill.py", line=2, blocking=True, reproduced=True)
+    for name in ("correctness", "security", "fit"):
+        held = {"verdict": "revise", "remarks": (remark,)} if name == "correctness" else {}
+        forge.post_review(proposal.number, a_review(name, head=proposal.head, **held))
+    return proposal
+
+
+def test_what_fails_and_what_a_reviewer_holds_against_it_stand_on_their_lines_and_what_is_typed_outlives_what_comes_in(
+    site: Site, failing: Proposal
+) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path=f"/proposals/{failing.number}")
+    rows = page.get_by_role("region", name="Changes of skills/text-length/skill.py").locator("tr.plus, tr.remark")
+    said = ("return", "tests.*blocks.*every text has one word", "correctness.*blocks.*two words")
+    expect(rows).to_have_text([re.compile(each, re.DOTALL) for each in said])
+    expect(page.get_by_role("region", name="Test results of tests")).to_contain_text("1 is not 2")
+    expect(page.get_by_role("region", name="What it asks for")).to_contain_text("words.example.com:443")
+    folded = page.locator("details.file", has_text="skill.yaml")
+    folded.locator("summary").click()
+    page.get_by_label("Reason").fill("It counts nothing.")
+    expect(page.locator("#link-state")).to_have_text("live")
+    forge = open_workplace(site.folder / "skills", user="bob").parts.forge
+    forge.post_review(failing.number, a_review("carl", head=failing.head, kind="person", summary="I wait for the tests.", verdict="revise"))
+    expect(page.get_by_text("I wait for the tests.").first).to_be_visible()  # came in by itself
+    expect(page.get_by_label("Reason")).to_have_value("It counts nothing.")
+    expect(folded).not_to_have_attribute("open", "")
+
+
+def test_a_proposal_goes_back_with_a_reason_and_its_author_is_watched_at_work_and_stopped(site: Site, talk: str) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path="/requests")
+    page.get_by_text("Ask for an ability").click()
+    page.get_by_label("What is missing").fill("Count the letters of a text.")
+    page.get_by_role("button", name="Raise the request").click()
+    page.get_by_role("link", name=re.compile("^proposal #")).first.click()
+    expect(page.get_by_role("heading", name="Waits for a person")).to_be_visible()
+    page.get_by_label("Reason").fill("Count accents, and do it slowly.")
+    page.get_by_role("button", name="Send back").click()
+    page.get_by_text("It goes back to its author.").wait_for()
+    work = page.get_by_role("list", name="What was done, the latest last")
+    expect(work).to_contain_text("proposing …")  # live, while the author is at it
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("It is stopped, until somebody lets it go on.").wait_for()
+    expect(work).to_contain_text("ada stopped what was being done")
+    expect(work).not_to_contain_text("proposing …")
+    page.get_by_label("Reason").fill("Enough.")
+    page.get_by_role("button", name="Reject").click()
+    expect(page.get_by_role("heading", name="Closed")).to_be_visible()
+
+
+def test_what_the_agent_is_at_is_stopped_where_it_was_asked(site: Site) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path="/ask")
+    page.get_by_label("What would you like to have done?").fill("Count something, slowly.")
+    page.keyboard.press("Enter")
+    page.get_by_text("planning …").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("Stopped: ada said so.")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+
+
 def test_a_page_outlives_its_gateway(site: Site) -> None:
     from playwright.sync_api import expect
 
@@ -212,17 +300,18 @@ def test_everything_is_reached_by_the_keyboard_alone(site: Site) -> None:
     page.wait_for_url("**/skills")
 
 
-def test_a_phones_width_is_enough_and_nothing_serious_keeps_anybody_out(site: Site, talk: str) -> None:
+def test_a_phones_width_is_enough_and_nothing_serious_keeps_anybody_out(site: Site, talk: str, failing: Proposal) -> None:
     """On every page nothing is wider than a phone's screen, and axe-core finds nothing serious: there by day, or at a desk by night."""
     phone, desk = site.visitor(viewport=PHONE, has_touch=True), site.visitor(color_scheme="dark", reduced_motion="reduce")
     found = dict[str, list[str]]()
-    for path in (*PAGES, talk):
+    rough = f"/proposals/{failing.number}"
+    for path in (*PAGES, talk, rough):
         phone.goto(site.url + path)
         if phone.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             found[f"{path} on a phone"] = ["wider than the screen"]
-        if path in BY_NIGHT:
+        if by_night := path in (*BY_NIGHT, rough):
             desk.goto(site.url + path)
-        found[path] = faults(desk if path in BY_NIGHT else phone)
+        found[path] = faults(desk if by_night else phone)
     assert {path: told for path, told in found.items() if told} == {}
 
 
