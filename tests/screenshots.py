@@ -17,6 +17,7 @@ import uvicorn
 
 from agent import wiring
 from agent.demo import tell_story
+from agent.domain.capability import Capability
 from agent.domain.check import CheckResult, Finding, Outcome, TestRun
 from agent.domain.event import Event
 from agent.domain.proposal import ProposalDraft
@@ -102,6 +103,7 @@ def a_colleagues_proposal(parts: Parts) -> int:
     for each in parts.checks:
         noted = (Finding(message="urlopen reads from the network: see that it is meant", path=f"{folder}/skill.py", line=line, level="note"),)
         found = noted if each.name == "security" else ()
+        can = Capability(kind="network", what="urllib.request.urlopen", path=f"{folder}/skill.py", line=line, gained=True)
         result = CheckResult(
             name=each.name,
             outcome=Outcome.PASSED,
@@ -109,6 +111,7 @@ def a_colleagues_proposal(parts: Parts) -> int:
             summary=_SUMMARIES.get(each.name, "Nothing to mend."),
             seconds=0.4,
             findings=found,
+            capabilities=(can,) if found else (),
         ).with_tests(_TESTS.get(each.name, ()))
         forge.post_check(proposal.number, result)
         event = Event(
@@ -156,7 +159,7 @@ def take(browser: Browser, url: str, key: str, folder: Path, words: dict[str, An
         page.wait_for_load_state("load")
         page.wait_for_timeout(1000)
         if name == "tests":
-            page.locator("details.tests summary").first.click()
+            page.locator("details.tests summary").last.click()
             page.evaluate("document.getElementById('checks').scrollIntoView()")
         page.screenshot(path=folder / f"{name}.png")
 
