@@ -123,6 +123,7 @@ async def test_a_proposal_shows_its_timeline_its_diff_with_remarks_on_their_line
     html = await browser.page("/proposals/1")
     page = text_of(html)
     assert "reaches nothing api.example.com:443 more" in page and "high risk" in page
+    assert "can do more than before: network" in text_of(html.partition('id="checks"')[0]), "beside what it asks for, as in the policy's word"
     assert "1,200 tokens" in page or "1,200" in page
     assert '<rect class="bar' in html and "review: security" in page and "$0.0300" in page
     lines = html.split('<tr class="plus">')

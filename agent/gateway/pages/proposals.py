@@ -86,7 +86,7 @@ def _proposal(site: Site, number: int) -> dict[str, Any]:
     feed = site.gateway.feed
     return {
         "title": proposal.title, "proposal": proposal, "state": step.state, "stage": step.stage, "waiting_for": step.waiting_for, "why": step.why,
-        "decision": seen.decision, "wants": wants_at(parts, Situation(proposal=proposal)), "gained": report.gained,
+        "decision": seen.decision, "wants": wants_at(parts, Situation(proposal=proposal, report=report)), "gained": report.gained,
         "checks": report.results, "reviews": reviews,
         "timeline": timeline(told.entries), "log": told.entries[-LOG:],
         "doing": feed.doing(request=proposal.request, proposal=number) if feed else None, "held": HOLD in proposal.labels,

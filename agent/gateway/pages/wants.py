@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.domain import Frozen
+from agent.domain.capability import Capability
 from agent.domain.decision import Policy
 from agent.domain.risk import risk_of
 from agent.domain.skill import Manifest, Permissions
@@ -34,9 +37,9 @@ class Wants(Frozen):
         return tuple(row for row in self.rows if row.wider)
 
 
-def wants_of(now: Manifest | None, before: Manifest | None, policy: Policy) -> Wants:
-    """`now` is None where the manifest cannot be read, `before` where there was no such skill."""
-    risk, reasons = risk_of(now, before, policy)
+def wants_of(now: Manifest | None, before: Manifest | None, policy: Policy, gained: Sequence[Capability] = ()) -> Wants:
+    """`now` is None where the manifest cannot be read, `before` where there was no such skill; `gained` is what its code can do beyond before."""
+    risk, reasons = risk_of(now, before, policy, gained)
     rows = () if now is None else tuple(_rows(now, before))
     return Wants(rows=rows, risk=risk, reasons=reasons, is_new=before is None)
 
