@@ -81,6 +81,8 @@ def execute(endpoint: Endpoint, invocation: Invocation, again: Callable[[], Endp
     Where nobody listens, `again` gives a fresh endpoint to try once: the skill may have gone to rest in the meantime.
     """
     started = time.monotonic()
+    if endpoint.ticket and not invocation.ticket:
+        invocation = invocation._replace(ticket=endpoint.ticket)
     try:
         _, body = call(endpoint, "POST", "/execute", invocation.body(), invocation.deadline_seconds)
     except NoAnswer as trouble:

@@ -121,6 +121,14 @@ class Catalog:
         row = self._read(lambda index: index.execute("SELECT manifest FROM skill WHERE name = ?", (name,)).fetchone())
         return Manifest.model_validate_json(row["manifest"]) if row and row["manifest"] else None
 
+    def dependants(self, name: str) -> list[Manifest]:
+        """The skills that require the one named, by name; retired ones are left out."""
+        sql = """SELECT DISTINCT skill.manifest FROM skill, json_each(skill.manifest, '$.requires') AS needed
+                 WHERE skill.status <> 'retired' AND skill.manifest IS NOT NULL AND (needed.value = ? OR needed.value GLOB ? || '[ <>=~]*')
+                 ORDER BY skill.name"""
+        rows = self._read(lambda index: index.execute(sql, (name, name)).fetchall())
+        return [Manifest.model_validate_json(row["manifest"]) for row in rows]
+
     def nearest(self, name: str, n: int = 3) -> list[str]:
         """The names most like `name`, those of retired skills left out."""
         rows = self._read(lambda index: index.execute("SELECT name FROM skill WHERE status <> 'retired'").fetchall())

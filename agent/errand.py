@@ -18,6 +18,7 @@ from agent.domain.profile import Profile
 from agent.domain.proposal import AGENT
 from agent.domain.question import Question
 from agent.domain.request import Request, RequestDraft
+from agent.domain.requirement import reach
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest, digest_of
 from agent.drawings import drawings
@@ -117,6 +118,7 @@ class Errand:
         ran = PlanRun(
             plan.steps, self.means.catalog, self.means.runtime, self.means.record, self.means.workers, task.task.asked_by, task.ident,
             task.request, self.means.strike, rules=rules, tell=self.means.tell, done=dict(task.done), skipped=set(task.skipped),
+            lines=self.means.lines,
         ).run()  # fmt: skip
         self.task = task.but(calls=task.calls + ran.calls, seconds=round(task.seconds + time.monotonic() - started, 3))
         self.means.memory.keep_run(task.turn, task.ident, kept(plan, ran, self.task).model_dump(mode="json"))
@@ -127,6 +129,8 @@ class Errand:
         """Whether this agent may call a skill. Where the manifest says no, no plan and nothing that a skill said makes it a yes."""
         if not self.profile.may_use(manifest.name):
             raise _not_allowed(f"call {manifest.name}", self.profile, f"It may use: {', '.join(self.profile.skills)}.")
+        if over := next((each.name for each in reach(manifest, self.means.catalog) if not self.profile.may_use(each.name)), None):
+            raise _not_allowed(f"call {manifest.name}", self.profile, f"That calls {over}, and it may use: {', '.join(self.profile.skills)}.")
         if not manifest.annotations.destructive or self.profile.acts_alone_with(manifest.name):
             return "go"
         if self.profile.autonomy.destructive == "never":

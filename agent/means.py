@@ -13,6 +13,7 @@ from agent.domain.proposal import AGENT
 from agent.domain.request import Request
 from agent.domain.skill import API_VERSION
 from agent.facts import Facts
+from agent.lines import Lines
 from agent.memory import Memory
 from agent.pending import Pending
 from agent.plan_run import Record, silent
@@ -39,6 +40,7 @@ class Means:
     strike: Strike = unstruck
     profile: Callable[[str], Profile] = plain_assistant
     facts: Facts | None = None
+    lines: Lines | None = None
     tell: Record = silent
     clock: Callable[[], float] = time.time
 

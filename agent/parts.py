@@ -15,6 +15,7 @@ from agent.domain.registry import Entry
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, InvalidFile, NotFound
 from agent.halting import Halts
+from agent.lines import Lines
 from agent.manifest_file import read_manifest, read_policy
 from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell, Workbench
 from agent.redactor import struck
@@ -29,7 +30,8 @@ POLICY = "reviewers/policy.yaml"
 class Parts:
     """`reviewers` maps each shipped reviewer's name to it; the policy of the base branch names those that are asked.
 
-    `alone` is held while the pipeline moves things, so that two commands on one repository take turns.
+    `alone` is held while the pipeline moves things, so that two commands on one repository take turns. `lines` are for calls of skills that
+    require others.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Parts:
     tell: Tell
     alone: Callable[[], AbstractContextManager[None]]
     halts: Halts
+    lines: Lines | None = None
 
     def record(self, event: Event) -> Entered:
         """Enters an event in the ledger and tells whoever watches."""

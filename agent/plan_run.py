@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable, Collection, Container, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from agent import halting
 from agent.domain.event import Event
 from agent.domain.invocation import InvocationResult, Receipt
 from agent.domain.plan import Held, Step, StepEnd, resolve
 from agent.domain.proposal import AGENT
-from agent.domain.registry import Entry
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest
 from agent.errors import BudgetSpent, InvalidInputs, InvocationFailed, NotFound, Refused, SkillOpsError
+from agent.lines import Known, Lines
 from agent.ports import Endpoints
 from agent.stages.invoking import Strike, invoke, unstruck
 from agent.stages.planning import cut
@@ -33,13 +33,6 @@ FINAL = frozenset(("bad-outputs", "invalid-input", "invalid-inputs", "too-large"
 
 Record = Callable[[Event], Any]
 Verdict = Literal["go", "ask"]
-
-
-class Known(Protocol):
-    """The registry, as far as a run needs it."""
-
-    def entry(self, name: str) -> Entry | None: ...
-    def manifest(self, name: str) -> Manifest | None: ...
 
 
 def anything(manifest: Manifest) -> Verdict:
@@ -81,6 +74,7 @@ class PlanRun:
     strike: Strike = unstruck
     given: Json = None
     rules: Rules = Rules()
+    lines: Lines | None = None
     tell: Record = silent
     done: dict[str, StepEnd] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
@@ -255,7 +249,7 @@ class PlanRun:
         seconds = min(left, step.seconds or math.inf)
         return invoke(
             manifest, entry, inputs, self.runtime, caller=self.caller, request_id=self._ident(step, number), strike=self.strike,
-            deadline=None if seconds == math.inf else seconds,
+            deadline=None if seconds == math.inf else seconds, lines=self.lines.judged(self.rules.judge) if self.lines else None,
         )  # fmt: skip
 
     def _ident(self, step: Step, number: int) -> str:
@@ -268,7 +262,9 @@ class PlanRun:
     def _enter(self, step: Step, number: int, end: InvocationResult | SkillOpsError) -> None:
         event = self._event(step, number)
         if isinstance(end, InvocationResult):
-            self.record(event.model_copy(update={"outcome": "passed", "seconds": end.receipt.seconds}))
+            calls = {"calls": [receipt.model_dump(mode="json") for receipt in end.receipt.calls]} if end.receipt.calls else {}
+            data = {**event.data, **calls}
+            self.record(event.model_copy(update={"outcome": "passed", "seconds": end.receipt.seconds, "data": data}))
         else:
             self.record(event.model_copy(update={"outcome": "failed", "note": end.what}))
 

@@ -20,6 +20,7 @@ from agent.domain.package import Package
 from agent.domain.proposal import Change, Proposal, ProposalDraft
 from agent.domain.release import Artifact, Endpoint, Load, Service
 from agent.domain.request import Comment, Request, RequestDraft
+from agent.domain.requirement import Shelf
 from agent.domain.review import Review
 from agent.domain.skill import Health, Manifest, Resources
 from agent.domain.stand_in import NO_STAND_INS, StandIns
@@ -562,6 +563,14 @@ class Workbench(Protocol):
 
     def artifact(self) -> Artifact: ...
     def trial(self) -> Endpoint: ...
+
+
+class Registered(Shelf, Protocol):
+    """The registry, as those who judge what requires what need it."""
+
+    def dependants(self, name: str) -> Sequence[Manifest]:
+        """The skills that require the one named, retired ones left out."""
+        ...
 
 
 class Check(Protocol):

@@ -194,13 +194,19 @@ def skills_of(revision: int, entries: Sequence[Entry], services: Sequence[Servic
     out.print(table if entries else 'The registry holds no skills yet. `skillops request "…"` asks for the first.')
 
 
-def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service]) -> None:
+def skill_of(
+    entry: Entry, manifest: Manifest | None, services: Sequence[Service], calls: Sequence[str] = (), called_by: Sequence[str] = ()
+) -> None:
     out.print(f"[bold]{entry.name}[/] {entry.version} ({entry.status})\n{escape(entry.description)}", soft_wrap=True)
     origin = f"proposal #{entry.proposal}, approved by {', '.join(entry.approvals) or 'nobody'}" if entry.proposal else entry.origin
     asked = ", ".join(entry.permissions.wider_than(type(entry.permissions)())) or "nothing"
     out.print(f"came from  {origin}\ncommit     {entry.commit[:12]}\ndigest     {entry.digest}\nmay reach  {escape(asked)}", soft_wrap=True)
     if manifest and manifest.requires:
         out.print(f"uses       {escape(', '.join(manifest.requires))}", soft_wrap=True)
+    if calls:
+        out.print(f"may call   {escape(', '.join(calls))}", soft_wrap=True)
+    if called_by:
+        out.print(f"used by    {escape(', '.join(called_by))}", soft_wrap=True)
     for service in services:
         out.print(f"runs       {service.version} {service.state}, {service.restarts} restarts {escape(service.detail)}", soft_wrap=True)
     if manifest and entry.status != "retired":

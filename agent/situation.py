@@ -11,6 +11,7 @@ from agent.domain.gap import Gap
 from agent.domain.progress import Situation, verdicts_needed
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOY_FAILED, DEPLOYER, DONE, HOLD, OVERTAKEN, WITNESS, Proposal
 from agent.domain.request import Comment, Request
+from agent.domain.requirement import reach
 from agent.domain.risk import excess_of, risk_of
 from agent.domain.skill import Manifest
 from agent.errors import InvalidFile
@@ -123,7 +124,8 @@ def _divided(parts: Parts, request: Request, gap: Gap, spoken: bool) -> Situatio
 def _decision(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy, overtaken: str) -> Decision:
     """Deciding is arithmetic; this gathers its numbers."""
     manifest, base_manifest = _manifests(parts, proposal)
-    risk, reasons = risk_of(manifest, base_manifest, policy, seen.report.gained if seen.report else ())
+    called = reach(manifest, parts.catalog) if manifest else ()
+    risk, reasons = risk_of(manifest, base_manifest, policy, seen.report.gained if seen.report else (), called)
     return decide(
         proposal, seen.report, seen.reviews, policy, risk=risk, risk_reasons=reasons,
         check_names=seen.check_names, reviewer_names=seen.reviewer_names,

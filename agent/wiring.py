@@ -83,7 +83,7 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
     conversations = Conversations(
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
         memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
-        strike=parts.strike, tell=tell, halts=parts.halts, facts=Facts(checkout.kept / "facts.sqlite"),
+        strike=parts.strike, tell=tell, halts=parts.halts, facts=Facts(checkout.kept / "facts.sqlite"), lines=parts.lines,
         profile=lambda name: profile_named(name, parts.forge),
         model_of=lambda profile: stand_in or model_of_agent(profile, settings, checkout.kept, model),
     )  # fmt: skip
@@ -188,13 +188,13 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
         tell(event)
 
     written = {name: language for name, language in languages.items() if name not in ("container", "workflow")}  # what a model writes is code
-    trial = TryOut(checks_of(settings, sandbox, languages, rules, light=True), builder, runtime, settings.workers)
+    trial = TryOut(checks_of(settings, sandbox, languages, rules, catalog, light=True), builder, runtime, settings.workers)
     return Parts(
         settings=settings, user=settings.user or _login(), forge=forge, ledger=ledger,
         catalog=catalog, model=model, sandbox=sandbox, languages=languages,
-        checks=checks_of(settings, sandbox, languages, rules, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
+        checks=checks_of(settings, sandbox, languages, rules, catalog, light=False), reviewers=_reviewers(model), builder=builder, runtime=runtime,
         vault=vault, author=Author(model, written, trial, record, settings.state / "drafts"), tell=tell,
-        alone=lambda: _turn(kept / "run.lock"), halts=Halts(kept / "halts.sqlite"),
+        alone=lambda: _turn(kept / "run.lock"), halts=Halts(kept / "halts.sqlite"), lines=runtime.lines,
     )  # fmt: skip
 
 
@@ -221,12 +221,12 @@ def advise_of(settings: Settings) -> Callable[[Sequence[Package]], Sequence[Advi
 
 
 def check_folder(folder: Path, settings: Settings) -> CheckReport:
-    """The eight checks on a skill's folder as it lies on disk; nothing is posted. A workflow's are made with the skills of the repository."""
+    """The eight checks on a skill's folder as it lies on disk; nothing is posted. Where others are required, those of the repository are."""
     sandbox, languages = sandbox_of(settings), languages_of()
     with tempfile.TemporaryDirectory(prefix="skillops-") as temporary:
         place = Path(temporary)
         subject = subject_of_folder(folder, place / folder.resolve().name)
-        if subject.manifest and subject.manifest.runtime == "workflow":
+        if subject.manifest and (subject.manifest.runtime == "workflow" or subject.manifest.requires):
             parts = open_workplace(settings.repository).parts
             parts.sync()
             builder, runtime, checks = parts.builder, parts.runtime, parts.checks_of(subject.skill)

@@ -20,7 +20,7 @@ from agent.errors import ConfigurationError
 from agent.forges.checkout import Checkout
 from agent.manifest_file import read_policy
 from agent.parts import POLICY
-from agent.ports import Check, Language, Sandbox
+from agent.ports import Check, Language, Registered, Sandbox
 from agent.settings import Settings
 from agent.wiring_runtimes import indexes_of
 
@@ -40,7 +40,8 @@ def cutoff(rules: DependencyRules) -> datetime | None:
 
 
 def checks_of(
-    settings: Settings, sandbox: Sandbox, languages: dict[str, Language], rules: Callable[[], DependencyRules], *, light: bool
+    settings: Settings, sandbox: Sandbox, languages: dict[str, Language], rules: Callable[[], DependencyRules], shelf: Registered | None = None,
+    *, light: bool,
 ) -> tuple[Check, ...]:
     """The eight checks; the light ones of the author's own trial leave out scope, mutants, gutting and the witness."""
     tests = TestsCheck(
@@ -48,7 +49,7 @@ def checks_of(
         coverage=settings.coverage_threshold, threshold=settings.mutant_threshold,
     )  # fmt: skip
     rest: tuple[Check, ...] = (
-        ManifestCheck(languages),
+        ManifestCheck(languages, shelf),
         StyleCheck(languages),
         SecurityCheck(languages),
         SecretsCheck(),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, cast
 from agent.builders.by_runtime import ByRuntime
 from agent.builders.directory import DirectoryBuilder
 from agent.domain.package import Ecosystem
-from agent.domain.workflow import RUNTIME, Shelf
+from agent.domain.requirement import Shelf
+from agent.domain.workflow import RUNTIME
 from agent.errors import ConfigurationError
 from agent.forges.checkout import Checkout
 from agent.languages.bash import BashLanguage

@@ -1,6 +1,7 @@
 """A Runtime of workflows beside one of skills with code: what is deployed is a plan, which whoever calls it carries out.
 
-Its steps call the skills that it requires, as they serve now; in a trial, as they serve in a trial, where they reach no host.
+Its steps call the skills that it requires, as they serve now; in a trial, as they serve in a trial, where they reach no host. What code
+calls of the skills that it requires is carried out here in the same way (`agent/lines.py`, and in a trial `agent/trial_calls.py`).
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ from agent.domain.event import Event
 from agent.domain.plan import references, resolve
 from agent.domain.registry import Entry
 from agent.domain.release import Artifact, Endpoint, Load, Service
+from agent.domain.requirement import circle, requirements, unmet
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.domain.stand_in import NO_STAND_INS, StandIns
-from agent.domain.workflow import FILE, RUNTIME, Workflow, circle, requirements, unmet
+from agent.domain.workflow import FILE, RUNTIME, Workflow
 from agent.errors import CouldNotTell, InvalidFile, NotFound, Refused, SkillOpsError
 from agent.languages.workflow.rules import read_workflow
-from agent.plan_run import Known, PlanRun, Rules
+from agent.lines import Known, Lines
+from agent.plan_run import PlanRun, Rules
 from agent.ports import Availability, Deployment, Endpoints, Runtime
 from agent.stages.invoking import Strike, unstruck
+from agent.switchboard import Switchboard
+from agent.trial_calls import TrialLine
 from agent.workflow_server import Failed, WorkflowServer
 
 LOG = 256 * 2**10  # bytes of a workflow's log; the older half goes when there are more
@@ -65,6 +70,7 @@ class WorkflowRuntime:
     ) -> None:  # fmt: skip
         self.name, self._inner, self._known, self._artifact_of = inner.name, inner, known, artifact_of
         self._folder, self._workers, self._strike = folder, workers, strike
+        self.lines = Lines(Switchboard(folder.parent), known, _OnDemand(self), strike)
         self.deploy_now: Callable[[str], object] = lambda name: None
         self._servers: dict[str, tuple[str, WorkflowServer]] = {}
         self._lock = threading.Lock()
@@ -134,14 +140,19 @@ class WorkflowRuntime:
             end()
 
     def close(self) -> None:
+        self.lines.board.close()
         with self._lock:
             while self._servers:
                 self._servers.popitem()[1][1].close()
 
     @contextlib.contextmanager
-    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS) -> Iterator[Endpoint]:
+    def trial(self, artifact: Artifact, manifest: Manifest, stand_ins: StandIns = NO_STAND_INS, *, depth: int = 1) -> Iterator[Endpoint]:
         if manifest.runtime != RUNTIME:
-            with self._inner.trial(artifact, manifest, stand_ins) as endpoint:
+            with ExitStack() as stack:
+                endpoint = stack.enter_context(self._inner.trial(artifact, manifest, stand_ins))
+                if manifest.requires:
+                    line = TrialLine(manifest, stand_ins, self._known, self._artifact_of, partial(self.trial, depth=depth + 1), stack, depth)
+                    endpoint = endpoint.model_copy(update={"ticket": stack.enter_context(self.lines.board.line(line))})
                 yield endpoint
             return
         workflow = self._fit(manifest, Path(artifact.location))
@@ -152,7 +163,7 @@ class WorkflowRuntime:
                 if entry is None:
                     raise Refused(f"{name} is not in the registry.", next_step="Release it first.")
                 built, required = self._artifact_of(entry)
-                places.endpoints[name] = stack.enter_context(self.trial(built, required, stand_ins))
+                places.endpoints[name] = stack.enter_context(self.trial(built, required, stand_ins, depth=depth + 1))
             server = WorkflowServer(partial(self._carried_out, workflow, manifest, places))
             stack.callback(server.close)
             yield server.endpoint
@@ -166,12 +177,15 @@ class WorkflowRuntime:
         ident, deadline = str(context.get("request_id") or uuid.uuid4().hex)[:200], context.get("deadline")
         seconds = min(float(deadline) if isinstance(deadline, int | float) else 1e6, manifest.resources.timeout_seconds)
         started, trace = time.monotonic(), list[Event]()
+        lines, receipts = self.lines.below(str(context.get("call") or ""))
+        on_trial = isinstance(endpoints, _Places)  # where each skill's endpoint has a line of its own
         run = PlanRun(
             workflow.steps, Required(manifest, self._known), endpoints, trace.append, self._workers, str(context.get("caller") or "skillops"), ident,
-            strike=self._strike, given=inputs, rules=Rules(until=started + seconds),
+            strike=self._strike, given=inputs, rules=Rules(until=started + seconds), lines=None if on_trial else lines,
         )  # fmt: skip
         try:
             run.run()
+            receipts += run.receipts
             if run.error:
                 raise Failed("step-failed", f"step {next(iter(run.failed))}: {run.error.fault}")
             wanted = {name: value for name, value in workflow.outputs.items() if not _skipped(value, run.skipped)}

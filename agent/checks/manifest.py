@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 
 from agent.checks import concluded, language_of
 from agent.checks.skill_md import skill_md_findings
+from agent.domain.capability import Capability
 from agent.domain.check import CheckResult, Finding, Subject
-from agent.domain.requirement import Requirement
+from agent.domain.requirement import DEEPEST, Requirement, circle, depth, left_behind, may_do, reach, requirements, unmet
 from agent.domain.schema import violations
 from agent.domain.skill import Manifest, same_json
 from agent.domain.stand_in import STAND_INS_PATH, StandIns
+from agent.domain.workflow import RUNTIME, annotations_of
 from agent.errors import InvalidFile
 from agent.manifest_file import read_stand_ins
-from agent.ports import Check, Language, Workbench
+from agent.ports import Check, Language, Registered, Workbench
 from agent.strict_yaml import locate
 
 RESTORES = frozenset(("rollback", "revert", "retire"))  # kinds that take something back, under a patch version
@@ -24,8 +26,9 @@ _LOCAL = (".localhost", ".local", ".internal", ".home.arpa", ".localdomain")
 class ManifestCheck(Check):
     name = "manifest"
 
-    def __init__(self, languages: Mapping[str, Language]) -> None:
-        self._languages = languages
+    def __init__(self, languages: Mapping[str, Language], shelf: Registered | None = None) -> None:
+        """`shelf`: the registry, without which nothing is said of the skills that are required."""
+        self._languages, self._shelf = languages, shelf
 
     def run(self, subject: Subject, bench: Workbench) -> CheckResult:
         manifest = subject.manifest
@@ -35,10 +38,14 @@ class ManifestCheck(Check):
             language = language_of(subject, self._languages)
             findings = [language] if isinstance(language, Finding) else []
             findings += [_finding(subject, *found) for found in _problems(subject, manifest)]
-            findings += _stand_ins(subject, manifest)
+            findings += _stand_ins(subject, manifest, self._shelf)
+            if self._shelf:
+                findings += [_finding(subject, *found) for found in _required(manifest, self._shelf)]
+                findings += [_finding(subject, *found) for found in _relied_upon(subject, manifest, self._shelf)]
         findings += skill_md_findings(subject)
         version = manifest.version if manifest else ""
-        return concluded(self.name, subject, findings, f"skill.yaml and SKILL.md of {subject.skill} {version} are valid.")
+        result = concluded(self.name, subject, findings, f"skill.yaml and SKILL.md of {subject.skill} {version} are valid.")
+        return result.model_copy(update={"capabilities": _calls(subject, self._shelf)}) if manifest and self._shelf else result
 
 
 Problem = tuple[str, str, str]
@@ -113,14 +120,65 @@ def _requires(manifest: Manifest) -> Iterator[Problem]:
         names.add(name)
 
 
+def _required(manifest: Manifest, shelf: Registered) -> Iterator[Problem]:
+    """What is required is there, does not lead back here, and does no more than this skill says of itself: whoever may be asked before a
+    destructive skill is called has to be asked before this one is."""
+    if manifest.status == "retired" or manifest.runtime == RUNTIME:  # a workflow's plan is held against the registry by its language
+        return
+    place = {Requirement.parse(text).name: f"/requires/{number}" for number, text in enumerate(manifest.requires) if _parses(text)}
+    for name, why in unmet(manifest, shelf).items():
+        yield "requires", why, place[name]
+    if way := circle(manifest, shelf):
+        yield "requires", f"it would call itself without end: {' → '.join(way)}", place[way[1]]
+    elif depth(manifest, shelf) > DEEPEST:
+        yield "requires", f"more than {DEEPEST} skills would call one another in a row", "/requires"
+    called = [there for name in requirements(manifest) if (there := shelf.manifest(name))]
+    allowed, mine = annotations_of(called), manifest.annotations
+    for what, claimed in (("readOnly", mine.readOnly and not allowed.readOnly), ("idempotent", mine.idempotent and not allowed.idempotent)):
+        if claimed:
+            yield "requires", f"it says {what}: true, and what it requires is not", "/annotations"
+    if allowed.destructive and not mine.destructive:
+        yield "requires", "what it requires is destructive, so it has to say destructive: true as well", "/annotations"
+
+
+def _parses(text: str) -> bool:
+    try:
+        return bool(Requirement.parse(text))
+    except ValueError:
+        return False
+
+
+def _relied_upon(subject: Subject, manifest: Manifest, shelf: Registered) -> Iterator[Problem]:
+    """Skills that require this one go on having it. What takes back a version that did not become healthy is not held up by that."""
+    if subject.kind == "revert":
+        return
+    version = None if manifest.status == "retired" else manifest.semver
+    if left := left_behind(subject.skill, version, shelf.dependants(subject.skill)):
+        do = "retire them, or propose versions of them without it" if version is None else f"propose versions of them that take {version} as well"
+        yield "dependants", f"{', '.join(left)} {'requires' if len(left) == 1 else 'require'} another version of it than this; first {do}", "/version"
+
+
+def _calls(subject: Subject, shelf: Registered) -> tuple[Capability, ...]:
+    """Each skill that it may call, over whatever others, with what that one may do; `gained` where the version before could not."""
+    assert subject.manifest is not None
+    before = {each.name for each in reach(subject.base_manifest, shelf)} if subject.base_manifest else None
+    path = f"skills/{subject.skill}/skill.yaml"
+    line = locate(subject.files["skill.yaml"], "/requires") if subject.manifest.requires else None
+    return tuple(
+        Capability(
+            kind="skills", what=may_do(each), path=path, line=line, declared=True, gained=before is not None and each.name not in before
+        ) for each in reach(subject.manifest, shelf)
+    )  # fmt: skip
+
+
 def _hosts(manifest: Manifest) -> Iterator[Problem]:
     for index, rule in enumerate(manifest.permissions.rules):
         if rule.host.endswith(_LOCAL):
             yield "network", f"'{rule}' is a name of the machine's own network", f"/permissions/network/{index}"
 
 
-def _stand_ins(subject: Subject, manifest: Manifest) -> Iterator[Finding]:
-    """The scripted servers that answer in a trial: a file that can be read, for hosts that the manifest declares."""
+def _stand_ins(subject: Subject, manifest: Manifest, shelf: Registered | None) -> Iterator[Finding]:
+    """The scripted servers that answer in a trial: a file that can be read, for hosts that the manifest declares and skills that it requires."""
     path = f"skills/{subject.skill}/{STAND_INS_PATH}"
     data, network = subject.files.get(STAND_INS_PATH), manifest.permissions.network
     try:
@@ -130,6 +188,8 @@ def _stand_ins(subject: Subject, manifest: Manifest) -> Iterator[Finding]:
         return
     for number, why in stand_ins.misfits(network):
         yield Finding(message=why, rule="stand-ins", path=path, line=locate(data or b"", f"/hosts/{number}"))
+    for number, why in stand_ins.unlike(requirements(manifest), shelf.manifest if shelf else lambda name: None):
+        yield Finding(message=why, rule="stand-ins", path=path, line=locate(data or b"", f"/skills/{number}"))
     for entry in stand_ins.missing(network):
         message = f"no stand-in in {STAND_INS_PATH} answers for {entry}: in a trial, a connection there is refused"
         yield Finding(message=message, rule="stand-ins", path=path if data is not None else None, level="note")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit, opened
+from agent.domain.requirement import keep_dependants, may_do, reach
 from agent.errors import NotFound, UsageError
 
 Name = Annotated[str, typer.Argument(help="The skill.")]
@@ -55,8 +56,13 @@ def search(
     parts = opened(repository, as_json).parts
     parts.sync()
     hits = parts.catalog.search(text, limit=limit)
-    document = [{"name": hit.entry.name, "version": hit.entry.version, "description": hit.entry.description, "score": hit.score} for hit in hits]
-    lines = [f"{hit.entry.name} {hit.entry.version}  {hit.entry.description}" for hit in hits]
+    requires = {hit.entry.name: list(manifest.requires) if (manifest := parts.catalog.manifest(hit.entry.name)) else [] for hit in hits}
+    document = [
+        {"name": hit.entry.name, "version": hit.entry.version, "description": hit.entry.description, "score": hit.score,
+         "requires": requires[hit.entry.name]} for hit in hits
+    ]  # fmt: skip
+    calls = {name: f" (calls {', '.join(needed)})" if needed else "" for name, needed in requires.items()}
+    lines = [f"{hit.entry.name} {hit.entry.version}  {hit.entry.description}{calls[hit.entry.name]}" for hit in hits]
     emit(document, as_json, "\n".join(lines) or "Nothing fits. `skillops request TEXT` asks for it.")
 
 
@@ -72,7 +78,10 @@ def show(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> None:
     entry = parts.entry(name)
     manifest = parts.catalog.manifest(name)
     services = [service for service in parts.runtime.services() if service.skill == name]
-    emit({"entry": entry, "manifest": manifest, "services": services}, as_json, lambda: skill_of(entry, manifest, services))
+    calls = [may_do(each) for each in reach(manifest, parts.catalog)] if manifest else []
+    called_by = [each.name for each in parts.catalog.dependants(name)]
+    document = {"entry": entry, "manifest": manifest, "services": services, "calls": calls, "called_by": called_by}
+    emit(document, as_json, lambda: skill_of(entry, manifest, services, calls, called_by))
 
 
 def history(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> None:
@@ -116,6 +125,7 @@ def rollback(
         have = ", ".join(version.version for version in earlier)
         step = f"Earlier versions: {have}." if have else f"{entry.version} is its first; `skillops retire {skill}` takes it out of use."
         raise NotFound(f"{skill} has no earlier version {wanted}".rstrip() + ".", next_step=step)
+    keep_dependants(skill, found[0].version, parts.catalog.dependants(skill))
     files = parts.forge.files(found[0].commit, f"skills/{skill}")
     proposal = propose_rollback(skill, found[0].version, files, parts.user, parts.forge, why)
     emit(proposal, as_json, f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates.")
@@ -133,5 +143,6 @@ def retire(name: Name, why: Why = "", repository: Repo = HERE, as_json: AsJson =
     entry = parts.entry(name)
     if entry.status == "retired":
         raise UsageError(f"{name} is retired already.")
+    keep_dependants(name, None, parts.catalog.dependants(name))
     proposal = propose_retire(name, parts.user, parts.forge, why)
     emit(proposal, as_json, f"Proposal #{proposal.number} is open: {proposal.title}. `skillops run` takes it through the gates.")

@@ -96,7 +96,7 @@ def invoke(
     if manifest is None:
         raise UsageError(f"The manifest of {name} cannot be read at {entry.commit[:8]}.", next_step="skillops doctor")
     runtime = OnDemand(parts.runtime, place.pipeline.deploy)
-    result = call(manifest, entry, given, runtime, caller=parts.user, request_id=uuid.uuid4().hex, strike=parts.strike)
+    result = call(manifest, entry, given, runtime, caller=parts.user, request_id=uuid.uuid4().hex, strike=parts.strike, lines=parts.lines)
     emit(result._asdict(), as_json, lambda: result_of(result))
 
 

@@ -57,6 +57,7 @@ class RiskRules(Frozen):
     destructive: Risk = "high"
     container: Risk = "high"
     widening: Risk = "high"
+    requires: Risk = "low"
 
 
 class BudgetLimits(Frozen):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from pydantic import Field
 from pydantic_core import from_json
 
 from agent.domain import Frozen
@@ -15,7 +16,7 @@ MAX_BODY = 8 * 2**20  # bytes of inputs or outputs, either way
 
 
 class Receipt(Frozen):
-    """What answered: enough to find the pull request behind an answer."""
+    """What answered: enough to find the pull request behind an answer. `calls`: of the skills that it called on the way, as they ended."""
 
     skill: SkillName
     version: str
@@ -24,10 +25,12 @@ class Receipt(Frozen):
     approvers: tuple[str, ...] = ()
     request_id: str = ""
     seconds: float = 0.0
+    calls: tuple[Receipt, ...] = Field(default=(), exclude_if=lambda calls: not calls)
 
 
 class Invocation(NamedTuple):
     """One call. `deadline_seconds` is how long the skill may take. `written`: the inputs as JSON, where somebody wrote them already.
+    `ticket`: what the skill shows when it calls those that it requires, on behalf of `caller` and for as long as this call takes.
 
     It and its Reply are made for every call and leave no process, so nothing holds them against a schema of their own.
     """
@@ -39,9 +42,12 @@ class Invocation(NamedTuple):
     deadline_seconds: float = 30.0
     traceparent: str = ""
     written: bytes = b""
+    ticket: str = ""
 
     def body(self) -> bytes:
         context = {"request_id": self.request_id, "deadline": self.deadline_seconds, "traceparent": self.traceparent, "caller": self.caller}
+        if self.ticket:
+            context["call"] = self.ticket
         return b'{"inputs": %b, "context": %b}' % (self.written or written(self.inputs), written(context))
 
 

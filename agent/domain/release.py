@@ -58,12 +58,14 @@ class Load(Frozen):
 class Endpoint(Frozen):
     """Where a running skill answers HTTP: a unix socket, or a base URL. `host`: the Host header to send, where many skills answer there.
 
-    Who passes requests on to many says with the header UNREACHABLE that nobody took this one.
+    Who passes requests on to many says with the header UNREACHABLE that nobody took this one. `ticket`: of every call that is made there,
+    where calls have none of their own: a trial's.
     """
 
     socket: str | None = None
     url: str = "http://skill"
     host: str = ""
+    ticket: str = ""
 
 
 UNREACHABLE = "x-skillops-unreachable"

@@ -10,11 +10,12 @@ from agent.domain.skill import Manifest
 
 
 def risk_of(
-    manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy, gained: Sequence[Capability] = ()
+    manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy, gained: Sequence[Capability] = (), called: Sequence[Manifest] = ()
 ) -> tuple[Risk, tuple[str, ...]]:
     """The highest risk among the traits of a manifest, and the traits that bring it, in words; high where it cannot be read.
 
-    `gained`: what the code can do of a kind that the version before it had nothing of, as the checks saw it.
+    `gained`: what the code can do of a kind that the version before it had nothing of, as the checks saw it. `called`: the skills that it
+    may come to call, whose traits are its own.
     """
     if manifest is None:
         return "high", ("skill.yaml cannot be read",)
@@ -34,6 +35,9 @@ def risk_of(
         (rules.widening, bool(gained), f"can do more than before: {told(gained)}"),
     )
     present = [(risk, words) for risk, there, words in traits if there]
+    for each in called:
+        risk, why = risk_of(each, None, policy)
+        present.append((max(risk, rules.requires, key=RISKS.index), f"calls {each.name}" + (f", which {', and '.join(why)}" if why else "")))
     highest = max((risk for risk, _ in present), key=RISKS.index, default=RISKS[0])
     return highest, tuple(words for risk, words in present if risk == highest)
 

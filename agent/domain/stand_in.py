@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from agent.domain import Frozen
-from agent.domain.schema import Json
+from agent.domain.schema import Json, violations
+from agent.domain.skill import Manifest, SkillName, same_json
 from agent.egress.rules import Rule, allows
 
 STAND_INS_PATH = "tests/stand-ins.yaml"
@@ -140,19 +141,56 @@ class StandIn(Frozen):
         return self.place[1] in TLS_PORTS if self.tls is None else self.tls
 
 
+class SkillError(Frozen):
+    """As a skill answers it over /execute."""
+
+    code: str = Field(min_length=1, max_length=80)
+    message: str = Field(default="", max_length=2000)
+
+
+class Answer(Frozen):
+    """What a required skill answers to exactly these inputs: outputs or an error. Without `inputs`: to any."""
+
+    inputs: dict[str, Json] | None = None
+    outputs: dict[str, Json] | None = None
+    error: SkillError | None = None
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Answer:
+        if (self.outputs is None) == (self.error is None):
+            raise ValueError("an answer has either outputs or an error")
+        return self
+
+
+class SkillStandIn(Frozen):
+    """One required skill's script: the first answer to the inputs counts. Where none is, a trial of the skill itself answers."""
+
+    name: SkillName
+    answers: tuple[Answer, ...] = Field(min_length=1, max_length=200)
+
+
 class StandIns(Frozen):
     """`tests/stand-ins.yaml`."""
 
     apiVersion: Literal["skillops/v1"] = "skillops/v1"
     kind: Literal["StandIns"] = "StandIns"
     hosts: tuple[StandIn, ...] = Field(default=(), max_length=50)
+    skills: tuple[SkillStandIn, ...] = Field(default=(), max_length=50)
 
     @model_validator(mode="after")
     def _each_once(self) -> StandIns:
         places = [one.host for one in self.hosts]
         if twice := next((place for place in places if places.count(place) > 1), None):
             raise ValueError(f"{twice} has two stand-ins")
+        names = [one.name for one in self.skills]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{twice} has two stand-ins")
         return self
+
+    def answer_of(self, skill: str, inputs: Json) -> Answer | None:
+        """What the script has a required skill answer to `inputs`, where it says."""
+        answers = (answer for one in self.skills if one.name == skill for answer in one.answers)
+        return next((answer for answer in answers if answer.inputs is None or same_json(answer.inputs, inputs)), None)
 
     def misfits(self, network: tuple[str, ...]) -> Iterator[tuple[int, str]]:
         """The stand-ins, by number, for hosts that the manifest does not declare, and why each is wrong."""
@@ -160,6 +198,18 @@ class StandIns(Frozen):
         for number, one in enumerate(self.hosts):
             if not allows(rules, *one.place):
                 yield number, f"{one.host} is not declared in permissions.network"
+
+    def unlike(self, required: Collection[str], manifest: Callable[[str], Manifest | None]) -> Iterator[tuple[int, str]]:
+        """The stand-ins, by number, for skills that are not required, or that answer what the skill itself never would; and why."""
+        for number, one in enumerate(self.skills):
+            if one.name not in required:
+                yield number, f"{one.name} is not required"
+            elif there := manifest(one.name):
+                for answer in one.answers:
+                    wrong = violations(there.inputs, answer.inputs, limit=1) if answer.inputs is not None else []
+                    wrong = wrong or (violations(there.outputs, answer.outputs, limit=1) if answer.outputs is not None else [])
+                    if wrong:
+                        yield number, f"{one.name} {there.version} is not called like that, or does not answer so: {wrong[0]}"
 
     def missing(self, network: tuple[str, ...]) -> tuple[str, ...]:
         """What the manifest declares and no stand-in answers for."""

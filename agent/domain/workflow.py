@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from agent.domain import Frozen
 from agent.domain.plan import ITEM, STEP, Step, check_order, path_fault, references
-from agent.domain.requirement import Requirement
 from agent.domain.schema import Json
-from agent.domain.skill import Annotations, Manifest, Permissions, Status
+from agent.domain.skill import Annotations, Manifest, Permissions
 
 RUNTIME, FILE = "workflow", "workflow.yaml"
 MOST_STEPS = 40
@@ -44,12 +43,6 @@ class Workflow(Frozen):
         return tuple(dict.fromkeys(str(step.skill) for step in self.steps))
 
 
-class Shelf(Protocol):
-    """What skills there are."""
-
-    def manifest(self, name: str) -> Manifest | None: ...
-
-
 def permissions_of(required: Iterable[Manifest]) -> Permissions:
     """What skills may reach together."""
     found = [manifest.permissions for manifest in required]
@@ -72,45 +65,3 @@ def annotations_of(required: Sequence[Manifest]) -> Annotations:
         readOnly=all(mark.readOnly for mark in marks), idempotent=all(mark.idempotent for mark in marks),
         destructive=any(mark.destructive for mark in marks),
     )  # fmt: skip
-
-
-def circle(manifest: Manifest, shelf: Shelf) -> tuple[str, ...]:
-    """The way from a workflow back to itself over what it requires, by names; empty where there is none."""
-    ways: list[tuple[str, ...]] = [(manifest.name,)]
-    seen: set[str] = set()
-    while ways:
-        way = ways.pop()
-        at = manifest if len(way) == 1 else shelf.manifest(way[-1])
-        for name in requirements(at) if at and at.runtime == RUNTIME else ():
-            if name == manifest.name:
-                return (*way, name)
-            if name not in seen:
-                seen.add(name)
-                ways.append((*way, name))
-    return ()
-
-
-def requirements(manifest: Manifest) -> Mapping[str, Requirement]:
-    """What a manifest requires, by name; what is not of the form is left out, which the check manifest tells of."""
-    found = {}
-    for text in manifest.requires:
-        try:
-            requirement = Requirement.parse(text)
-        except ValueError:
-            continue
-        found[requirement.name] = requirement
-    return found
-
-
-def unmet(manifest: Manifest, shelf: Shelf) -> dict[str, str]:
-    """Each skill that a workflow requires and that is not there as it needs it, with why, in words."""
-    why = {}
-    retired: Status = "retired"
-    for name, requirement in requirements(manifest).items():
-        there = shelf.manifest(name)
-        if there is None or there.status == retired:
-            why[name] = f"{name} is {'retired' if there else 'not in the registry'}"
-        elif not requirement.admits(there.semver):
-            wanted = next(text for text in manifest.requires if Requirement.parse(text).name == name)
-            why[name] = f"{name} is {there.version} in the registry, and {wanted!r} is required"
-    return why

@@ -37,9 +37,10 @@ class Egress:
         self._thread: threading.Thread | None = None
         self._doors: set[Door] = set()
 
-    def open(self, skill: str, rules: Sequence[Rule], path: Path, carriers: Mapping[tuple[str, int], Carrier] | None = None) -> Door:
+    def open(self, skill: str, rules: Sequence[Rule], path: Path, carriers: Mapping[tuple[str, int], Carrier] | None = None,
+             own: Mapping[tuple[str, int], Target] | None = None) -> Door:  # fmt: skip
         """As `Proxy.open`. Raises OSError."""
-        door = self.do(self._proxy.open(skill, rules, path, carriers))
+        door = self.do(self._proxy.open(skill, rules, path, carriers, own))
         self._doors.add(door)
         return door
 

@@ -78,10 +78,11 @@ class Proxy:
     resolver: Resolver | None = None
     connector: Connector | None = None
 
-    async def open(self, skill: str, rules: Sequence[Rule], path: Path, carriers: Mapping[tuple[str, int], Carrier] | None = None) -> Door:
+    async def open(self, skill: str, rules: Sequence[Rule], path: Path, carriers: Mapping[tuple[str, int], Carrier] | None = None,
+                   own: Mapping[tuple[str, int], Target] | None = None) -> Door:  # fmt: skip
         """Listens at `path` (a socket that lies there is replaced) for what `rules` allow `skill`. `carriers`: those that do more than
-        pass on, by (host, port). Raises OSError."""
-        door = Door(self, skill, tuple(rules), self.pinned, carriers or {})
+        pass on, by (host, port); `own`: what is pinned at this door alone. Raises OSError."""
+        door = Door(self, skill, tuple(rules), {**self.pinned, **(own or {})}, carriers or {})
         path.unlink(missing_ok=True)
         # Bound here and not by asyncio, which cannot say how many may wait and who may connect.
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

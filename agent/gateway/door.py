@@ -16,9 +16,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from agent.depth import DEEPEST, too_deep
 from agent.domain.invocation import MAX_BODY
 from agent.errors import CouldNotTell, SkillOpsError, UsageError
-from agent.gateway.depth import DEEPEST, too_deep
 from agent.gateway.gateway import Gateway
 from agent.gateway.problems import Forbidden, TooLarge, TooSlow, WrongHost, WrongType, problem
 from agent.heads import Head

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.domain.invocation import Invocation, InvocationResult
+from agent.domain.requirement import requirements
 from agent.domain.schema import Json
+from agent.domain.skill import Manifest
 from agent.errors import InvocationFailed, SkillOpsError
 from agent.gateway.authority import Authority
 from agent.gateway.limits import Lane, Rates
@@ -17,6 +20,7 @@ from agent.gateway.pages.feed import Feed
 from agent.gateway.shelf import Shelf, Standing, another_version
 from agent.gateway.worker import Worker
 from agent.keys import Key, Keys
+from agent.lines import OpenLine, Terms
 from agent.stages.invoking import interpret, prepare
 from agent.workplace import Workplace
 
@@ -67,8 +71,8 @@ class Gateway:
             self._lanes[skill] = Lane(skill, self.at_once)
         return self._lanes[skill]
 
-    async def invoke(self, name: str, inputs: Json, key: Key, call: Call, version: str | None = None) -> InvocationResult:
-        """Calls the skill that serves under `name`; with a `version`, that one alone.
+    async def invoke(self, name: str, inputs: Json, key: Key, call: Call, version: str | None = None, depth: int = 1) -> InvocationResult:
+        """Calls the skill that serves under `name`; with a `version`, that one alone. `depth`: above 1 where another skill asks for it.
 
         Raises what `prepare` and `interpret` raise, NotFound, Busy, CircuitOpen, and CouldNotTell where it cannot be started.
         """
@@ -81,17 +85,37 @@ class Gateway:
                 if version:
                     raise another_version(standing.entry, version)
                 invocation = prepare(standing.manifest, inputs, key.name, call.request_id, call.deadline, call.traceparent)
-            return await self._metered(standing, invocation, lane)
+            with self._line(standing.manifest, invocation, key, depth) as line:
+                return await self._metered(standing, invocation, lane, line)
 
-    async def _metered(self, standing: Standing, invocation: Invocation, lane: Lane) -> InvocationResult:
+    def _line(self, manifest: Manifest, invocation: Invocation, key: Key, depth: int) -> AbstractContextManager[OpenLine | None]:
+        """For a skill that requires others. What comes over it comes from another thread, and is a call of the same key like any."""
+        if not manifest.requires or (lines := self.place.parts.lines) is None:
+            return nullcontext()
+        loop = asyncio.get_running_loop()
+
+        def onward(name: str, inputs: Json, terms: Terms) -> InvocationResult:
+            return asyncio.run_coroutine_threadsafe(self._inner(manifest, name, inputs, key, terms), loop).result()
+
+        return lines.opened(OpenLine(manifest, invocation, onward, depth))
+
+    async def _inner(self, outer: Manifest, name: str, inputs: Json, key: Key, terms: Terms) -> InvocationResult:
+        listed = await self.shelf.listed(name)
+        if not requirements(outer)[name].admits(listed.manifest.semver):
+            raise InvocationFailed("unmet", "The skill was not called.", why=f"{name} is {listed.entry.version}, which {outer.name} does not take")
+        self.rates.take(key.id)
+        return await self.invoke(name, inputs, key, Call(terms.request_id, terms.traceparent, terms.seconds), depth=terms.depth)
+
+    async def _metered(self, standing: Standing, invocation: Invocation, lane: Lane, line: OpenLine | None) -> InvocationResult:
         entry, manifest, caller, _ = standing
         started, outcome = time.monotonic(), "cancelled"
         self.meters.began(entry.name)
         try:
-            reply = await caller.execute(invocation, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(standing))
+            asked = invocation._replace(ticket=line.ticket) if line else invocation
+            reply = await caller.execute(asked, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(standing))
             lane.heard(invocation.caller, reply)
             self.meters.circuit(entry.name, lane.is_open)
-            result = interpret(manifest, entry, invocation, reply, self.place.parts.strike)
+            result = interpret(manifest, entry, invocation, reply, self.place.parts.strike, line.receipts if line else ())
             outcome = "ok"
             return result
         except InvocationFailed as error:

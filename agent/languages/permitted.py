@@ -12,7 +12,8 @@ from agent.strict_yaml import load
 
 @dataclass(frozen=True)
 class Permitted:
-    """What the manifest allows: the network at all, keeping files, variables beside SKILL_*, and packages at all."""
+    """What the manifest allows: the network at all, be it hosts or the skills that are required; keeping files, variables beside SKILL_*, and
+    packages at all."""
 
     network: bool = False
     variables: frozenset[str] = frozenset()
@@ -29,7 +30,7 @@ def permitted_by(root: Path) -> Permitted:
         manifest: Any = load((root / "skill.yaml").read_bytes(), "skill.yaml")
         asked = manifest.get("permissions") or {}
         return Permitted(
-            network=bool(asked.get("network")), variables=frozenset(map(str, manifest.get("environment") or {})),
+            network=bool(asked.get("network") or manifest.get("requires")), variables=frozenset(map(str, manifest.get("environment") or {})),
             storage=asked.get("storage") == "persistent", packages=bool(manifest.get("dependencies")),
         )  # fmt: skip
     except (OSError, InvalidFile, AttributeError, TypeError):

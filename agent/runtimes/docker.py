@@ -35,6 +35,8 @@ from agent.runtimes.docker_server import GONE, DockerServer
 from agent.runtimes.docker_stand_ins import LentStage
 from agent.runtimes.docker_watch import Watch
 from agent.runtimes.docker_way import Way, docker_host
+from agent.runtimes.docker_way_back import Lent, LentTogether, LentWayBack
+from agent.runtimes.way_back import rules_of
 from agent.supervisor_client import home, make_sockets
 
 log = logging.getLogger("agent.supervisor")
@@ -85,7 +87,7 @@ class DockerLauncher:
             self._names.add(name)
             undo.callback(self._names.discard, name)
             with faults(f"start {deployment.skill}"):
-                stage = LentStage(trial, manifest.permissions.brokered_places) if trial and trial.hosts else self._broker(deployment.skill, keys)
+                stage = self._lent(manifest, keys, trial)
                 if stage:
                     undo.callback(stage.close)
                 trusted = stage.certificates if stage else b""
@@ -117,7 +119,7 @@ class DockerLauncher:
                 server = self._server(name, manifest, container)
                 self._addressed(server)
             server.keys = tuple(Key.model_validate(key) for key in kept.get("keys", ()))
-            server.stage = self._broker(server.skill, server.keys)
+            server.stage = self._lent(manifest, server.keys)
             self._names.add(name)
             server.endpoint = self._relay.endpoint(f"{name}.instance")
             if server.stage:
@@ -174,8 +176,19 @@ class DockerLauncher:
         log_file = None if trial else self._log(manifest.name)
         return DockerServer(self._engine, name, manifest, container, log_file=log_file, left=self._forget)
 
-    def _broker(self, skill: str, keys: Sequence[Key]) -> LentBroker | None:
-        return LentBroker(self._egress, self._brokers, skill, keys) if keys else None
+    def _lent(self, manifest: Manifest, keys: Sequence[Key], trial: StandIns | None = None) -> Lent | None:
+        """What the relay is lent for one container: the stand-ins of a trial, or the broker; and the way back."""
+        with contextlib.ExitStack() as undo:
+            lent: list[Lent] = []
+            if trial and trial.hosts:
+                lent.append(LentStage(trial, manifest.permissions.brokered_places))
+            elif keys:
+                lent.append(LentBroker(self._egress, self._brokers, manifest.name, keys))
+            undo.callback(lambda: [each.close() for each in lent])
+            if manifest.requires:
+                lent.append(LentWayBack(self._egress, manifest.name, self._state))
+            undo.pop_all()
+        return None if not lent else lent[0] if len(lent) == 1 else LentTogether(lent)
 
     def _addressed(self, server: DockerServer) -> None:
         told = self._engine.client().api.inspect_container(server.id)
@@ -215,7 +228,9 @@ class DockerLauncher:
             routes = {f"{server.name}.instance": [[server.address, server.port]] for server in servers}
             for skill, serving in self._serving.items():
                 routes[skill] = [[server.address, server.port] for server in serving if server.running()]
-            ways = {server.address: [server.skill, list(server.manifest.permissions.network), server.trial, server.lent] for server in servers}
+            ways = {
+                server.address: [server.skill, [str(rule) for rule in rules_of(server.manifest)], server.trial, server.lent] for server in servers
+            }
         return {"routes": routes, "ways": ways, "pinned": self._pinned}
 
     def _forget(self, server: DockerServer) -> None:

@@ -15,6 +15,7 @@ from agent.errors import CouldNotTell
 from agent.ports import Deployment
 from agent.runtimes.docker_network import Network
 from agent.runtimes.docker_options import AUTHORITIES, INSTANCE, REPOSITORY, ROLE, SECRETS, SKILL, STORAGE, USER, container_options, security
+from agent.runtimes.way_back import rules_of
 from agent.runtimes.way_out import CERTIFICATES, TRUST
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Containers:
                 self._engine.client().volumes.create(volumes[place], driver="local", driver_opts=IN_MEMORY, labels=labels)
         if trusted:
             trust = dict.fromkeys(TRUST, f"{AUTHORITIES}/{CERTIFICATES}")
-        hosts = {rule.rpartition(":")[0]: network.relay for rule in manifest.permissions.network if not rule.startswith("*")}
+        hosts = {rule.host: network.relay for rule in rules_of(manifest) if rule.exact}
         options = container_options(deployment.location, manifest, labels, volumes, hosts, trust)
         if manifest.permissions.personal:
             # On this network neighbours reach one another. What works with one person's secrets answers those alone who come by the relay.

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent import seccomp
 from agent.domain.skill import Manifest
+from agent.runtimes.way_back import variables_of
 
 PORT = 8080  # where the images' servers listen; a `container` skill may name another
 USER = "65532:65532"
@@ -37,7 +38,7 @@ def container_options(
 ) -> dict[str, Any]:
     """For `ContainerCollection.create` of docker-py. `volumes`: where inside to the volume's name; `hosts`: names that lead to addresses.
     `trust`: variables that name whom to trust."""
-    environment = {**manifest.environment, **trust, "TZ": "UTC"}
+    environment = {**manifest.environment, **trust, **variables_of(manifest), "TZ": "UTC"}
     if manifest.runtime != "container":
         environment["SKILL_LISTEN"] = f"0.0.0.0:{PORT}"
     if STORAGE in volumes:

@@ -15,9 +15,8 @@ from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell
 from agent.instance import last
 from agent.ports import Usage
-from agent.runtimes.docker_broker import LentBroker
 from agent.runtimes.docker_containers import remove_volumes
-from agent.runtimes.docker_stand_ins import LentStage
+from agent.runtimes.docker_way_back import Lent
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -43,7 +42,7 @@ class DockerServer:
         self.endpoint = Endpoint()
         self.skill, self.trial = manifest.name, log_file is None
         self.over, self.short_of_memory = "", False
-        self.stage: LentStage | LentBroker | None = None  # the stand-ins of a trial, or the broker
+        self.stage: Lent | None = None
         self.keys: tuple[Key, ...] = ()  # the placeholders that it holds
 
     @property

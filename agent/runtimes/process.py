@@ -29,6 +29,7 @@ from agent.errors import Refused, SkillOpsError
 from agent.instance import Instance, handed, made_up, not_healthy, tail
 from agent.ports import AdoptingSandbox, Availability, Deployment, Language, Mount, Running, SandboxProcess, Secrets, Usage
 from agent.runtimes.supervised import SupervisedRuntime
+from agent.runtimes.way_back import rules_of, variables_of
 from agent.runtimes.way_out import WayOut, hermetic
 from agent.supervisor_client import home, make_sockets, short_folder
 
@@ -50,7 +51,7 @@ class ProcessRuntime(SupervisedRuntime):
         with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder(), ignore_cleanup_errors=True) as name, ExitStack() as stack:
             folder, log = Path(name), Path(name) / "log"
             location, storage, run = Path(artifact.location), folder / "storage", folder / "run"
-            way = stack.enter_context(hermetic(manifest, run, stand_ins)) if manifest.permissions.network else None
+            way = stack.enter_context(hermetic(manifest, run, self._state, stand_ins)) if rules_of(manifest) else None
             secrets = made_up(manifest)
             instance = Instance(
                 manifest, self._processes.start(location, manifest, run, log=log, storage=storage, secrets=secrets, outlive=False, way=way)
@@ -150,7 +151,7 @@ class ProcessLauncher:
         process = self._sandbox.attach(pid, started_at)
         if process is None:
             return None
-        way = WayOut.known(self._egress, self._sockets / name, kept["way"], self._brokers) if kept.get("way") else None
+        way = WayOut.known(self._egress, self._sockets / name, self._state, kept["way"], self._brokers) if kept.get("way") else None
         return ProcessServer(process, self._sockets / name, Path(kept.get("log", os.devnull)), started_at, way)
 
     def sweep(self, living: Container[str]) -> None:
@@ -183,8 +184,8 @@ class ProcessLauncher:
         self._egress.stop()
 
     def _way(self, manifest: Manifest, folder: Path, keys: Sequence[Key]) -> WayOut | None:
-        asked = manifest.permissions
-        return WayOut.made(self._egress, manifest.name, asked.rules, folder, keys, self._brokers) if asked.network else None
+        rules = rules_of(manifest)
+        return WayOut.made(self._egress, manifest.name, rules, folder, self._state, keys, self._brokers) if rules else None
 
     def start(
         self,
@@ -205,7 +206,7 @@ class ProcessLauncher:
             language = language_of(manifest, self._languages)
             folder.mkdir(mode=0o700)
             spec = language.server(artifact, manifest, folder)
-            env, mounts = {**manifest.environment, **spec.env}, spec.mounts
+            env, mounts = {**manifest.environment, **spec.env, **variables_of(manifest)}, spec.mounts
             if manifest.permissions.storage == "persistent":
                 storage.mkdir(mode=0o700, parents=True, exist_ok=True)
                 env["SKILL_STORAGE"] = STORAGE

@@ -18,6 +18,7 @@ from agent.egress.rules import Rule
 from agent.errors import SkillOpsError
 from agent.interpreter import base_mounts, interpreter
 from agent.ports import Mount, SandboxSpec
+from agent.runtimes.way_back import RULE, WayBack, rules_of
 
 INSIDE, PROGRAM = "/run/egress", "/run/forwarder.py"
 DOOR, WAY, CERTIFICATES = "door", "way", "certificates.pem"
@@ -81,31 +82,34 @@ def led_out(spec: SandboxSpec, folder: Path) -> SandboxSpec:
 
 
 class WayOut:
-    """The open way out of one skill. `folder` is the server's; what belongs to the way lies beside it."""
+    """The open way out of one skill, and the way back where `rules` name that. `folder` is the server's; what belongs to the way lies beside it.
+    `state` is the clone's."""
 
-    def __init__(self, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path, keys: Sequence[Key] = (),
+    def __init__(self, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path, state: Path, keys: Sequence[Key] = (),
                  brokers: Brokers | None = None) -> None:  # fmt: skip
         """Opens the door in what is prepared already. `keys`: the placeholders that `brokers` exchange. Raises OSError."""
         self._egress, self._skill, self._rules, self._folder, self._keys = egress, skill, rules, _beside(folder), keys
-        self._door = egress.open(skill, rules, self._folder / DOOR, brokers.carriers(skill, keys) if brokers else None)
+        self._back = WayBack(egress, skill, state, folder.with_name(f"{folder.name}.back")) if RULE in rules else None
+        carriers = brokers.carriers(skill, keys) if brokers else None
+        self._door = egress.open(skill, rules, self._folder / DOOR, carriers, self._back.pinned if self._back else None)
 
     @classmethod
-    def made(cls, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path, keys: Sequence[Key] = (), brokers: Brokers | None = None,
-             **traits: Any) -> WayOut:  # fmt: skip
+    def made(cls, egress: Egress, skill: str, rules: Sequence[Rule], folder: Path, state: Path, keys: Sequence[Key] = (),
+             brokers: Brokers | None = None, **traits: Any) -> WayOut:  # fmt: skip
         """A new one; `traits` as `prepare` has them. Raises OSError."""
         _beside(folder).mkdir(mode=0o700)
         try:
             prepare(_beside(folder), rules, **traits)
-            return cls(egress, skill, rules, folder, keys, brokers)
+            return cls(egress, skill, rules, folder, state, keys, brokers)
         except (SkillOpsError, OSError):
             shutil.rmtree(_beside(folder), ignore_errors=True)
             raise
 
     @classmethod
-    def known(cls, egress: Egress, folder: Path, kept: Mapping[str, Any], brokers: Brokers) -> WayOut:
+    def known(cls, egress: Egress, folder: Path, state: Path, kept: Mapping[str, Any], brokers: Brokers) -> WayOut:
         """The way that an earlier process made, with a new door where its own was: the skill finds that at the same place."""
         keys = [Key.model_validate(key) for key in kept.get("keys", ())]
-        return cls(egress, str(kept["skill"]), [Rule.parse(str(rule)) for rule in kept["rules"]], folder, keys, brokers)
+        return cls(egress, str(kept["skill"]), [Rule.parse(str(rule)) for rule in kept["rules"]], folder, state, keys, brokers)
 
     def kept(self) -> dict[str, Any]:
         return {"skill": self._skill, "rules": [str(rule) for rule in self._rules], "keys": [key.model_dump() for key in self._keys]}
@@ -116,12 +120,15 @@ class WayOut:
     def close(self) -> None:
         """Ends its connections and takes everything away. Never raises."""
         self._egress.close(self._door)
+        if self._back:
+            self._back.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextmanager
-def hermetic(manifest: Manifest, folder: Path, stand_ins: StandIns) -> Iterator[WayOut]:
-    """A way that leads to the stand-ins and nowhere else, with a proxy of its own. `stage` beside `folder` is theirs. Raises OSError."""
+def hermetic(manifest: Manifest, folder: Path, state: Path, stand_ins: StandIns) -> Iterator[WayOut]:
+    """A way that leads to the stand-ins, back to whoever tries it, and nowhere else, with a proxy of its own. `stage` beside `folder` is
+    theirs. Raises OSError."""
     from agent.stand_ins import Stage
 
     rules = manifest.permissions.rules
@@ -132,7 +139,7 @@ def hermetic(manifest: Manifest, folder: Path, stand_ins: StandIns) -> Iterator[
     unanswered = [rule for rule in rules if rule.exact and (rule.host, rule.port) not in stage.targets]
     try:
         egress.do(stage.open())
-        yield WayOut.made(egress, manifest.name, rules, folder, unanswered=unanswered, certificates=stage.certificates)
+        yield WayOut.made(egress, manifest.name, rules_of(manifest), folder, state, unanswered=unanswered, certificates=stage.certificates)
     finally:
         egress.do(stage.close())
         egress.stop()

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from agent.caller import execute
 from agent.domain.invocation import MAX_BODY, Invocation, InvocationResult, Receipt, Reply
@@ -24,6 +26,21 @@ _HINT = 600  # characters of the schema that a person is shown
 
 Strike = Callable[[str, str], str]
 """The text of the skill named, without its secrets."""
+
+
+class OpenLine(Protocol):
+    """What a call of a skill that requires others has while it is made (`agent/lines.py`)."""
+
+    @property
+    def ticket(self) -> str: ...
+    @property
+    def receipts(self) -> Sequence[Receipt]: ...
+
+
+class Lines(Protocol):
+    """Where such a call gets its line."""
+
+    def open(self, manifest: Manifest, invocation: Invocation) -> AbstractContextManager[OpenLine]: ...
 
 
 def unstruck(skill: str, text: str) -> str:
@@ -57,8 +74,11 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
     )
 
 
-def interpret(manifest: Manifest, entry: Entry, invocation: Invocation, reply: Reply, strike: Strike = unstruck) -> InvocationResult:
-    """The outputs with their receipt. Raises InvocationFailed with the skill's or the caller's code, or `bad-outputs`.
+def interpret(
+    manifest: Manifest, entry: Entry, invocation: Invocation, reply: Reply, strike: Strike = unstruck, calls: Sequence[Receipt] = ()
+) -> InvocationResult:
+    """The outputs with their receipt, which holds those of inner `calls`. Raises InvocationFailed with the skill's or the caller's code, or
+    `bad-outputs`.
 
     `strike` takes the skill's secrets out of what an error quotes.
     """
@@ -81,6 +101,7 @@ def interpret(manifest: Manifest, entry: Entry, invocation: Invocation, reply: R
         approvers=entry.approvals,
         request_id=invocation.request_id,
         seconds=reply.seconds,
+        calls=tuple(calls),
     )
     return InvocationResult(outputs=reply.outputs, receipt=receipt)
 
@@ -95,15 +116,20 @@ def invoke(
     request_id: str | None = None,
     deadline: float | None = None,
     strike: Strike = unstruck,
+    traceparent: str = "",
+    lines: Lines | None = None,
 ) -> InvocationResult:
-    """Calls a deployed skill. Raises what `prepare`, `interpret` and `Runtime.endpoint` raise."""
-    invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline)
+    """Calls a deployed skill. Without `lines` it cannot call those that it requires. Raises what `prepare`, `interpret` and
+    `Runtime.endpoint` raise."""
+    invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline, traceparent)
 
     def place() -> Endpoint:
         return runtime.endpoint(entry.name, caller) if manifest.permissions.personal else runtime.endpoint(entry.name)
 
-    reply = execute(place(), invocation, again=place)
-    return interpret(manifest, entry, invocation, reply, strike)
+    endpoint = place()
+    with lines.open(manifest, invocation) if lines and manifest.requires else nullcontext() as line:
+        reply = execute(endpoint, invocation._replace(ticket=line.ticket) if line else invocation, again=place)
+    return interpret(manifest, entry, invocation, reply, strike, line.receipts if line else ())
 
 
 def _written(manifest: Manifest, inputs: Json) -> tuple[bytes, str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.plan import Step, references, resolve
-from agent.domain.requirement import within_major
+from agent.domain.requirement import Shelf, within_major
 from agent.domain.schema import Json
 from agent.domain.skill import API_VERSION, NAME_LENGTH, NAME_PATTERN, Manifest, same_json
-from agent.domain.workflow import FILE, RUNTIME, Shelf, Workflow, annotations_of, permissions_of
+from agent.domain.workflow import FILE, RUNTIME, Workflow, annotations_of, permissions_of
 from agent.errors import Refused, UsageError
 from agent.languages.document import document
 from agent.manifest_file import write_manifest

@@ -11,7 +11,7 @@ import pytest
 from agent import wiring
 from agent.domain.check import Outcome
 from agent.domain.decision import DependencyRules
-from agent.domain.workflow import Shelf
+from agent.domain.requirement import Shelf
 from agent.errors import ConfigurationError, CouldNotTell, ModelUnavailable
 from agent.ports import Language
 from agent.sandboxes.bubblewrap import BubblewrapSandbox

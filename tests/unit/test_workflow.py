@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from agent.domain.check import Finding
-from agent.domain.requirement import Requirement
+from agent.domain.requirement import Requirement, circle, unmet
 from agent.domain.skill import Manifest, Permissions, Version
-from agent.domain.workflow import FILE, circle, unmet
+from agent.domain.workflow import FILE
 from agent.errors import InvalidFile, Refused, UsageError
 from agent.languages.workflow import WorkflowLanguage
 from agent.languages.workflow.rules import read_workflow

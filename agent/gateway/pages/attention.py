@@ -129,7 +129,7 @@ def wants_at(parts: Parts, seen: Situation) -> Wants | None:
             manifests.append(read_manifest(data, path) if data is not None else None)
         except InvalidFile:
             manifests.append(None)
-    return wants_of(manifests[0], manifests[1], parts.policy(), seen.report.gained if seen.report else ())
+    return wants_of(manifests[0], manifests[1], parts.policy(), seen.report.gained if seen.report else (), parts.catalog)
 
 
 def _missing_secret(parts: Parts, seen: Situation, step: NextStep) -> MissingSecret | None:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from agent.domain import Frozen
 from agent.domain.registry import Entry
 from agent.domain.release import Service
+from agent.domain.requirement import keep_dependants, may_do, reach
 from agent.errors import CouldNotTell, MissingSecret, NotFound, SkillOpsError, UsageError
 from agent.gateway.gateway import Call
 from agent.gateway.meters import Usage
@@ -65,6 +66,7 @@ def add_to(site: Site) -> None:
         entry = site.parts.entry(request.path_params["name"][:200])
         if entry.status == "retired":
             raise UsageError(f"{entry.name} is retired already.", next_step=f"/skills/{entry.name} tells since when.")
+        keep_dependants(entry.name, None, site.parts.catalog.dependants(entry.name))
         proposal = propose_retire(entry.name, visitor.name, site.parts.forge, fields.get("why", "")[:2000])
         site.gateway.raised()
         return f"/proposals/{proposal.number}?said=opened"
@@ -107,6 +109,7 @@ def _skill(site: Site, usages: Usages, request: Request, name: str) -> dict[str,
         "usage": asdict(site.gateway.meters.usage.get(entry.name, Usage())), "hour": usages.of(entry.name),
         "latency": latency(site.gateway.meters, entry.name), "circuit": "open" if site.gateway.lane(entry.name).is_open else "closed",
         "copies": copies(address(request, parts.settings), entry.name, example),
+        "calls": [may_do(each) for each in reach(manifest, parts.catalog)], "called_by": [each.name for each in parts.catalog.dependants(entry.name)],
         "unwell": service is not None and service.state == "unhealthy",
         "proposals": sorted(parts.forge.proposals("all", skill=entry.name), key=lambda each: -each.number),
     }  # fmt: skip
@@ -151,5 +154,6 @@ def _rolled_back(parts: Parts, name: str, wanted: str, person: str, why: str) ->
     found = next((version for version in versions_of(entry.name, parts.forge) if version.version == wanted), None)
     if found is None or wanted == entry.version:
         raise NotFound(f"{entry.name} has no earlier version {wanted[:40]}.", next_step=f"/skills/{entry.name} lists its versions.")
+    keep_dependants(entry.name, wanted, parts.catalog.dependants(entry.name))
     files = parts.forge.files(found.commit, f"skills/{entry.name}")
     return propose_rollback(entry.name, found.version, files, person, parts.forge, why).number

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from agent.domain import Frozen
 from agent.domain.capability import Capability
 from agent.domain.decision import Policy
+from agent.domain.requirement import Shelf, may_do, reach
 from agent.domain.risk import risk_of
 from agent.domain.skill import Manifest, Permissions
 
@@ -37,17 +38,21 @@ class Wants(Frozen):
         return tuple(row for row in self.rows if row.wider)
 
 
-def wants_of(now: Manifest | None, before: Manifest | None, policy: Policy, gained: Sequence[Capability] = ()) -> Wants:
-    """`now` is None where the manifest cannot be read, `before` where there was no such skill; `gained` is what its code can do beyond before."""
-    risk, reasons = risk_of(now, before, policy, gained)
-    rows = () if now is None else tuple(_rows(now, before))
+def wants_of(
+    now: Manifest | None, before: Manifest | None, policy: Policy, gained: Sequence[Capability] = (), shelf: Shelf | None = None
+) -> Wants:
+    """`now` is None where the manifest cannot be read, `before` where there was no such skill; `gained` is what its code can do beyond before.
+    `shelf`: what is known of those that it calls."""
+    risk, reasons = risk_of(now, before, policy, gained, reach(now, shelf) if now and shelf else ())
+    rows = () if now is None else tuple(_rows(now, before, shelf))
     return Wants(rows=rows, risk=risk, reasons=reasons, is_new=before is None)
 
 
-def _rows(now: Manifest, before: Manifest | None) -> list[Want]:
+def _rows(now: Manifest, before: Manifest | None, shelf: Shelf | None) -> list[Want]:
     had, asked = before.permissions if before else None, now.permissions
     hosts = {str(rule) for rule in asked.rules if had is None or not any(old.covers(rule) for old in had.rules)}
     secrets = set(_secrets(asked)) - set(_secrets(had) if had else ())
+    calls, called = _calls(now, shelf), _calls(before, shelf) if before else None
     marks, old = now.annotations, before.annotations if before else None
     return [
         Want(what="reaches", before=_listed(had.network if had else None), now=_listed(asked.network), wider=bool(hosts)),
@@ -61,8 +66,7 @@ def _rows(now: Manifest, before: Manifest | None) -> list[Want]:
             wider=bool(set(now.dependencies) - set(before.dependencies if before else ())),
         ),
         Want(
-            what="calls skills", before=_listed(before.requires if before else None), now=_listed(now.requires),
-            wider=bool(set(now.requires) - set(before.requires if before else ())),
+            what="calls skills", before=_listed(called), now=_listed(calls), wider=bool(set(calls) - set(called or ())),
         ),
         Want(
             what="changes things", before=_marked(old.readOnly, old.destructive) if old else "", now=_marked(marks.readOnly, marks.destructive),
@@ -80,6 +84,11 @@ def _rows(now: Manifest, before: Manifest | None) -> list[Want]:
 
 def _listed(names: tuple[str, ...] | None) -> str:
     return "" if names is None else ", ".join(names) or "nothing"
+
+
+def _calls(manifest: Manifest, shelf: Shelf | None) -> tuple[str, ...]:
+    """Each skill that it may come to call, with what that one may do."""
+    return tuple(map(may_do, reach(manifest, shelf))) if shelf else manifest.requires
 
 
 def _secrets(permissions: Permissions) -> tuple[str, ...]:

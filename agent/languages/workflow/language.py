@@ -10,8 +10,9 @@ from typing import NoReturn
 from agent.domain.capability import Capability
 from agent.domain.check import Finding, Outcome, TestReport
 from agent.domain.package import Package
+from agent.domain.requirement import Shelf
 from agent.domain.skill import Manifest, digest_of
-from agent.domain.workflow import FILE, RUNTIME, Shelf
+from agent.domain.workflow import FILE, RUNTIME
 from agent.errors import InvalidFile, Refused
 from agent.languages.workflow import rules
 from agent.ports import Sandbox, SandboxSpec

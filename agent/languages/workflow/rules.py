@@ -7,8 +7,9 @@ from pathlib import Path
 
 from agent.domain.check import Finding
 from agent.domain.plan import INPUT, references
+from agent.domain.requirement import Shelf, circle, requirements, unmet
 from agent.domain.skill import Manifest
-from agent.domain.workflow import FILE, Shelf, Workflow, annotations_of, circle, permissions_of, requirements, unmet
+from agent.domain.workflow import FILE, Workflow, annotations_of, permissions_of
 from agent.errors import InvalidFile
 from agent.strict_yaml import load_as, locate
 
