@@ -194,9 +194,7 @@ def skills_of(revision: int, entries: Sequence[Entry], services: Sequence[Servic
     out.print(table if entries else 'The registry holds no skills yet. `skillops request "…"` asks for the first.')
 
 
-def skill_of(
-    entry: Entry, manifest: Manifest | None, services: Sequence[Service], calls: Sequence[str] = (), called_by: Sequence[str] = ()
-) -> None:
+def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service], calls: Sequence[str] = (), called_by: Sequence[str] = ()) -> None:
     out.print(f"[bold]{entry.name}[/] {entry.version} ({entry.status})\n{escape(entry.description)}", soft_wrap=True)
     origin = f"proposal #{entry.proposal}, approved by {', '.join(entry.approvals) or 'nobody'}" if entry.proposal else entry.origin
     asked = ", ".join(entry.permissions.wider_than(type(entry.permissions)())) or "nothing"

@@ -40,8 +40,13 @@ def cutoff(rules: DependencyRules) -> datetime | None:
 
 
 def checks_of(
-    settings: Settings, sandbox: Sandbox, languages: dict[str, Language], rules: Callable[[], DependencyRules], shelf: Registered | None = None,
-    *, light: bool,
+    settings: Settings,
+    sandbox: Sandbox,
+    languages: dict[str, Language],
+    rules: Callable[[], DependencyRules],
+    shelf: Registered | None = None,
+    *,
+    light: bool,
 ) -> tuple[Check, ...]:
     """The eight checks; the light ones of the author's own trial leave out scope, mutants, gutting and the witness."""
     tests = TestsCheck(

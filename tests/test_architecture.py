@@ -29,7 +29,7 @@ DOORS = {
     "typer": {"agent/cli.py", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/commands").glob("*.py"))},
     "aiohttp": {"agent/stand_ins/http.py"},
     "keyring": {"agent/key_ring.py"},
-    "h11": {"agent/broker/carrying.py", "agent/broker/heads.py"},
+    "h11": {"agent/broker/carrying.py", "agent/broker/heads.py", "agent/runtimes/way_back.py"},
     "httptools": {"agent/exchange.py", "agent/heads.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
     "prometheus_client": {"agent/gateway/meters.py"},

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 
-from agent.domain.invocation import InvocationResult
+from agent.caller import execute
+from agent.domain.invocation import Invocation, InvocationResult
+from agent.domain.release import Artifact
+from agent.domain.requirement import DEEPEST
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest
+from agent.domain.stand_in import StandIns
+from agent.errors import Refused
 from agent.lines import Lines
-from agent.stages.invoking import invoke
+from agent.stages.invoking import invoke, prepare
 from agent.switchboard import Switchboard
+from agent.workflow_runtime import WorkflowRuntime
 from tests.builders import an_entry
 from tests.runtimes import BENCHES, COUNTS, ProcessBench
 
@@ -20,13 +26,18 @@ ASKS = '''
 import json, os, urllib.error, urllib.request
 
 def execute(inputs, context):
-    """Calls `skill` with the `text`, and tells what came back; `how` says what it does wrongly."""
+    """Calls `whom` with the `text`, and tells what came back; `how` says what it does wrongly."""
     how, gateway = inputs.get("how", ""), os.environ.get("SKILL_GATEWAY", "none")
     if how == "other host":
         gateway = gateway.replace("gateway.", "vault.")
     given = {"stolen": {**context, "call": inputs.get("call", "")}, "nothing": {}}.get(how, context)
-    body = json.dumps({"inputs": {"text": inputs["text"]}, "context": given}).encode()
-    asked = urllib.request.Request(f"{gateway}/skills/{inputs['skill']}/execute", body, {"Content-Type": "application/json"})
+    sent = {"text": inputs["text"]}
+    if how == "round":  # each asks the other to go on
+        sent.update(how=how, whom="asks" if inputs["whom"] == "thief" else "thief")
+    elif inputs["whom"] == "asks":
+        sent.update(whom="word-count")
+    body = json.dumps({"inputs": sent, "context": given}).encode()
+    asked = urllib.request.Request(f"{gateway}/skills/{inputs['whom']}/execute", body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(asked, timeout=10) as answer:
             told = json.load(answer)
@@ -36,9 +47,16 @@ def execute(inputs, context):
         told = {"success": False, "error": {"code": "no-way", "message": str(error)}}
     return {"told": told, "context": context}
 '''
-CALLER = "def execute(inputs, context):\n    return {'words': len(context['caller']), 'said': json.dumps(context)}\n"
-FAILS = "class Odd(ValueError):\n    code = 'odd-words'\n\ndef execute(inputs, context):\n    raise Odd('there are odd words')\n"
-SHAPE = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+WORDS = """
+class Odd(ValueError):
+    code = 'odd-words'
+
+def execute(inputs, context):
+    if inputs['text'] == 'odd':
+        raise Odd('there are odd words')
+    return {'words': 3}
+"""
+SHAPE = {"type": "object", "properties": {"text": {}}, "required": ["text"]}
 
 
 def asker(name: str = "asks", requires: tuple[str, ...] = ("word-count >=1.0,<2",), **traits: Any) -> dict[str, Any]:
@@ -65,10 +83,9 @@ class Place:
 
     def __init__(self, bench: ProcessBench) -> None:
         self.bench, self.board, self.registry = bench, Switchboard(bench.state), Registry()
-        self.put(COUNTS % 3)
-        self.put(FAILS, name="fails")
-        self.put(ASKS, **asker())
-        self.put(ASKS, **asker("thief", ("fails",)))
+        self.put(WORDS)
+        self.put(ASKS, **asker(requires=("word-count >=1.0,<2", "thief")))
+        self.put(ASKS, **asker("thief", ("asks",)))
 
     def put(self, code: str, **traits: Any) -> None:
         deployment = self.bench.deployment(code, **traits)
@@ -80,14 +97,12 @@ class Place:
         return Lines(self.board, self.registry, self.bench.runtime)
 
     def call(self, skill: str = "asks", lines: Lines | None = None, seconds: float | None = None, **inputs: Json) -> InvocationResult:
-        manifest = self.registry.manifests[skill]
-        asked = {"text": "one two", "skill": "word-count", **inputs}
-        return invoke(
-            manifest, self.registry.entry(skill), asked, self.bench.runtime, "ada", request_id="r1", deadline=seconds, lines=lines or self.lines
-        )
+        manifest, entry = self.registry.manifests[skill], self.registry.entry(skill)
+        asked = {"text": "one two", "whom": "word-count", **inputs}
+        return invoke(manifest, entry, asked, self.bench.runtime, "ada", request_id="r1", deadline=seconds, lines=lines or self.lines)
 
-    def code(self, skill: str = "asks", **inputs: Json) -> str:
-        return str(self.call(skill, **inputs).outputs["told"]["error"]["code"])
+    def code(self, skill: str = "asks", lines: Lines | None = None, **inputs: Json) -> str:
+        return str(self.call(skill, lines, **inputs).outputs["told"]["error"]["code"])
 
 
 @pytest.fixture(scope="module", params=[pytest.param("process", marks=pytest.mark.bubblewrap), pytest.param("docker", marks=pytest.mark.docker)])
@@ -105,3 +120,72 @@ def test_a_required_skill_answers_and_its_receipt_is_part_of_the_outer_one(place
     assert told["success"] and told["outputs"] == {"words": 3}
     assert [(each.skill, each.request_id, each.proposal, each.approvers) for each in result.receipt.calls] == [("word-count", "r1.1", 7, ("bob",))]
     assert told["receipt"]["digest"] == result.receipt.calls[0].digest
+
+
+def test_the_inner_call_is_the_callers_own_and_what_goes_wrong_comes_back_as_its_code(place: Place) -> None:
+    inner = place.call("thief", whom="asks", text="odd").outputs["told"]["outputs"]
+    assert (inner["context"]["caller"], inner["context"]["request_id"]) == ("ada", "r1.1")
+    assert inner["context"]["deadline"] < 30, "what is left of the outer call's time, and no more"
+    assert inner["told"] == {"success": False, "error": {"code": "odd-words", "message": "there are odd words"}}
+    assert place.code(text=5) == "invalid-inputs", "inputs that the inner schema does not allow never reach it"
+
+
+def test_only_what_is_required_is_called_and_only_by_whom_the_call_is_of(place: Place) -> None:
+    """Nor does another name lead anywhere, nor a context that is none, nor the context of another skill's call."""
+    assert place.code("thief", whom="word-count") == "not-required"
+    assert place.code(how="nothing") == place.code(how="stolen", call="1-00000000." + "0" * 32) == "no-call"
+    assert place.code(how="other host") == "no-way"
+    with place.lines.open(place.registry.manifests["asks"], place_call("asks")) as line:
+        assert place.code("thief", whom="asks", how="stolen", call=line.ticket) == "no-call"
+    assert place.code(how="stolen", call=line.ticket) == "no-call", "a call that is over"
+
+
+def test_what_the_caller_may_not_call_nobody_calls_for_him(place: Place) -> None:
+    def judge(manifest: Manifest) -> str:
+        if manifest.name == "word-count":
+            raise Refused("You may not call word-count.")
+        return "go"
+
+    assert place.code(lines=place.lines.judged(judge)) == "refused"
+    assert place.code(lines=place.lines.judged(lambda manifest: "ask")) == "refused", "a person was asked of no destructive skill"
+
+
+def test_skills_that_call_one_another_come_to_an_end(place: Place) -> None:
+    """Two proposals that were judged side by side may close a circle that neither showed."""
+    told, names = place.call(text="a", whom="thief", how="round").outputs["told"], []
+    while told["success"]:
+        names.append(told["receipt"]["skill"])
+        told = told["outputs"]["told"]
+    assert told["error"]["code"] == "too-deep" and len(names) == DEEPEST - 1
+
+
+def test_a_trial_is_answered_by_its_stand_ins_and_else_by_a_trial_of_the_skill_itself(place: Place) -> None:
+    """Whatever serves is not called: what serves says 3."""
+    bench, built = place.bench, place.bench.deployment(COUNTS % 5)
+
+    def artifact_of(entry: Any) -> tuple[Artifact, Manifest]:
+        return Artifact(digest=built.digest, kind="directory", location=built.location), built.manifest
+
+    runtime = WorkflowRuntime(bench.runtime, place.registry, artifact_of, bench.state / "workflows", 2)
+    asks = bench.deployment(ASKS, **asker())
+    script = StandIns.model_validate({
+        "skills": [{"name": "word-count", "answers": [
+            {"inputs": {"text": "scripted"}, "outputs": {"words": 9}},
+            {"inputs": {"text": "wrong"}, "error": {"code": "scripted-error", "message": "as it is written"}},
+        ]}]
+    })  # fmt: skip
+    with runtime.trial(Artifact(digest=asks.digest, kind="directory", location=asks.location), asks.manifest, script) as endpoint:
+
+        def told(text: str, skill: str = "word-count") -> Any:
+            reply = execute(endpoint, prepare(asks.manifest, {"text": text, "whom": skill}, "skillops", "witness"))
+            return reply.outputs["told"]
+
+        assert told("scripted")["outputs"] == {"words": 9}
+        assert told("wrong")["error"] == {"code": "scripted-error", "message": "as it is written"}
+        assert told("anything else")["outputs"] == {"words": 5}
+        assert told("a", "thief")["error"]["code"] == "not-required"
+    runtime.lines.board.close()
+
+
+def place_call(skill: str) -> Invocation:
+    return Invocation(skill, {}, "r2", "eve")
