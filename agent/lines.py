@@ -80,7 +80,7 @@ class OpenLine:
             self._calls += 1
             number = self._calls
         if number > MOST_CALLS:
-            raise _failed("too-many-calls", f"one call may make {MOST_CALLS}")
+            raise _failed("calls-spent", f"one call may make {MOST_CALLS}")
         left = self.until - time.monotonic()
         if left <= 0:
             raise _failed("timeout", f"the time of {self.skill} is spent")

@@ -12,7 +12,9 @@ from agent import messages
 from agent.domain.event import Event
 from agent.domain.progress import Situation, Stage
 from agent.domain.proposal import AGENT, DEPLOY_FAILED, DEPLOYER, DONE, OVERTAKEN, Proposal
+from agent.domain.registry import Entry
 from agent.domain.request import Request, RequestDraft
+from agent.domain.requirement import reach
 from agent.domain.skill import digest_of
 from agent.errors import MissingSecret, Refused, SkillOpsError
 from agent.parts import Parts
@@ -49,8 +51,17 @@ class Steps:
         return faults
 
     def deploy(self, name: str) -> None:
-        """Makes the runtime serve what the registry holds of one skill. Refused where it does not become healthy."""
-        entry = self.parts.catalog.entry(name)
+        """Makes the runtime serve what the registry holds of one skill, and before it of those that it requires and that do not serve yet.
+        Refused where it does not become healthy."""
+        entry, manifest = self.parts.catalog.entry(name), self.parts.catalog.manifest(name)
+        if manifest and manifest.requires and manifest.status != "retired":
+            services = self.parts.runtime.services()
+            for needed in reversed(reach(manifest, self.parts.catalog)):
+                if (found := self.parts.catalog.entry(needed.name)) and found.status != "retired" and not deploying.serves(found, services):
+                    self._serve(needed.name, found)
+        self._serve(name, entry)
+
+    def _serve(self, name: str, entry: Entry | None) -> None:
         if entry is None:
             self.parts.runtime.remove(name)
             self.parts.record(Event(stage="deploying", what="removed", actor=DEPLOYER, skill=name))
