@@ -95,7 +95,7 @@ def test_a_new_requirement_is_shown_with_all_that_can_be_reached_by_it(tmp_path:
     risk, why = risk_of(asks, None, Policy(), called=reach(asks, Registry(sends, MAIL)))
     assert risk == "high" and any("mail-fetch, which reads the secrets IMAP_PASSWORD" in each for each in why)
     assert risk_of(a_manifest(requires=["csv-to-json"]), None, Policy(), called=[PLAIN])[0] == "low"
-    row = next(row for row in wants_of(asks, a_manifest(), Policy(), Registry(sends, MAIL)).rows if row.what == "calls skills")
+    row = next(row for row in wants_of(asks, a_manifest(), Policy(), shelf=Registry(sends, MAIL)).rows if row.what == "calls skills")
     assert row.wider and row.before == "nothing" and "secret IMAP_PASSWORD" in row.now
 
 

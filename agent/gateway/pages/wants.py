@@ -38,9 +38,7 @@ class Wants(Frozen):
         return tuple(row for row in self.rows if row.wider)
 
 
-def wants_of(
-    now: Manifest | None, before: Manifest | None, policy: Policy, gained: Sequence[Capability] = (), shelf: Shelf | None = None
-) -> Wants:
+def wants_of(now: Manifest | None, before: Manifest | None, policy: Policy, gained: Sequence[Capability] = (), shelf: Shelf | None = None) -> Wants:
     """`now` is None where the manifest cannot be read, `before` where there was no such skill; `gained` is what its code can do beyond before.
     `shelf`: what is known of those that it calls."""
     risk, reasons = risk_of(now, before, policy, gained, reach(now, shelf) if now and shelf else ())
