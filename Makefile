@@ -37,7 +37,7 @@ demo: $(STAMP)
 test: lint types suite
 
 suite: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist worksteal
 
 lint: $(STAMP)
 	@$(BIN)/ruff check agent reviewers tests
