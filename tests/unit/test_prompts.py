@@ -216,3 +216,14 @@ def test_every_prompt_that_ships_has_its_parts_and_fences_what_it_shows(path: Pa
 
 def test_half_a_character_in_an_answer_is_told_and_no_crash() -> None:
     assert "not JSON" in str(prompts.read('{"a": "\ud800"}', Count))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "how"), [("python", "monkeypatch.setattr"), ("node", "t.mock.method"), ("go", "http.DefaultTransport"), ("bash", "export -f curl")]
+)
+def test_an_author_is_told_how_tests_of_its_language_reach_no_host(runtime: str, how: str) -> None:
+    given = {"files": {}, "mend": [], "attempt": {}, "problems": [], "runtime": runtime}
+    hosts, none = ({"permissions": {"network": network}} for network in (["a.example:443"], []))
+
+    assert how in prompts.render("author", {**given, "contract": hosts})[0].content
+    assert how not in prompts.render("author", {**given, "contract": none})[0].content

@@ -143,6 +143,16 @@ def test_an_extension_keeps_the_earlier_cases_but_for_those_it_rules_out() -> No
 # ---- a new skill ---------------------------------------------------------------------------------------------------
 
 
+def test_of_a_skill_that_asks_hosts_only_what_no_reply_decides_is_tested() -> None:
+    """The replies are scripted by the author, so that a case about them could stop good work."""
+    contract = a_contract(permissions={"network": ["api.example.com:443"]}, acceptance=("The words are the host's.", "Empty texts are an error."))
+    model = FakeModel({"witness": [{"cases": [{**CASES[0], "clause": 2}]}]})
+
+    assert len(witness(contract, (), model).answer.cases) == 1
+    prompt = model.of("witness")[0].messages[0].content
+    assert "Write 1 to 15 cases." in prompt and "but for those that only a host's reply can show" in prompt
+
+
 def test_a_new_skill_is_proposed_by_the_author_with_the_witness_before_it(office: Office) -> None:
     office.answers(a_draft())
     proposal = office.propose()
