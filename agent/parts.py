@@ -86,7 +86,12 @@ class Parts:
 
     def may_serve(self, skill: str) -> None:
         """Raises CouldNotTell where policy asks for thicker walls than the skill would be served behind."""
-        required(self.policy().min_tier, skill, "", "docker" if self.runtime.name == "docker" else "bubblewrap")
+        required(self.policy().min_tier, skill, "", self._serving())
+
+    def _serving(self) -> str:
+        if self.runtime.name == "docker":
+            return "docker"
+        return "gvisor" if self.sandbox.name == "gvisor" else "bubblewrap"
 
     def _trying(self) -> tuple[str, str]:
         """What the author's tests run in, and what a built skill is tried in."""

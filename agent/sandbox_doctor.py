@@ -54,7 +54,7 @@ def examine_sandboxes(repository: Path, *, bare: bool = False) -> Battery:
         settings = wiring.settings_of(repository)[0]
     except SkillOpsError:
         settings = Settings()
-    columns = [_tried(name, tier.tried) for name, tier in wiring_runtimes.tiers_of(settings).items()]
+    columns = [_tried(name, tried) for name, tried in wiring_runtimes.tiers_of(settings).items()]
     if bare:
         columns.append(_tried(BARE, references.bare, ours=False))
     columns.append(_tried(DOCKER_DEFAULT, lambda: references.docker_default(wiring_runtimes.engine_of()), ours=False))

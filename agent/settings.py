@@ -68,8 +68,9 @@ class Settings(BaseSettings):
     )
     slack_api: str = Field(default="https://slack.com/api/", description="The address of Slack's API, with a slash at its end.")
 
-    sandbox: Literal["bubblewrap", "docker"] = Field(
-        default="bubblewrap", description="What untrusted code runs in while it is checked and tried: namespaces of this machine, or containers."
+    sandbox: Literal["bubblewrap", "docker", "gvisor"] = Field(
+        default="bubblewrap",
+        description="What untrusted code runs in while it is checked and tried: namespaces of this machine, containers, or a kernel of its own.",
     )
     sandbox_image: str = Field(default="", description="The root of sandbox containers where Docker Engine runs on another machine (DOCKER_HOST).")
     builder: Literal["directory", "docker"] = Field(

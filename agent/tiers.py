@@ -14,7 +14,7 @@ RUN = ("tests", "contract")  # the checks that run a skill's code; the others re
 FIX: dict[Tier, str] = {
     "bubblewrap": "`skillops doctor` looks at the sandbox.",
     "docker": "Set `sandbox = \"docker\"` for checks, and `builder = \"docker\"` and `runtime = \"docker\"` for serving, in skillops.toml.",
-    "gvisor": "No runtime of SkillOps runs code in gVisor yet: lower `min_tier` in reviewers/policy.yaml, which is a person's to decide.",
+    "gvisor": "Set `sandbox = \"gvisor\"` and `runtime = \"process\"` in skillops.toml, and start SkillOps as root; `skillops doctor` looks at it.",
 }  # fmt: skip
 
 

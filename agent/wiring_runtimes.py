@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -34,7 +34,7 @@ from agent.vault import Vault
 if TYPE_CHECKING:
     from agent.docker_engine import DockerEngine
     from agent.runtimes.docker import DockerLauncher
-    from agent.sandboxes.docker import DockerSandbox
+    from agent.sandboxes.battery import Attempt
 
 
 def languages_of(shelf: Shelf | None = None, cutoff: Callable[[], datetime | None] = lambda: None) -> dict[str, Language]:
@@ -62,13 +62,22 @@ def builder_of(settings: Settings, store: Path, languages: dict[str, Language]) 
 
 
 def sandbox_of(settings: Settings) -> Sandbox:
-    """What judges code that nobody has judged yet. What serves, where that is processes, is always in bubblewrap."""
-    if settings.sandbox == "bubblewrap":
-        return BubblewrapSandbox()
+    """What judges code that nobody has judged yet."""
+    if settings.sandbox != "docker":
+        return _process_sandbox(settings)
     from agent.docker_engine import DockerEngine
     from agent.sandboxes.docker import DockerSandbox
 
     return DockerSandbox(DockerEngine(), settings.sandbox_image)
+
+
+def _process_sandbox(settings: Settings) -> AdoptingSandbox:
+    """What skills serve in, where that is processes: bubblewrap, or gVisor where it judges them too."""
+    if settings.sandbox != "gvisor":
+        return BubblewrapSandbox()
+    from agent.sandboxes.gvisor import GvisorSandbox
+
+    return GvisorSandbox()
 
 
 def engine_of() -> DockerEngine:
@@ -77,11 +86,14 @@ def engine_of() -> DockerEngine:
     return DockerEngine()
 
 
-def tiers_of(settings: Settings) -> dict[str, BubblewrapSandbox | DockerSandbox]:
-    """Every sandbox of the shelf, the least walled in first."""
+def tiers_of(settings: Settings) -> dict[str, Callable[[], Sequence[Attempt]]]:
+    """What tries every sandbox of the shelf, the least walled in first."""
     from agent.sandboxes.docker import DockerSandbox
+    from agent.sandboxes.gvisor import GvisorSandbox
 
-    return {"bubblewrap": BubblewrapSandbox(), "docker": DockerSandbox(engine_of(), settings.sandbox_image)}
+    return {
+        "bubblewrap": BubblewrapSandbox().tried, "docker": DockerSandbox(engine_of(), settings.sandbox_image).tried, "gvisor": GvisorSandbox().tried,
+    }  # fmt: skip
 
 
 def runtime_of(settings: Settings, sandbox: Sandbox, languages: dict[str, Language]) -> Runtime:
@@ -127,7 +139,9 @@ def supervise(settings: Settings) -> None:
     if settings.runtime == "docker":
         launcher: Launcher = _docker_launcher(settings, vault)
     else:
-        launcher = ProcessLauncher(settings.state, BubblewrapSandbox(), languages_of(), settings.egress_resolve, vault, settings.broker_authorities)
+        launcher = ProcessLauncher(
+            settings.state, _process_sandbox(settings), languages_of(), settings.egress_resolve, vault, settings.broker_authorities
+        )
     serve(settings.state, launcher, settings.idle_seconds, vault, settings.max_instances)
 
 

@@ -56,6 +56,10 @@ def bubblewrap_works() -> bool:
     return shutil.which("bwrap") is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def gvisor_is_here() -> bool:
+    return shutil.which("runsc") is not None and os.geteuid() == 0
+
+
 def bash_tools_are_here() -> bool:
     return all(shutil.which(tool) for tool in ("bash", "shellcheck", "jq", "curl"))
 
@@ -75,6 +79,7 @@ def docker_is_here() -> bool:
 # Each marker that needs something of the machine: whether it is here, and how to get it.
 ENGINES = {
     "bubblewrap": (bubblewrap_works, "bubblewrap does not work here (apt-get install bubblewrap)"),
+    "gvisor": (gvisor_is_here, "gVisor does not work here (apt-get install runsc, and run as root)"),
     "bash_tools": (bash_tools_are_here, "the tools for Bash skills are not here (apt-get install shellcheck jq curl)"),
     "node_tools": (node_is_here, "Node 20 and npm are not here (apt-get install nodejs npm)"),
     "go_tools": (go_is_here, "Go is not here (a current toolchain from go.dev)"),

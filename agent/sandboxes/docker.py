@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.docker_engine import DockerEngine, faults
-from agent.errors import CouldNotTell, SandboxUnavailable, UsageError
+from agent.errors import CouldNotTell, SandboxUnavailable
 from agent.ports import Availability, Ending, SandboxProcess, SandboxResult, SandboxSpec
 from agent.sandboxes import battery
 from agent.sandboxes.battery import Attempt, proof
@@ -30,6 +30,7 @@ from agent.sandboxes.docker_root import see_our_files, small_root
 from agent.sandboxes.docker_service import DockerService
 from agent.sandboxes.exchange import Ended, Exchange
 from agent.sandboxes.process import name_of
+from agent.sandboxes.tree import refuse_nul
 from agent.sandboxes.undertaker import Undertaker
 
 _AS_ONE = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")  # the engine does not keep the order between two streams
@@ -138,8 +139,7 @@ class DockerSandbox:
     @contextmanager
     def _container(self, ground: _Ground, spec: SandboxSpec, argv: tuple[str, ...], *, overhead: int, outlive: bool = False) -> Iterator[str]:
         """A container that is made and not started, by its id; it is removed whatever happens to it, or to us."""
-        if any("\0" in text for text in (*spec.argv, *spec.env, *spec.env.values(), *(mount.target for mount in spec.mounts))):
-            raise UsageError("A command, mount or variable for the sandbox holds a NUL character.", next_step="Take it out.")
+        refuse_nul(*spec.argv, *spec.env, *spec.env.values(), *(mount.target for mount in spec.mounts))
         if missing := [mount.source for mount in spec.mounts if not mount.source.exists()]:
             raise _NotStarted(f"{missing[0]} cannot be mounted: it is not there")
         labels = {LABEL: f"{BOOT}:{'' if outlive else name_of(os.getpid())}"}

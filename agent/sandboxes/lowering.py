@@ -80,12 +80,12 @@ def staged(sources: Iterable[Path]) -> Mapping[Path, str]:
 
 
 @contextlib.contextmanager
-def lowered() -> Iterator[None]:
-    """Meanwhile this thread is nobody, and what it starts is so for good: the saved ids, by which the thread comes back, do not outlive exec."""
+def lowered(user: int = NOBODY) -> Iterator[None]:
+    """Meanwhile this thread is `user`, and what it starts is so for good: the saved ids, by which the thread comes back, do not outlive exec."""
     setresuid, setresgid, setgroups = _SETRES[platform.machine()]
     _call(setgroups, 0, None)
-    _call(setresgid, NOBODY, NOBODY, 0)
-    _call(setresuid, NOBODY, NOBODY, 0)
+    _call(setresgid, user, user, 0)
+    _call(setresuid, user, user, 0)
     try:
         yield
     finally:
@@ -124,19 +124,26 @@ def _shown_as_nobodys(source: str) -> int:
 @functools.cache
 def _identities() -> int:
     """A user namespace, by descriptor, in which root is nobody, nobody root, and everybody else themselves."""
+    return user_namespace(f"0 {NOBODY} 1\n1 1 {NOBODY - 1}\n{NOBODY} 0 1\n{NOBODY + 1} {NOBODY + 1} {_OTHERS}\n")
+
+
+def user_namespace(identities: str, owner: int = 0) -> int:
+    """One that nobody is in yet, by descriptor. `identities`: as uid_map and gid_map (user_namespaces(7)); `owner` may do anything in it."""
     ready, go = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(go[1])  # so that ours alone keeps it waiting
+        if owner:
+            os.setresgid(owner, owner, owner)
+            os.setresuid(owner, owner, owner)
         _LIBC.unshare(_NEWUSER)
         os.write(ready[1], b".")
         os.read(go[0], 1)
         os._exit(0)
     try:
         os.read(ready[0], 1)
-        text = f"0 {NOBODY} 1\n1 1 {NOBODY - 1}\n{NOBODY} 0 1\n{NOBODY + 1} {NOBODY + 1} {_OTHERS}\n"
         for name in ("uid_map", "gid_map"):
-            Path(f"/proc/{pid}/{name}").write_text(text)
+            Path(f"/proc/{pid}/{name}").write_text(identities)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         for end in (*ready, *go):

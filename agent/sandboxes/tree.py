@@ -48,7 +48,7 @@ class Tree:
         self._inner_descriptor = os.pidfd_open(inner)
         self._inner = inner
 
-    def admit(self, limits: Limits, lower: Lower = nullcontext) -> None:
+    def admit(self, resources: Sequence[tuple[int, int]], lower: Lower = nullcontext) -> None:
         """Puts the inner process, which waits at the gate, under its limits; the outer one only waits and needs none.
 
         Raises ProcessLookupError where bubblewrap has given up by then, other OSErrors where a limit cannot be set.
@@ -57,7 +57,7 @@ class Tree:
         if self.cgroup:
             self.cgroup.admit(self._inner)
         with lower():  # a root without CAP_SYS_RESOURCE, as in many containers, may limit only who it is itself
-            for kind, most in _resource_limits(limits, grouped=self.cgroup is not None):
+            for kind, most in resources:
                 resource.prlimit(self._inner, kind, (most, most))
 
     @property
@@ -87,6 +87,12 @@ class Tree:
         if not self.ended(1.0):
             _kill(self.descriptor)
             self.ended(_KILL_SECONDS)
+
+    def out_of_memory(self) -> bool:
+        return self.cgroup is not None and self.cgroup.out_of_memory()
+
+    def out_of_processes(self) -> bool:
+        return self.cgroup is not None and self.cgroup.out_of_processes()
 
     def exit_code(self) -> int | None:
         """The program's, or 128 + n where signal n ended it; None where it never started or bubblewrap itself was killed."""
@@ -125,10 +131,12 @@ def launch(
     limits: Limits,
     cgroups: Cgroups | None,
     *,
-    filter_: bytes,
+    filter_: bytes | None,
     lower: Lower = nullcontext,
     session: bool = False,
     low_ports: bool = False,
+    resources: Sequence[tuple[int, int]] | None = None,
+    kind: Callable[..., Tree] = Tree,
 ) -> Tree:
     """Starts bubblewrap; `streams` maps descriptors of the program (0 to 3), and of files for bubblewrap itself (from
     FIRST_FILE on), to ours.
@@ -136,44 +144,50 @@ def launch(
     The program starts when its limits hold; until then the inner process waits at a gate. Where bubblewrap gives up, the
     tree has ended, and stderr says why. `filter_`: the program that judges its system calls (agent/seccomp). `lower`: what
     this thread must be while it starts bubblewrap. `session`: in a session of its own, out of reach of our terminal's signals.
-    `low_ports` as in SandboxSpec.
+    `low_ports` as in SandboxSpec. `resources`: what setrlimit(2) bounds for the inner process, where that is not what the limits say.
+    `kind` makes the tree.
     """
+    refuse_nul(*options, *argv)  # bubblewrap reads its options parted by NUL: one in a value would let a skill write options of its own
     text = "\0".join(options) + "\0"
-    if text.count("\0") != len(options) or any("\0" in argument for argument in argv):
-        # bubblewrap reads its options parted by NUL: one in a value would let a skill write options of its own.
-        raise UsageError("A command, mount or variable for the sandbox holds a NUL character.", next_step="Take it out.")
     # A datagram socket never reaches an end of file: should we die now, the gate stays shut.
     gate, latch = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with latch, ExitStack() as theirs, ExitStack() as undo:
         theirs.enter_context(gate)
         # By descriptor and not on the command line, which everybody on this machine and in the sandbox can read.
         arguments = theirs.enter_context(in_memory(os.fsencode(text)))
-        judging = theirs.enter_context(in_memory(filter_))
         said, status = os.pipe()
         theirs.callback(os.close, status)
         undo.callback(os.close, said)
-        numbers = ("--args", str(_ARGS), "--json-status-fd", str(_STATUS), "--block-fd", str(_GATE), "--seccomp", str(_FILTER))
+        numbers = ["--args", str(_ARGS), "--json-status-fd", str(_STATUS), "--block-fd", str(_GATE)]
+        descriptors = {**streams, _ARGS: arguments.fileno(), _STATUS: status, _GATE: gate.fileno()}
+        if filter_ is not None:
+            numbers += ["--seccomp", str(_FILTER)]
+            descriptors[_FILTER] = theirs.enter_context(in_memory(filter_)).fileno()
         command = [program, *numbers, "--", *argv]
-        descriptors = {**streams, _ARGS: arguments.fileno(), _STATUS: status, _GATE: gate.fileno(), _FILTER: judging.fileno()}
         try:
             with cgroups.birthplace(limits.memory, limits.processes) if cgroups else nullcontext() as group, lower():
                 pid = _spawn(command, descriptors, session)
-            tree = Tree(pid, status=said, cgroup=group)
+            tree = kind(pid, status=said, cgroup=group)
             undo.pop_all()
             undo.callback(tree.close)
             theirs.close()  # the status must end with bubblewrap
             if cgroups:
                 tree.cgroup = cgroups.settle(group, pid, limits.memory, limits.processes)
-            tree.admit(limits, lower)
+            tree.admit(_resource_limits(limits, grouped=cgroups is not None) if resources is None else resources, lower)
             if low_ports:
                 open_low_ports(tree.inner)
             latch.send(b"\0")
-        except ProcessLookupError:
+        except (ProcessLookupError, ConnectionRefusedError):  # it has given up, before the gate or at it
             tree.kill()
         except OSError as error:
             raise SandboxUnavailable("A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause.") from error
         undo.pop_all()
     return tree
+
+
+def refuse_nul(*texts: str) -> None:
+    if any("\0" in text for text in texts):
+        raise UsageError("A command, mount or variable for the sandbox holds a NUL character.", next_step="Take it out.")
 
 
 def in_memory(content: bytes) -> FileIO:

@@ -1,4 +1,4 @@
-"""Which system calls a program in a sandbox may make: one table, as a BPF program for bubblewrap and as a profile for Docker Engine.
+"""Which system calls a program in a sandbox may make: one table, as a BPF program for bubblewrap, and as profiles for Docker Engine and gVisor.
 
 An allow-list: what it does not name is unknown to the program (ENOSYS). Docker's own default lets programs make sockets of every
 family, to the hypervisor (vsock) and to kernel modules that are loaded for it, and on an engine of its age io_uring as well.
@@ -25,6 +25,7 @@ _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0
 _SPECIAL_BITS = 0o6000  # set-user-ID and set-group-ID: of use outside alone, on a mount that may be written
 _CREATE = 0o100 | 0o20000000  # O_CREAT, __O_TMPFILE: without these no mode is given
 _KIND = 0o170000
+_NEGATIVE = 0x80000000
 _TERMINAL = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: both type on somebody's terminal
 _UNIX, _IPV4, _IPV6, _NETLINK = 1, 2, 10, 16
 _STREAM, _DATAGRAM, _TCP, _UDP = 1, 2, 6, 17
@@ -77,6 +78,7 @@ def conditions(loopback: bool) -> dict[str, tuple[int, Alternatives]]:
         "openat": _opening(2, 3),
         "mknod": _only(1, 0, 0o100000, 0o010000, 0o140000, mask=_KIND | _SPECIAL_BITS),
         "mknodat": _only(2, 0, 0o100000, 0o010000, 0o140000, mask=_KIND | _SPECIAL_BITS),
+        "setpriority": _only(2, 0, mask=_NEGATIVE),  # which Linux refuses by itself, and gVisor's kernel does not
     }
     families = {"socket": _sockets(loopback), "socketpair": _only(0, _UNIX)}
     return {
@@ -105,9 +107,32 @@ def program(loopback: bool, machine: str = "") -> bytes:
 @functools.cache
 def profile(loopback: bool) -> str:
     """The same for Docker Engine (its profiles/seccomp), as one line of JSON. Calls that its libseccomp does not know, it leaves out."""
+    # An engine of 2020 has EPERM for all that is not named, whatever the profile says: these must be seen not to be there.
+    absent = ["clone3", "openat2", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_create", "memfd_secret"]
+    return json.dumps({
+        "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.ENOSYS,
+        "syscalls": [*_allowing(loopback), {"names": absent, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS}, _refusing()],
+        "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []}, {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []}],
+    })  # fmt: skip
+
+
+@functools.cache
+def guest_filter(loopback: bool) -> dict[str, Any]:
+    """The same for a guest of gVisor (the runtime specification's `linux.seccomp`), whose kernel judges by it as Linux does.
+
+    Not before 2026 does it know another error than EPERM (runsc/specutils/seccomp): what is unknown is handed to a tracer, and as there is
+    none, fails with ENOSYS (seccomp(2)). What a version does not know by its name, it leaves out.
+    """
+    return {
+        "defaultAction": "SCMP_ACT_TRACE", "architectures": [f"SCMP_ARCH_{platform.machine().upper()}"],
+        "syscalls": [*_allowing(loopback), {"names": ["pselect"], "action": "SCMP_ACT_ALLOW"}, _refusing()],  # pselect6, until 2023
+    }  # fmt: skip
+
+
+def _allowing(loopback: bool) -> list[dict[str, Any]]:
+    """In libseccomp's words, what may be called always, and a rule for each alternative under which a call is allowed."""
     depending = conditions(loopback)
-    rows = _rows()
-    names = [fields[0] for fields in rows if not fields[3:] and fields[0] not in depending]
+    names = [fields[0] for fields in _rows() if not fields[3:] and fields[0] not in depending]
     rules: list[dict[str, Any]] = [{"names": names, "action": "SCMP_ACT_ALLOW"}]
     for name, (_, alternatives) in depending.items():
         for alternative in alternatives:
@@ -115,14 +140,11 @@ def profile(loopback: bool) -> str:
                 {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"} for index, mask, value in alternative
             ]  # fmt: skip
             rules.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": arguments})
-    # An engine of 2020 has EPERM for all that is not named, whatever the profile says: these must be seen not to be there.
-    absent = ["clone3", "openat2", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_create", "memfd_secret"]
-    rules.append({"names": absent, "action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS})
-    rules.append({"names": [fields[0] for fields in rows if fields[3:]], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM})
-    return json.dumps({
-        "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": errno.ENOSYS, "syscalls": rules,
-        "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": []}, {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": []}],
-    })  # fmt: skip
+    return rules
+
+
+def _refusing() -> dict[str, Any]:
+    return {"names": [fields[0] for fields in _rows() if fields[3:]], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EPERM}
 
 
 @functools.cache

@@ -459,7 +459,7 @@ def test_a_log_within_its_limit_is_left_alone_and_one_beyond_is_cut_to_its_end(t
 def test_runs_in_many_threads_of_one_sandbox_explore_the_machine_once(monkeypatch: pytest.MonkeyPatch) -> None:
     explored = []
     explore = bubblewrap._explore
-    monkeypatch.setattr(bubblewrap, "_explore", lambda: explored.append(1) or explore())
+    monkeypatch.setattr(bubblewrap, "_explore", lambda run: explored.append(1) or explore(run))
     sandbox = BubblewrapSandbox()
     threads = [threading.Thread(target=sandbox.available) for _ in range(8)]
     for thread in threads:

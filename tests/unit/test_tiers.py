@@ -79,21 +79,25 @@ def test_checks_that_run_code_could_not_tell_and_the_others_are_made(tmp_path: A
 def parts(policy: Policy, *, sandbox: str, runtime: str) -> Any:
     """As much of Parts as looks at walls."""
     made = SimpleNamespace(policy=lambda: policy, sandbox=SimpleNamespace(name=sandbox), runtime=SimpleNamespace(name=runtime), checks=())
-    made._trying = lambda: Parts._trying(made)
+    made._trying, made._serving = lambda: Parts._trying(made), lambda: Parts._serving(made)
     return made
 
 
 @pytest.mark.parametrize(
-    "sandbox, runtime, tries, serves",
+    "wanted, sandbox, runtime, tries, serves",
     [
-        ("bubblewrap", "process", False, False),
-        ("docker", "process", True, False),
-        ("bubblewrap", "docker", False, True),
-        ("docker", "docker", True, True),
+        ("docker", "bubblewrap", "process", False, False),
+        ("docker", "docker", "process", True, False),
+        ("docker", "bubblewrap", "docker", False, True),
+        ("docker", "docker", "docker", True, True),
+        ("docker", "gvisor", "process", True, True),
+        ("gvisor", "gvisor", "process", True, True),
+        ("gvisor", "gvisor", "docker", False, False),
+        ("gvisor", "docker", "docker", False, False),
     ],
 )
-def test_what_tries_and_what_serves_is_looked_at(sandbox: str, runtime: str, tries: bool, serves: bool) -> None:
-    made = parts(Policy(min_tier=MinTier(default="docker")), sandbox=sandbox, runtime=runtime)
+def test_what_tries_and_what_serves_is_looked_at(wanted: Any, sandbox: str, runtime: str, tries: bool, serves: bool) -> None:
+    made = parts(Policy(min_tier=MinTier(default=wanted)), sandbox=sandbox, runtime=runtime)
     for may, allowed in ((Parts.may_try, tries), (Parts.may_serve, serves)):
         if allowed:
             may(made, "word-echo")

@@ -4,7 +4,7 @@ a sandbox that lets any of them happen is not available (`proof.py`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,17 +111,30 @@ PROBES: Mapping[str, tuple[str, Effect | None]] = {
 }  # fmt: skip
 
 
-def tried(run: Run) -> tuple[Attempt, ...]:
-    """Every probe in a sandbox, by the way that all of its runs go, with the widest network that a run may have."""
+def tried(run: Run, alone: Collection[str] = ()) -> tuple[Attempt, ...]:
+    """Every probe in a sandbox, by the way that all of its runs go, with the widest network that a run may have.
+
+    `alone`: those with a run of their own each, as the sandbox ends a whole run for what one process of it does.
+    """
     with World() as world:
-        mounts = (*base_mounts(), Mount(source=SOURCES, target=INSIDE), Mount(source=world.writable, target=WRITABLE, writable=True))
-        spec = SandboxSpec(
-            argv=(interpreter(), "-I", "-S", "-c", f"import sys; sys.path.insert(0, {INSIDE!r}); import probes; probes.main()"),
-            mounts=mounts, stdin=world.job(list(PROBES), writable=WRITABLE, apart=True), limits=LIMITS, result_fd=True, loopback=True,
-        )  # fmt: skip
-        result = run(spec)
-        said = f"the battery ended as {result.ending}: {result.stderr.decode(errors='replace').strip()[-300:]}"
-        return judged(world, read(result.result) if result.ending == "ok" else None, said)
+        report: dict[str, Any] = {}
+        told = [_told(run, world, names) for names in ([name for name in PROBES if name not in alone], *([name] for name in alone))]
+        for found, _ in told:
+            report |= found
+        return judged(world, report, told[0][1])
+
+
+def _told(run: Run, world: World, names: list[str]) -> tuple[Mapping[str, Any], str]:
+    """What the probes of one run say, and why there is no report where there is none."""
+    mounts = (*base_mounts(), Mount(source=SOURCES, target=INSIDE), Mount(source=world.writable, target=WRITABLE, writable=True))
+    result = run(SandboxSpec(
+        argv=(interpreter(), "-I", "-S", "-c", f"import sys; sys.path.insert(0, {INSIDE!r}); import probes; probes.main()"),
+        mounts=mounts, stdin=world.job(names, writable=WRITABLE, apart=True), limits=LIMITS, result_fd=True, loopback=True,
+    ))  # fmt: skip
+    if len(names) == 1 and result.ending in ("out_of_memory", "pids"):
+        return {names[0]: (False, f"the run was ended ({result.ending})")}, ""
+    said = f"the battery ended as {result.ending}: {result.stderr.decode(errors='replace').strip()[-300:]}"
+    return (read(result.result) if result.ending == "ok" else None) or {}, said
 
 
 def judged(world: World, report: Mapping[str, Any] | None, otherwise: str) -> tuple[Attempt, ...]:

@@ -33,14 +33,16 @@ def place() -> Path:
     return home / ".cache" / "skillops"
 
 
-def trouble(tier: str, marks: Sequence[object], run: Run, excused: Collection[str] = ()) -> Availability | None:
+def trouble(
+    tier: str, marks: Sequence[object], run: Run, excused: Collection[str] = (), alone: Collection[str] = ()
+) -> Availability | None:
     """None where a sandbox keeps all that the battery tries from a program; else why nothing may run in it. `excused`: what the sandbox
-    says itself that it cannot keep."""
+    says itself that it cannot keep. `alone` as in `tried`."""
     key = _key(tier, marks)
     with _kept(place()) as known:
         if key in known:
             return None
-        attempts = [attempt for attempt in tried(run) if attempt.name not in excused]
+        attempts = [attempt for attempt in tried(run, alone) if attempt.name not in excused]
         if untold := [attempt for attempt in attempts if attempt.possible is None]:
             why = f"It could not be tried what a program in it can do: {untold[0].said}."
             return Availability(ok=False, why=why, fix="`skillops doctor --sandbox` tries it again.")
