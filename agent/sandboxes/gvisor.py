@@ -71,9 +71,7 @@ class GvisorSandbox(TreeSandbox[GvisorGround]):
             return result.model_copy(update={"ending": "could_not_tell", "exit_code": None, "result": b""})
         return result
 
-    def _launched(
-        self, ground: GvisorGround, spec: SandboxSpec, streams: Mapping[int, int], *, session: bool = False, outlive: bool = False
-    ) -> Tree:
+    def _launched(self, ground: GvisorGround, spec: SandboxSpec, streams: Mapping[int, int], *, session: bool = False, outlive: bool = False) -> Tree:
         refuse_nul(*spec.argv, *spec.env, *spec.env.values())
         with ExitStack() as ours, ExitStack() as undo:
             try:
@@ -81,7 +79,9 @@ class GvisorSandbox(TreeSandbox[GvisorGround]):
                 landlock.confine(tcp=False)
                 descriptors = {**streams, _NAMESPACE: _namespace()}
             except OSError as error:
-                raise SandboxUnavailable("A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause.") from error
+                raise SandboxUnavailable(
+                    "A sandbox could not be set up.", why=str(error), next_step="`skillops doctor` looks for the cause."
+                ) from error
             log, faults = (undo.enter_context(in_memory(b"")) for _ in range(2))
             descriptors |= {_LOG: log.fileno(), _FAULTS: faults.fileno()}
             options = ["--userns", str(_NAMESPACE), *gvisor_bundle.room(ground.runsc, spec, places[ETC], places)]
@@ -118,7 +118,7 @@ class _GuestTree(Tree):
 
     def out_of_processes(self) -> bool:
         """Whether the guest was refused a process or thread, or, far beyond that, gVisor itself."""
-        return super().out_of_processes() or any(_REFUSED.search(piece) for piece in _pieces(self._log.fileno()))
+        return super().out_of_processes() or refused_a_process(self._log.fileno())
 
     def exit_code(self) -> int | None:
         code = super().exit_code()
@@ -128,6 +128,11 @@ class _GuestTree(Tree):
         super().close()
         self._log.close()
         self._faults.close()
+
+
+def refused_a_process(log: int) -> bool:
+    """Whether the sentry's log, by descriptor, tells of a process or thread that was not made at the guest's limit."""
+    return any(_REFUSED.search(piece) for piece in _pieces(log))
 
 
 def _pieces(descriptor: int) -> Iterator[bytes]:

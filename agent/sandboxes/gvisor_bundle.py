@@ -116,7 +116,7 @@ def _parent(path: str) -> str:
 
 
 def flags(known: Mapping[str, str], platform: str, log: int, faults: int) -> list[str]:
-    """runsc's own options, as far as this version knows them. `log`, `faults`: descriptors for the sentry's log and for what runsc itself fails of."""
+    """runsc's own options, as far as this version knows them. `log`, `faults`: descriptors for the sentry's log and runsc's own faults."""
     options = {
         "root": STATE, "platform": platform, "network": "none", "ignore-cgroups": "true", "oci-seccomp": "true", "overlay2": "none",
         "directfs": "false", "host-uds": "all", "host-fifo": "open", "net-raw": "false", "watchdog-action": "log",

@@ -23,6 +23,7 @@ from agent.languages.python import PythonLanguage
 from agent.manifest_file import read_manifest
 from agent.ports import Language
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.sandboxes.gvisor import GvisorSandbox
 from agent.starter import new_skill
 from tests.builders import a_manifest
 
@@ -165,14 +166,14 @@ def test_no_dependencies_make_no_lock_file(language):
     assert language.lock(its(language)) == {}
 
 
-@pytest.mark.bubblewrap
-def test_what_was_prepared_serves_the_contract(tmp_path, language):
+@pytest.mark.parametrize("sandbox", [pytest.param(kind(), marks=getattr(pytest.mark, kind.name)) for kind in (BubblewrapSandbox, GvisorSandbox)])
+def test_what_was_prepared_serves_the_contract(tmp_path, language, sandbox):
     manifest = its(language, **TRAITS["odd values"])
     target, sockets = tmp_path / "target", tmp_path / "sockets"
     target.mkdir()
     sockets.mkdir()
     language.prepare(written(tmp_path, language, manifest), manifest, target)
-    process = BubblewrapSandbox().start(language.server(target, manifest, sockets), log=tmp_path / "log")
+    process = sandbox.start(language.server(target, manifest, sockets), log=tmp_path / "log")
     endpoint = Endpoint(socket=str(sockets / "skill.sock"))
     try:
         until = time.monotonic() + 20

@@ -26,13 +26,15 @@ INTERPRETER = (Mount(source=Path(sys.base_prefix), target=sys.base_prefix),) if 
 PYTHON = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 MIB = 2**20
 
-ADAPTERS = [pytest.param(adapter, marks=getattr(pytest.mark, adapter.name), id=adapter.name) for adapter in (BubblewrapSandbox, DockerSandbox, GvisorSandbox)]
+ADAPTERS = [
+    pytest.param(adapter, marks=getattr(pytest.mark, adapter.name), id=adapter.name) for adapter in (BubblewrapSandbox, DockerSandbox, GvisorSandbox)
+]
 
 
 # The known differences; `told_apart` is one more.
 TOLD_THAT_IT_IS_FULL = {"docker"}  # a program that floods descriptor 3 is told so, and may say so, before the run is ended
 # Of a starter and what it runs, a program and its daemon: how many know the marker.
-PROCESSES = {("bubblewrap", "run"): 5, ("bubblewrap", "start"): 5, ("docker", "run"): 5, ("docker", "start"): 4, ("gvisor", "run"): 5, ("gvisor", "start"): 5}
+PROCESSES = {("docker", "start"): 4}  # else five
 # gVisor's kernel knows no port that takes a privilege, shows less of a process below /proc, has another word where no way leads (that of
 # December 2022), and calls the file system by which it sees files of ours, which lie in memory, by another name.
 LISTENS_ANYWHERE = {"gvisor"}
@@ -143,7 +145,8 @@ def test_without_a_result_no_descriptor_of_ours_is_open(sandbox: Sandbox) -> Non
     leaked = os.dup(0)
     os.set_inheritable(leaked, True)
     try:
-        assert said(sandbox.run(shell('for each in /proc/self/fd/*; do echo "${each##*/}"; done'))).split() == ["0", "1", "2", "3"]  # 3 is that of the search itself
+        found = said(sandbox.run(shell('for each in /proc/self/fd/*; do echo "${each##*/}"; done')))
+        assert found.split() == ["0", "1", "2", "3"]  # 3 is that of the search itself
     finally:
         os.close(leaked)
 
@@ -184,12 +187,11 @@ def test_a_mount_is_read_only_unless_writable(sandbox: Sandbox, tmp_path: Path) 
     assert (tmp_path / "free" / "file").read_text() == "new\n"
 
 
-@pytest.mark.parametrize(
-    "path", ["/usr/x", "/etc/x", "/etc/hosts", "/x", "/dev/x", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/x"]
-)
-def test_the_system_cannot_be_written(sandbox: Sandbox, path: str) -> None:
+def test_the_system_cannot_be_written(sandbox: Sandbox) -> None:
+    paths = ("/usr/x", "/etc/x", "/etc/hosts", "/x", "/dev/x", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/x")
     # Opened and not written, lest a sandbox that fails this test do harm.
-    assert sandbox.run(shell(f": >> {path}")).ending == "nonzero"
+    script = 'for path; do (: >> "$path") 2>/dev/null && echo "$path"; done; (: >> /tmp/x) && echo end'
+    assert said(sandbox.run(shell(script, "sh", *paths))) == "end"
 
 
 def test_no_kernel_setting_can_be_written(sandbox: Sandbox) -> None:
@@ -200,7 +202,8 @@ def test_files_are_in_memory_for_the_program_alone_and_cannot_be_changed(sandbox
     files = {f"/run/secrets/{name}": (name * 5000).encode() for name in "ABCDEFGH"} | {"/other/one": b"1"}
     script = """
         cd /run/secrets; for name in *; do find $name -printf '%m %U\\n'; wc -c < $name; done | sort | uniq -c | tr -s ' '
-        head -c 3 B; cat /other/one; find /other -mindepth 1 -printf '%f\\n'; stat -f -c %T . ; (: > A); chmod 600 A; rm -f A; (: > new); echo * | wc -w
+        head -c 3 B; cat /other/one; find /other -mindepth 1 -printf '%f\\n'; stat -f -c %T .
+        (: > A); chmod 600 A; rm -f A; (: > new); echo * | wc -w
         echo /proc/self/fd/* | wc -w
     """
     said = sandbox.run(shell(script, files=files, env={"SKILL_SECRETS": "/run/secrets"}))
@@ -281,12 +284,13 @@ def test_sees_no_process_of_this_machine(sandbox: Sandbox) -> None:
 
 def test_python_runs_with_threads_locks_and_temporary_files(sandbox: Sandbox) -> None:
     script = """
-        import getpass, multiprocessing, os, socket, sqlite3, ssl, tempfile, threading
+        import getpass, multiprocessing, os, select, socket, sqlite3, ssl, tempfile, threading
         lock = multiprocessing.Lock()
         thread = threading.Thread(target=lambda: print("thread"))
         thread.start(); thread.join()
         with tempfile.TemporaryFile() as file:
             file.write(b"x")
+        select.select([], [], [], 0)
         print(getpass.getuser() != "", socket.gethostbyname("localhost"))
     """
     assert said(sandbox.run(python(script))) == "thread\nTrue 127.0.0.1"
@@ -448,9 +452,10 @@ def test_runs_side_by_side_do_not_mix(sandbox: Sandbox) -> None:
     def run(number: int) -> SandboxResult:
         return sandbox.run(shell(f"cat; echo {number} >&3; exit {number}", stdin=b"%d" % number, result_fd=True))
 
+    runs = range(1, 7 if sandbox.name == "gvisor" else 25)  # whose runs take twenty times as long to start
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(run, range(1, 25)))
-    assert [(result.exit_code, result.stdout, result.result) for result in results] == [(n, b"%d" % n, b"%d\n" % n) for n in range(1, 25)]
+        results = list(pool.map(run, runs))
+    assert [(result.exit_code, result.stdout, result.result) for result in results] == [(n, b"%d" % n, b"%d\n" % n) for n in runs]
 
 
 STARTER = """
@@ -477,7 +482,7 @@ def a_starter(sandbox: Sandbox, marker: str, kind: str, log: Path) -> subprocess
 def test_what_was_started_dies_with_its_starter(sandbox: Sandbox, marker: str, kind: str, tmp_path: Path) -> None:
     starter = a_starter(sandbox, marker, kind, tmp_path / "log")
     marker = f"skillops-{starter.pid}-" if sandbox.name == "gvisor" else marker
-    assert eventually(lambda: len(alive(marker)) >= PROCESSES[sandbox.name, kind], 30)
+    assert eventually(lambda: len(alive(marker)) >= PROCESSES.get((sandbox.name, kind), 5), 30)
     os.kill(starter.pid, signal.SIGKILL)
     starter.communicate()
     assert eventually(lambda: alive(marker) == [])

@@ -56,7 +56,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *possible: bool | None) -> list[int
     """A battery of our own, which counts how often it is tried."""
     tries: list[int] = []
 
-    def tried(run: object) -> tuple[Attempt, ...]:
+    def tried(run: object, alone: object) -> tuple[Attempt, ...]:
         tries.append(1)
         return tuple(Attempt(f"probe-{number}", f"do thing {number}", each, "said") for number, each in enumerate(possible))
 
@@ -103,6 +103,20 @@ def test_a_run_that_dies_can_tell_nothing() -> None:
     attempts = battery.tried(lambda spec: SandboxResult(ending="out_of_memory", stderr=b"gone"))
     assert {attempt.possible for attempt in attempts} == {None}
     assert {attempt.possible for attempt in battery.tried(lambda spec: SandboxResult(ending="ok", result=b'{"file_outside": 1}'))} == {None}
+
+
+def test_a_probe_for_which_a_whole_run_is_ended_has_one_of_its_own() -> None:
+    asked: list[list[str]] = []
+
+    def run(spec: SandboxSpec) -> SandboxResult:
+        asked.append(json.loads(spec.stdin)["probes"])
+        if asked[-1] == ["memory"]:
+            return SandboxResult(ending="out_of_memory")
+        return SandboxResult(ending="ok", result=json.dumps({name: (name == "processes", "said") for name in asked[-1]}).encode())
+
+    found = {attempt.name: attempt for attempt in battery.tried(run, ("memory", "processes"))}
+    assert [len(names) for names in asked] == [len(battery.PROBES) - 2, 1, 1]
+    assert (found["memory"].possible, found["processes"].possible, found["clock"].possible) == (False, True, False)
 
 
 def test_is_tried_once_for_each_kernel_and_version_and_kept_for_us_alone(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,5 +200,10 @@ def test_a_tier_that_is_not_here_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     found = sandbox_doctor.examine_sandboxes(Path("/"))
-    assert {column.name: bool(column.absent) for column in found.columns} == {"bubblewrap": True, "docker": True, "docker's default": True}
+    assert {column.name: bool(column.absent) for column in found.columns} == {
+        "bubblewrap": True,
+        "docker": True,
+        "gvisor": True,
+        "docker's default": True,
+    }
     assert isinstance(BubblewrapSandbox().available(), Availability)

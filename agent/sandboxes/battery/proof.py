@@ -33,9 +33,7 @@ def place() -> Path:
     return home / ".cache" / "skillops"
 
 
-def trouble(
-    tier: str, marks: Sequence[object], run: Run, excused: Collection[str] = (), alone: Collection[str] = ()
-) -> Availability | None:
+def trouble(tier: str, marks: Sequence[object], run: Run, excused: Collection[str] = (), alone: Collection[str] = ()) -> Availability | None:
     """None where a sandbox keeps all that the battery tries from a program; else why nothing may run in it. `excused`: what the sandbox
     says itself that it cannot keep. `alone` as in `tried`."""
     key = _key(tier, marks)
