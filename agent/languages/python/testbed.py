@@ -35,7 +35,7 @@ import sightings
 
 CHILD_OUTPUT = 16 * 2**20  # bytes of a child's report
 CHILD_FILE = 16 * 2**20  # bytes of a file that a child may write
-LOOK_SECONDS = 0.01  # between two looks at a child that no descriptor tells of
+LOOK_SECONDS = 0.05  # between two looks at children, where no descriptor tells of their end
 MUTANTS_SECONDS = 120.0  # wall time for all mutants together
 PR_SET_DUMPABLE = 4
 DECOYS = 2  # runs of the unchanged skill with the tests of a mutant, among the mutants
@@ -70,7 +70,7 @@ class Plan:
 
 @dataclass
 class Run:
-    """A child that runs, or ran. `pidfd` is -1 where there is none. `end` is done, exit (without having said that it is done), timeout or flood."""
+    """A child that runs, or ran. `end` is done, exit (without having said that it is done), timeout or flood."""
 
     plan: Plan
     pid: int
@@ -84,12 +84,7 @@ class Run:
     wall: float = 0.0
 
     def has_ended(self) -> bool:
-        """Whether it has, where no descriptor tells."""
-        return self.pidfd < 0 and os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-    def let_go(self) -> None:
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def lines(self) -> list[dict[str, Any]]:
         found = []
@@ -233,7 +228,7 @@ class Bed:
             os.close(near)
             for run in self._running:
                 os.close(run.pipe)
-                run.let_go()
+                os.close(run.pidfd)
             raise Become(plan, far, {"address_space": self._job["address_space"], "memory": self._job["memory"]})
         os.close(far)
         return Run(plan, pid, _opened(pid), near, time.monotonic())
@@ -241,11 +236,10 @@ class Bed:
     def _wait(self, runs: list[Run]) -> None:
         """Waits until something happens to one of `runs`; sets `end` of those that ended."""
         left = max(0.0, min(run.started + run.plan.wall for run in runs) - time.monotonic())
-        seen = [run.pidfd for run in runs if run.pidfd >= 0]
-        ready = set(select.select([*seen, *(run.pipe for run in runs)], [], [], left if len(seen) == len(runs) else min(left, LOOK_SECONDS))[0])
+        select.select([fd for run in runs for fd in (run.pidfd, run.pipe)], [], [], min(left, LOOK_SECONDS))
         for run in runs:
             self._drain(run)
-            if run.pidfd in ready or run.has_ended():
+            if run.has_ended():
                 self._end(run, "exit")
             elif len(run.data) > CHILD_OUTPUT:
                 self._end(run, "flood")
@@ -263,7 +257,7 @@ class Bed:
                 kill(run.pid, signal.SIGKILL)
         _, status, used = os.wait4(run.pid, 0)
         self._drain(run)
-        run.let_go()
+        os.close(run.pidfd)
         os.close(run.pipe)
         run.end = "done" if how == "exit" and run.said("done") else how
         run.status = os.waitstatus_to_exitcode(status)
@@ -271,11 +265,10 @@ class Bed:
 
 
 def _opened(pid: int) -> int:
-    """A descriptor that tells when a child has ended; -1 on gVisor's kernel, which has none: such a child is looked at from time to time."""
-    try:
+    """A descriptor that tells when a child has ended; on gVisor's kernel, which has none, one that is silent."""
+    with contextlib.suppress(OSError):
         return os.pidfd_open(pid)
-    except OSError:
-        return -1
+    return os.eventfd(0)
 
 
 def _child(plan: Plan, pipe: int, job: dict[str, Any]) -> NoReturn:
