@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -79,13 +80,9 @@ def check() -> None:
 def wait(answer: Future[T]) -> T:
     """What it comes to. Raises Stopped where somebody says stop; then, as after Ctrl-C, it is cancelled."""
     try:
-        while True:
-            try:
-                return answer.result(timeout=LOOK)
-            except TimeoutError:
-                if answer.done():  # its own
-                    raise
-                check()
+        while answer not in wait_for((answer,), timeout=LOOK).done:
+            check()
+        return answer.result()
     finally:
         answer.cancel()
 
