@@ -50,7 +50,8 @@ SHOTS: tuple[tuple[str, str, str], ...] = (
     ("timeline", "/proposals/2#timeline", "day"), ("diff", "/proposals/{number}#diff", "day"), ("proposals", "/proposals?state=all", "day"),
     ("requests", "/requests?state=all", "day"), ("request", "/requests/1", "day"), ("skills", "/skills", "day"), ("skill", f"/skills/{SKILL}", "day"),
     ("try", f"/skills/{SKILL}#try", "day"), ("registry", "/registry", "day"), ("ledger", "/ledger", "day"), ("vault", "/vault", "day"),
-    ("settings", "/settings#policy", "day"), ("needs-attention-night", "/attention", "night"), ("proposal-night", "/proposals/{number}", "night"),
+    ("settings", "/settings#policy", "day"), ("own-secrets", "/own-secrets", "day"),
+    ("needs-attention-night", "/attention", "night"), ("proposal-night", "/proposals/{number}", "night"),
     ("needs-attention-phone", "/attention", "phone"), ("proposal-phone", "/proposals/{number}", "phone"), ("ask-phone", "{talk}", "phone"),
 )  # fmt: skip
 

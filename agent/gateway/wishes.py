@@ -35,7 +35,8 @@ def raise_wish(wish: Wish, key: Key, parts: Parts, once: str | None = None) -> R
     once = once or uuid.uuid4().hex
     draft = RequestDraft(key=digest_of(["gateway", key.id, once]), title=title, text=text, requester=key.name, source="gateway")
     raised = parts.forge.open_request(draft)
-    parts.record(Event(stage="gateway", what="raised", actor=key.name, request=raised.number, note=title, key=f"raised:{raised.number}"))
+    told = {"request": raised.number, "note": title, "data": {"asked_by": key.name}, "key": f"raised:{raised.number}"}
+    parts.record(Event(stage="gateway", what="raised", actor=key.name, **told))
     return raised
 
 

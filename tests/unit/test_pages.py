@@ -104,6 +104,24 @@ async def test_a_merged_skill_that_lacks_its_secret_waits_for_a_person_with_the_
     assert (await browser.open("/attention", accept="application/json")).json()["person"] == []
 
 
+async def test_what_could_not_go_on_is_not_said_to_move_by_itself(house: House) -> None:
+    parts = house.place.parts
+    forge, browser = parts.forge, await Browser(house).signed_in()
+    number = forge.open_request(RequestDraft(key="k", title="Count letters", text="Count the letters.", requester="ada", source="cli")).number
+    house.place.pipeline.run()  # the model of this house has no answer
+    page = text_of(await browser.page("/attention"))
+    told = page.partition("Could not be told")[2].partition("Moves by itself")[0]
+    assert (
+        "Something could not be told, though." in page
+        and f"#{number}" in told
+        and "no answer left for 'assess'" in told
+        and "skillops doctor" in told
+    )
+    parts.record(Event(stage="assessing", what="assessed", actor="agent", request=number, outcome="new"))
+    moving = text_of(await browser.page("/attention")).partition("Moves by itself")[2]
+    assert "Count letters" in moving, "it went on since"
+
+
 async def test_a_skill_that_runs_otherwise_than_the_registry_says_needs_attention(house: House) -> None:
     browser = await Browser(house).signed_in()
     await house.execute()

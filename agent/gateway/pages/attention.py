@@ -19,6 +19,8 @@ from agent.parts import Parts
 from agent.situation import Work, look, open_work
 from agent.stages.deploying import serves
 
+AGAIN = "It is tried again by itself. `skillops doctor` looks at what is needed."
+
 
 class Item(Frozen):
     """One piece of work, whom it waits for and why. `kind` is what that person is to do; `since` ISO 8601, empty where nobody noted it."""
@@ -97,22 +99,24 @@ def _item(parts: Parts, work: Work) -> tuple[Item, str]:
     step = next_step(seen)
     missing = _missing_secret(parts, seen, step)
     whom = "person" if missing else step.waiting_for if step.stage is Stage.WAIT else ""
+    entries = parts.ledger.entries(request=seen.request.number) if seen.request else parts.ledger.entries(proposal=work.proposal)
+    stumbled = entries[-1].event if entries and entries[-1].event.what == "stumbled" and not whom else None
     request, proposal = seen.request, seen.proposal
     number = request.number if request else proposal.number if proposal else 0
     policy_asks = step.state is State.WAITING and proposal is not None
-    entries = parts.ledger.entries(request=request.number) if request else parts.ledger.entries(proposal=number)
     answers = whom == "requester" or (whom == "person" and proposal is None)
     item = Item(
         kind="secret" if missing else "requester" if answers else "author" if whom == "author" else "decision" if policy_asks else "moving",
         number=number, request=request.number if request else None, proposal=proposal.number if proposal else None,
         skill=proposal.skill if proposal else "", title=proposal.title if proposal else request.title if request else "", state=step.state,
-        why=missing.fault if missing else step.why or f"{step.stage} is next", next_step=missing.next_step if missing else "",
+        why=missing.fault if missing else stumbled.note if stumbled else step.why or f"{step.stage} is next",
+        next_step=missing.next_step if missing else AGAIN if stumbled else "",
         address=f"/proposals/{proposal.number}" if proposal and whom != "requester" else f"/requests/{number}",
         since=entries[-1].at if entries else "", risk=seen.decision.risk if seen.decision else "",
         wants=wants_at(parts, seen) if policy_asks else None, gained=seen.report.gained if seen.report else (),
         secret=_first_missing(parts, seen) if missing else "",
     )  # fmt: skip
-    return item, whom
+    return item, "machine" if stumbled else whom
 
 
 def wants_at(parts: Parts, seen: Situation) -> Wants | None:

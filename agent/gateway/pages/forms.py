@@ -76,15 +76,15 @@ def _kind(schema: Schema) -> Kind:
 
 
 def _hint(schema: Schema, kind: Kind) -> str:
-    said = [str(schema["description"])] if schema.get("description") else []
+    said = [str(schema["description"]).rstrip().removesuffix(".")] if schema.get("description") else []
     for key, words in (
-        ("minimum", "at least"),
-        ("maximum", "at most"),
-        ("minLength", "at least, in characters,"),
-        ("maxLength", "characters: at most"),
+        ("minimum", "at least {}"),
+        ("maximum", "at most {}"),
+        ("minLength", "at least {} characters"),
+        ("maxLength", "at most {} characters"),
     ):
-        if key in schema:
-            said.append(f"{words} {schema[key]}")
+        if key in schema and (key, schema[key]) not in (("minLength", 0), ("minLength", 1)):
+            said.append(words.format(schema[key]))
     if kind == "json":
         said.append("as JSON")
     return "; ".join(said)
