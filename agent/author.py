@@ -62,7 +62,7 @@ class Draft(Frozen):
 class Assignment:
     """What is to be written: `version` of the contract's skill, from the `files` (and `manifest`) at the commit `head`.
 
-    `files` are relative to the skill's folder, the witness cases not among them. `problems` are what a revision is to mend.
+    `files` are relative to the skill's folder, without the witness cases. `problems` are what a revision is to mend, `required` the skills to call.
     """
 
     request: int
@@ -72,6 +72,7 @@ class Assignment:
     files: Mapping[str, bytes]
     manifest: Manifest | None = None
     problems: tuple[Problem, ...] = ()
+    required: tuple[Manifest, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,12 +202,12 @@ class Author:
 def manifest_of(task: Assignment, draft: Draft, entrypoint: str) -> Manifest:
     """The manifest: the contract's words, the draft's extras, and what the version before had set up."""
     contract, before = task.contract, task.manifest
-    kept = before.model_dump(include={"environment", "health", "requires"}) if before else {}
+    kept = before.model_dump(include={"environment", "health"}) if before else {}
     return Manifest.model_validate({
         "apiVersion": "skillops/v1", "name": contract.name, "version": task.version, "description": contract.description,
         "runtime": contract.runtime, "entrypoint": entrypoint, "inputs": contract.inputs, "outputs": contract.outputs, "examples": contract.examples,
-        "permissions": draft.permissions, "dependencies": draft.dependencies, "resources": draft.resources,
-        "annotations": draft.annotations, "aliases": tuple(dict.fromkeys(draft.aliases)), **kept,
+        "permissions": draft.permissions, "dependencies": draft.dependencies, "resources": draft.resources, "annotations": draft.annotations,
+        "aliases": tuple(dict.fromkeys(draft.aliases)), "requires": contract.requires or (before or contract).requires, **kept,
     })  # fmt: skip
 
 
@@ -223,8 +224,11 @@ def _attempts(task: Assignment, ledger: Ledger) -> list[Event]:
 
 def _variables(task: Assignment, last: Attempt) -> dict[str, Any]:
     """What the model is told; it identifies the question to a recorded session, so there is no commit and no time in it."""
+    contract = task.contract.model_dump(mode="json")
+    if task.required:
+        contract["required_skills"] = [each.model_dump(mode="json", include={*Contract.model_fields, "annotations"}) for each in task.required]
     return {
-        "contract": task.contract.model_dump(mode="json"), "runtime": task.contract.runtime,
+        "contract": contract, "runtime": task.contract.runtime,
         "files": _shown(task.files), "mend": _lines(task.problems), "attempt": _shown(last.files or {}), "problems": _lines(last.problems),
     }  # fmt: skip
 

@@ -111,15 +111,15 @@ def parts_met_comment(parts: Sequence[Request]) -> str:
 
 
 def _contract(gap: Gap, request: Request) -> str:
-    contract = gap.contract
-    if contract is None:
+    if (contract := gap.contract) is None:
         return plain(gap.reason)
     opening = f"Extending `{contract.name}` {gap.base_version}" if gap.verdict == "extend" else f"A new skill, `{contract.name}`"
     examples = "\n".join(f"- `{_line(e.inputs)}` gives `{_line(e.outputs)}`" for e in contract.examples)
     clauses = "\n".join(f"- {plain(clause)}" for clause in contract.acceptance)
+    calls = f" It calls {plain(', '.join(contract.requires))}." if contract.requires else ""
     return (
         f"{opening}: {plain(gap.reason)}\n\nThe contract, frozen before anything is written:\n\n> {plain(contract.description)}\n\n"
-        f"Examples\n{examples}\n\nIt is done when\n{clauses}\n\n{permissions_sentence(contract.permissions)}"
+        f"Examples\n{examples}\n\nIt is done when\n{clauses}\n\n{permissions_sentence(contract.permissions)}{calls}"
     )
 
 

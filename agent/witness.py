@@ -67,6 +67,7 @@ def contract_of(manifest: Manifest) -> Contract:
     return Contract(
         name=manifest.name, description=manifest.description, runtime=manifest.runtime, inputs=manifest.inputs, outputs=manifest.outputs,
         examples=manifest.examples[:20], acceptance=("It does what its description says.",), permissions=manifest.permissions,
+        requires=manifest.requires[:8],
     )  # fmt: skip
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from agent.domain import Frozen
 from agent.domain.schema import Json, violations
@@ -15,7 +15,8 @@ MOST_PARTS = 5  # of a request that needs several skills
 
 
 class Contract(Frozen):
-    """What author and witness both work from: the shape of the skill, and how we would know that the gap is closed."""
+    """What author and witness both work from: the shape of the skill, and how we would know that the gap is closed. `requires`: existing
+    skills that do a part of it, with version ranges, as in skill.yaml."""
 
     name: SkillName
     description: str = Field(min_length=10, max_length=1024)
@@ -25,6 +26,12 @@ class Contract(Frozen):
     examples: tuple[Example, ...] = Field(min_length=1, max_length=20)
     acceptance: tuple[str, ...] = Field(min_length=1, max_length=20)
     permissions: Permissions = Permissions()
+    requires: tuple[str, ...] = Field(default=(), max_length=8)
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `requires` where it names nothing, so that the digest of what was frozen before there was such a thing stays."""
+        return {name: value for name, value in dump(self).items() if name != "requires" or value}
 
     @model_validator(mode="after")
     def _examples_fit(self) -> Contract:

@@ -67,7 +67,14 @@ def within_major(name: str, version: Version) -> str:
     return f"{name} >={version},<{version.major + 1}"
 
 
-def requirements(manifest: Manifest) -> Mapping[str, Requirement]:
+class Requiring(Protocol):
+    """A manifest or a contract."""
+
+    @property
+    def requires(self) -> tuple[str, ...]: ...
+
+
+def requirements(manifest: Requiring) -> Mapping[str, Requirement]:
     """What a manifest requires, by name; what is not of the form is left out, which the check manifest tells of."""
     found = {}
     for text in manifest.requires:

@@ -17,6 +17,7 @@ from agent.domain.event import Event
 from agent.domain.gap import MOST_PARTS, Contract, Gap, Part, Verdict
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, WITNESS
 from agent.domain.request import Comment, Request
+from agent.domain.requirement import Requirement, within_major
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest, SkillName, same_json
 from agent.ports import LanguageModel
@@ -111,7 +112,7 @@ def _cut(text: str) -> str:
 
 def _shown(manifest: Manifest) -> dict[str, Any]:
     names = {"name", "description", "runtime", "inputs", "outputs", "examples", "permissions"}
-    return manifest.model_dump(mode="json", include=names)
+    return manifest.model_dump(mode="json", include=names | ({"requires"} if manifest.requires else set()))
 
 
 def _gap(found: Assessment, request: Request, hits: Mapping[str, Manifest]) -> Gap:
@@ -150,7 +151,22 @@ def _problem(found: Assessment, request: Request, hits: Mapping[str, Manifest], 
         return f"contract.name: {gap.contract.name!r} is taken; extend that skill, or choose another name"
     if gap.verdict == "extend" and gap.skill and (problem := breaks(hits[gap.skill], gap.contract)):
         return f"contract: {problem}"
-    return _contradiction(gap.contract)
+    return _unrequirable(gap.contract, hits) or _contradiction(gap.contract)
+
+
+def _unrequirable(contract: Contract, hits: Mapping[str, Manifest]) -> str | None:
+    """What is wrong with what a contract requires: a skill has to be one of those that were given, in a version that is there."""
+    for text in contract.requires:
+        try:
+            wanted = Requirement.parse(text)
+        except ValueError as error:
+            return f"contract.requires: {error}"
+        there = hits.get(wanted.name)
+        if there is None or wanted.name == contract.name:
+            return f"contract.requires: {wanted.name!r} is not one of the existing skills given"
+        if not wanted.admits(there.semver):
+            return f"contract.requires: {wanted.name} is at {there.version}, so write '{within_major(wanted.name, there.semver)}'"
+    return None
 
 
 def breaks(old: Manifest, new: Contract) -> str | None:

@@ -18,6 +18,7 @@ from agent.domain.event import Event
 from agent.domain.gap import Contract, Gap
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, OUT_OF_BUDGET, WITNESS, Proposal, ProposalDraft
 from agent.domain.request import Request
+from agent.domain.requirement import requirements
 from agent.domain.skill import WITNESS_PATH, Manifest, Version, digest_of
 from agent.errors import InvalidFile, ModelUnavailable, NotFound, Refused, UsageError, WaitsForPerson
 from agent.history import permissions_on_main, versions_of
@@ -75,9 +76,8 @@ def _witnessed(gap: Gap, contract: Contract, branch: str, forge: Forge, model: L
         if found is None or not known or known[-1] != witness_digest(found):
             raise WaitsForPerson(
                 f"The witness cases on the branch {branch} are not those that were recorded.",
-                why="Somebody else wrote to the branch.",
-                next_step=f"Restore {path} on it, or reject the proposal and raise the request again.",
-            )
+                why="Somebody else wrote to the branch.", next_step=f"Restore {path} on it, or reject the proposal and raise the request again.",
+            )  # fmt: skip
         return head
     if gap.verdict == "new" and forge.object_id(forge.main, f"skills/{contract.name}"):
         raise Refused(
@@ -100,8 +100,8 @@ def _assignment(gap: Gap, contract: Contract, head: str, mend: tuple[Problem, ..
     files = {path: data for path, data in forge.files(head, f"skills/{contract.name}").items() if path != WITNESS_PATH}
     here, on_main = _manifest(files.get(MANIFEST)), _manifest(forge.read(forge.main, _path(contract.name, MANIFEST)))
     first = on_main.semver.next_minor() if on_main else Version(major=1, minor=0, patch=0)
-    version = max(first, here.semver) if here else first
-    return Assignment(gap.request, contract, str(version), head, files, here, mend)
+    needed = filter(None, (_manifest(forge.read(forge.main, _path(name, MANIFEST))) for name in requirements(contract)))
+    return Assignment(gap.request, contract, str(max(first, here.semver) if here else first), head, files, here, mend, tuple(needed))
 
 
 def _finished(task: Assignment, proposal: Proposal | None, ledger: Ledger) -> Attempt | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,86 @@ from agent.domain.requirement import DEEPEST
 from agent.domain.skill import Manifest
 from agent.domain.stand_in import StandIns
 from agent.errors import Refused
-from agent.stages.invoking import prepare
+from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
+from agent.languages.node import NodeLanguage
+from agent.manifest_file import write_manifest
+from agent.ports import Deployment, Language
+from agent.runtimes.process import ProcessRuntime
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.stages.invoking import invoke, prepare
+from agent.switchboard import Switchboard
+from agent.trial_calls import TrialLine
 from agent.workflow_runtime import WorkflowRuntime
-from tests.callers import ASKS, Place, asker
+from tests.builders import a_manifest, an_entry
+from tests.callers import ASKS, Place, Registry, asker
 from tests.runtimes import BENCHES, COUNTS
+
+PLAN = """\
+apiVersion: skillops/v1
+kind: Workflow
+steps:
+  - {id: own, skill: word-count, inputs: {text: {$input: /text}}}
+  - {id: far, skill: asks, inputs: {text: {$input: /text}, whom: word-count}}
+outputs: {words: {$step: own, path: /words}, inner: {$step: far, path: /told/outputs/words}}
+"""
+NODE = """'use strict';
+
+exports.execute = async (inputs, context) => {
+  const answer = await fetch(`${process.env.SKILL_GATEWAY}/skills/other/execute`, {
+    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ inputs, context }),
+  });
+  const told = await answer.json();
+  if (!told.success) throw Object.assign(new Error(told.error.code), { code: 'other-failed' });
+  return told.outputs;
+};
+"""
+GO = """package skill
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+)
+
+type fault struct{ code, message string }
+
+func (f fault) Error() string { return f.message }
+func (f fault) Code() string  { return f.code }
+
+// Execute gives what the other skill does.
+func Execute(inputs, context map[string]any) (map[string]any, error) {
+	body, err := json.Marshal(map[string]any{"inputs": inputs, "context": context})
+	if err != nil {
+		return nil, fault{"other-failed", "not written"}
+	}
+	answer, err := http.Post(os.Getenv("SKILL_GATEWAY")+"/skills/other/execute", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return nil, fault{"other-failed", "not reached"}
+	}
+	defer answer.Body.Close()
+	var told struct {
+		Success bool
+		Outputs map[string]any
+		Error   struct{ Code, Message string }
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&told); err != nil || !told.Success {
+		return nil, fault{"other-failed", told.Error.Code}
+	}
+	return told.Outputs, nil
+}
+"""
+BASH = """#!/usr/bin/env bash
+set -euo pipefail
+told="$(jq --compact-output --argjson context "$SKILL_CONTEXT" '{inputs: ., context: $context}' |
+  curl --silent --max-time 20 --header 'Content-Type: application/json' --data-binary @- "$SKILL_GATEWAY/skills/other/execute")"
+if [[ "$(jq --raw-output .success <<<"$told")" != true ]]; then
+  jq --compact-output '{code: "other-failed", message: .error.code}' <<<"$told" >&2
+  exit 1
+fi
+jq .outputs <<<"$told"
+"""
 
 
 @pytest.fixture(scope="module", params=[pytest.param("process", marks=pytest.mark.bubblewrap), pytest.param("docker", marks=pytest.mark.docker)])
@@ -104,3 +182,56 @@ def test_a_trial_is_answered_by_its_stand_ins_and_else_by_a_trial_of_the_skill_i
 
 def place_call(skill: str) -> Invocation:
     return Invocation(skill, {}, "r2", "eve")
+
+
+def test_a_workflow_calls_its_steps_there_as_well_and_its_receipt_holds_theirs(place: Place) -> None:
+    """One step is code that calls another skill in turn: its receipt has that of the call in it."""
+    bench, plan = place.bench, place.bench.folder / "plan"
+    plan.mkdir()
+    (plan / "workflow.yaml").write_text(PLAN)
+    runtime = WorkflowRuntime(bench.runtime, place.registry, not_built, bench.state / "workflows", 2)
+    manifest = a_manifest(name="report", runtime="workflow", entrypoint="workflow.yaml", requires=["word-count", "asks"], outputs={"type": "object"})
+    runtime.deploy(Deployment(skill="report", version="1.0.0", digest="sha256:1", runtime="workflow", location=str(plan), manifest=manifest))
+    result = invoke(manifest, an_entry(name="report"), {"text": "a b"}, runtime, "ada", request_id="r9", lines=runtime.lines)
+    assert result.outputs == {"words": 3, "inner": 3}
+    calls = {each.skill: each for each in result.receipt.calls}
+    assert set(calls) == {"word-count", "asks"} and [each.skill for each in calls["asks"].calls] == ["word-count"]
+    runtime.close()
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        pytest.param(NodeLanguage(), NODE, id="node", marks=pytest.mark.node_tools),
+        pytest.param(GoLanguage(), GO, id="go", marks=pytest.mark.go_tools),
+        pytest.param(BashLanguage(), BASH, id="bash", marks=pytest.mark.bash_tools),
+    ],
+)
+def test_each_language_calls_by_plain_http_and_its_rules_let_it(tmp_path: Path, language: Language, code: str) -> None:
+    """With what the language itself has; where nothing is required, the same code uses the network without leave."""
+    manifest = a_manifest(runtime=language.name, entrypoint=language.entrypoint, requires=["other"])
+    source = tmp_path / "word-count"
+    source.mkdir()
+    (source / language.entrypoint).write_text(code)
+    for allowed in (manifest, manifest.model_copy(update={"requires": ()})):
+        (source / "skill.yaml").write_bytes(write_manifest(allowed))
+        found = [finding for finding in language.security(source) if finding.level == "error"]
+        assert bool(found) == (allowed is not manifest), found
+    built = tmp_path / "built"
+    built.mkdir()
+    language.prepare(source, manifest, built)
+    runtime, board = ProcessRuntime(tmp_path / "state", BubblewrapSandbox(), {language.name: language}, ()), Switchboard(tmp_path / "state")
+    script = StandIns.model_validate({"skills": [{"name": "other", "answers": [
+        {"inputs": {"text": "a b"}, "outputs": {"words": 7}}, {"error": {"code": "odd", "message": "none"}},
+    ]}]})  # fmt: skip
+    line = TrialLine(manifest, script, Registry(), not_built, runtime.trial, ExitStack())
+    with board.line(line) as ticket, runtime.trial(Artifact(digest="sha256:1", kind="directory", location=str(built)), manifest) as endpoint:
+        told = [execute(endpoint, prepare(manifest, {"text": text}, "ada", "r1")._replace(ticket=ticket)) for text in ("a b", "c")]
+    board.close()
+    assert told[0].outputs == {"words": 7}, told[0]
+    assert (told[1].error_code, told[1].error_message) == ("other-failed", "odd"), told[1]
+
+
+def not_built(entry: Any) -> Any:
+    raise AssertionError(f"{entry} was built")
