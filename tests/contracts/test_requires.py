@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -197,6 +199,13 @@ def test_a_workflow_calls_its_steps_there_as_well_and_its_receipt_holds_theirs(p
     calls = {each.skill: each for each in result.receipt.calls}
     assert set(calls) == {"word-count", "asks"} and [each.skill for each in calls["asks"].calls] == ["word-count"]
     runtime.close()
+
+
+def test_the_way_is_open_again_after_its_supervisor_was_killed(place: Place) -> None:
+    running = place.bench.running()
+    os.kill(place.bench.supervisor(), signal.SIGKILL)
+    assert place.call().outputs["told"]["success"]
+    assert place.bench.running() == running, "it is the same skill, which found the new door at the old place"
 
 
 @pytest.mark.bubblewrap

@@ -92,6 +92,10 @@ def test_parts_that_the_verdict_does_not_speak_of_are_dropped() -> None:
             "do not fit the schema",
         ),
         (said("new", contract={**a_contract_said(), "name": "Word Count"}), "name"),
+        (said("new", contract=a_contract_said(name="counter", requires=["mail-fetch"])), "'mail-fetch' is not one of the existing skills given"),
+        (said("new", contract=a_contract_said(name="counter", requires=["word-count >=9"])), "so write 'word-count >=1.0.0,<2'"),
+        (said("new", contract=a_contract_said(name="counter", requires=["word-count latest"])), "is not of the form"),
+        (said("extend", skill="word-count", contract=a_contract_said(requires=["word-count"])), "'word-count' is not one of the existing skills"),
         (
             said("new", contract=a_contract_said(name="counter", examples=[{"inputs": {"text": "a"}, "outputs": {"words": n}} for n in (1, 2)])),
             "the inputs of example 1 come twice",

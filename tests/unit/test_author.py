@@ -85,6 +85,20 @@ def test_the_manifest_is_made_from_the_contract(tmp_path: Path) -> None:
     assert attempt.files["SKILL.md"].startswith(b'---\nname: word-count\ndescription: "Count the words of a text."\n---\n')
 
 
+def test_an_author_is_shown_what_the_contract_requires_and_how_it_is_called(tmp_path: Path) -> None:
+    """Where nothing is required the question is as it was, so that what was recorded before still answers it."""
+    other = a_manifest(name="csv-to-json", description="Convert CSV text into a list of records.", requires=["letters"])
+    desk = Desk(tmp_path, [a_draft(), a_draft()])
+    attempt = desk.write(a_task(contract=a_contract(requires=["csv-to-json >=1.0,<2"]), required=(other,)))
+    assert attempt.files is not None and read_manifest(attempt.files["skill.yaml"], "skill.yaml").requires == ("csv-to-json >=1.0,<2",)
+    shown = desk.model.asked[0]
+    assert [each["name"] for each in shown.variables["contract"]["required_skills"]] == ["csv-to-json"]
+    assert "$SKILL_GATEWAY/skills/NAME/execute" in shown.messages[0].content and "Convert CSV text" in shown.messages[1].content
+    desk.write(a_task(request=2))
+    shown = desk.model.asked[1]
+    assert "SKILL_GATEWAY" not in shown.messages[0].content and not {"requires", "required_skills"} & set(shown.variables["contract"])
+
+
 def test_the_entrypoint_is_the_languages(tmp_path: Path) -> None:
     class Other(Plain):
         name, entrypoint = "node", "skill.js"
