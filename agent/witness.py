@@ -74,7 +74,7 @@ def contract_of(manifest: Manifest) -> Contract:
 def _problem(contract: Contract, clauses: dict[int, str], earlier: Sequence[Case]) -> Callable[[WitnessAnswer], str | None]:
     """What is wrong with an answer, in one sentence for the model, or None. What only a host's reply can show is no case: the replies are
     scripted by the author."""
-    asks_hosts = bool(contract.permissions.network)
+    asks_hosts = bool(contract.permissions.network or contract.requires)
 
     def check(answer: WitnessAnswer) -> str | None:
         kept = [case for case in earlier if case.name not in answer.superseded]
