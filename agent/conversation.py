@@ -21,6 +21,7 @@ from agent.facts import Facts
 from agent.halting import Halts
 from agent.means import Means
 from agent.memory import Memory
+from agent.pasted import without_secrets
 from agent.pending import Pending, Result
 from agent.plan_kept import KeptRun
 from agent.ports import Endpoints, Forge, LanguageModel
@@ -60,8 +61,11 @@ class Conversations:
 
     def _turn(self, ident: str, text: str, asked_by: str, conversation: str | None, agent: str | None) -> Result:
         with_agent = self._agent(ident, agent if conversation else None)
+        fault = EMPTY if not text.strip() else ENORMOUS if len(text) > LIMIT else BINARY if unreadable(text) else None
+        found = without_secrets(text[:LIMIT])
+        text, fault = found.text if found.kinds else text, fault or (found.told if found.kinds else None)
         task = Task(text=text, asked_by=asked_by, conversation=ident)
-        if fault := EMPTY if not text.strip() else ENORMOUS if len(text) > LIMIT else BINARY if unreadable(text) else None:
+        if fault:
             self._means.enter("asks", Pending(task=task))
             self.memory.say(ident, "agent", fault, {"kind": "asks"})
             return Result(conversation=ident, kind="asks", text=fault)

@@ -8,6 +8,7 @@ from agent.domain.request import Request
 from agent.domain.review import Review
 from agent.errors import Refused, UsageError
 from agent.parts import Parts
+from agent.pasted import refuse_secrets
 from reviewers import human
 from reviewers.human import Said
 
@@ -21,7 +22,7 @@ def judge(parts: Parts, verdict: Said, number: int, person: str, why: str, seen:
             f"Proposal #{number} has changed since it was shown.", why=f"You saw {seen[:8]}, and it is at {proposal.head[:8]} now.",
             next_step="Look at it again, and decide on what it is now.",
         )  # fmt: skip
-    review = human.judge(verdict, proposal, person, parts.policy(), why)
+    review = human.judge(verdict, proposal, person, parts.policy(), refuse_secrets(why))
     parts.forge.post_review(number, review)
     parts.record(_event(verdict, proposal, person, why).model_copy(update={"commit": proposal.head, "outcome": verdict}))
     return review
@@ -29,6 +30,7 @@ def judge(parts: Parts, verdict: Said, number: int, person: str, why: str, seen:
 
 def hold(parts: Parts, number: int, person: str, why: str) -> Proposal:
     """Keeps a proposal where it is until `retry`."""
+    refuse_secrets(why)
     proposal = _open(parts.forge.proposal(number))
     parts.forge.label(number, add=[HOLD])
     parts.record(_event("held", proposal, person, why))
@@ -40,6 +42,7 @@ def hold(parts: Parts, number: int, person: str, why: str) -> Proposal:
 
 def withdraw(parts: Parts, number: int, person: str, why: str) -> Request:
     """Takes a request back for which nothing was proposed yet; whoever works on it stops. Refused where there is a proposal for it."""
+    refuse_secrets(why)
     request = parts.forge.request(number)
     if request.state != "open":
         raise UsageError(f"Request #{number} is closed.", next_step="`skillops list --requests` shows the open ones.")

@@ -173,7 +173,7 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     `given` takes the place of the forge and the ledger that the settings name.
     """
     sandbox = sandbox_of(settings)
-    catalog, vault = Catalog(settings.state / "catalog.sqlite", embedder_of(settings)), vault_of(settings, kept)
+    catalog, vault = Catalog(settings.state / "catalog.sqlite", embedder_of(settings, kept)), vault_of(settings, kept)
     forge, ledger = given or forge_of(settings, kept)
     rules = lambda: policy_of(forge).dependencies  # noqa: E731
     languages = languages_of(catalog, lambda: cutoff(rules()))

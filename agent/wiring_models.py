@@ -57,9 +57,12 @@ def rekeying(recording: Path) -> RekeyingModel:
     return RekeyingModel(recording)
 
 
-def embedder_of(settings: Settings) -> Any:
+def embedder_of(settings: Settings, kept: Path | None = None) -> Any:
+    """None where the settings name no model for embeddings. Its calls are counted with those of the other models."""
     if not settings.embedding_model:
         return None
     from agent.llms.litellm import embedder
+    from agent.llms.tended import Spending, TendedEmbedder
 
-    return embedder(settings)
+    spending = Spending((kept or settings.state) / "spending.sqlite")
+    return TendedEmbedder(embedder(settings), spending, rate=settings.model_rate, tokens=settings.model_tokens)

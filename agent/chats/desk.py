@@ -14,7 +14,7 @@ from typing import Protocol
 
 from agent import people
 from agent.chats import posts
-from agent.chats.confided import own_forms, shared_form
+from agent.chats.confided import own_forms, pasted, shared_form, without_pasted
 from agent.chats.inbox import Inbox, Said, Shown
 from agent.chats.posts import Post
 from agent.chats.standing import Standing, begun
@@ -62,7 +62,7 @@ class Desk:
 
     def take(self, said: Said) -> bool:
         """Keeps what was said, to be worked on at once; False where it came before. No more than a write to the disk is waited for."""
-        fresh = self._inbox.take(said)
+        fresh = self._inbox.take(without_pasted(said))
         self._wake.set()
         return fresh
 
@@ -126,6 +126,9 @@ class Desk:
                     self._stop(said)
                 case "say" if says_stop(said.text) and not self._questioning(self._inbox.conversation(said.thread) or ""):
                     self._stop(said)
+                case "say" if said.about.get("pasted"):
+                    for post in pasted(said, self._place.parts):
+                        self._board.whisper(said.thread, said.who, post)
                 case "say":
                     self._say(said, said.text)
                 case "answer":

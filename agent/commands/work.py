@@ -35,10 +35,11 @@ def request(
     """
     from agent.domain.request import RequestDraft
     from agent.domain.skill import digest_of
+    from agent.pasted import refuse_secrets
 
     words = _words(text)
     place = opened(repository, as_json)
-    name = title.strip() or " ".join(words.split())[:80]
+    name = refuse_secrets(title.strip()) or " ".join(words.split())[:80]
     key = digest_of([place.parts.user, words, len(place.parts.forge.requests("all"))])
     raised = place.parts.forge.open_request(RequestDraft(key=key, title=name, text=words, requester=place.parts.user, source="cli"))
     emit(
@@ -130,6 +131,7 @@ def supervise(state: Annotated[Path, typer.Option(help="The clone whose skills i
 
 def _words(text: str) -> str:
     """The text given, or standard input for `-`; UsageError for what no request can be."""
+    from agent.pasted import refuse_secrets
     from agent.stages.assessing import LIMIT, unreadable
 
     if text == "-":
@@ -146,7 +148,7 @@ def _words(text: str) -> str:
         )
     if unreadable(text):
         raise UsageError("The text has control characters: it looks like binary data.", next_step="Describe in words what you need.")
-    return text
+    return refuse_secrets(text)
 
 
 def work_of(place: Workplace, number: int) -> Work:

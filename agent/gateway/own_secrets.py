@@ -5,6 +5,7 @@ Anybody who may call a skill may say what it gets in their own calls, and in nob
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -46,12 +47,10 @@ def own_link(parts: Parts, base: str, skill: str, name: str, person: str) -> Lin
 
 def offer_links(error: MissingSecret, parts: Parts, base: str, person: str) -> None:
     """Gives an error the links that help the person who is told of it; none where it is not about their own, or nobody could open them."""
-    if not person or error.person != person:
-        return
-    try:
-        error.links = {name: own_link(parts, base, error.skill, name, person).url for name in error.names}
-    except (ConfigurationError, NotFound):
-        error.links = {}
+    error.links = {}
+    if person and error.person == person:
+        with contextlib.suppress(ConfigurationError, NotFound):
+            error.links = {name: own_link(parts, base, error.skill, name, person).url for name in error.names}
 
 
 def router(gateway: Gateway) -> APIRouter:

@@ -14,6 +14,7 @@ from agent.domain.skill import digest_of
 from agent.errors import NotFound, UsageError
 from agent.keys import Key
 from agent.parts import Parts
+from agent.pasted import refuse_secrets
 from agent.situation import Work, look
 from agent.stages.assessing import LIMIT, unreadable
 
@@ -52,7 +53,7 @@ def plain(text: str) -> str:
         raise UsageError("The text is empty.", next_step="Say what is missing, with an example.")
     if unreadable(text):
         raise UsageError("The text has control characters: it looks like binary data.", next_step="Describe in words what is needed.")
-    return text
+    return refuse_secrets(text)
 
 
 def request_of(number: int, parts: Parts, where: str = "GET /requests") -> Request:

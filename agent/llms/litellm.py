@@ -13,6 +13,7 @@ from typing import Any
 
 from agent import halting
 from agent.errors import ModelUnavailable
+from agent.llms.tended import Embed, Embedded
 from agent.ports import Availability, Completion, Question
 from agent.settings import Settings
 
@@ -122,11 +123,11 @@ class LiteLLMModel:
         return bool(self._settings.api_base) and self.name.startswith("openai/") and "OPENAI_API_KEY" not in os.environ
 
 
-def embedder(settings: Settings) -> Callable[[Sequence[str]], list[list[float]]]:
+def embedder(settings: Settings) -> Embed:
     """Texts to vectors, one each, by the embedding model of the settings. Raises ModelUnavailable."""
     model = LiteLLMModel(settings.model_copy(update={"model": settings.embedding_model}))
 
-    def vectors(texts: Sequence[str]) -> list[list[float]]:
+    def vectors(texts: Sequence[str]) -> Embedded:
         import openai
 
         able = model.available()
@@ -136,7 +137,9 @@ def embedder(settings: Settings) -> Callable[[Sequence[str]], list[list[float]]]
             response = model._call(_litellm().aembedding, input=list(texts), encoding_format="float")
         except openai.OpenAIError as error:
             raise _explained(model._settings, error) from error
-        return [list(item["embedding"]) for item in sorted(response.data, key=lambda item: item["index"])]
+        found = [list(item["embedding"]) for item in sorted(response.data, key=lambda item: item["index"])]
+        tokens = getattr(response.usage, "total_tokens", 0) or 0
+        return Embedded(found, tokens, response._hidden_params.get("response_cost") or 0.0)
 
     return vectors
 

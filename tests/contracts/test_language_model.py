@@ -15,7 +15,7 @@ import pytest
 
 from agent.domain import Frozen
 from agent.domain.plan import Plan
-from agent.errors import ModelUnavailable, Stopped
+from agent.errors import ModelLimit, ModelUnavailable, Stopped
 from agent.halting import Halts
 from agent.llms import litellm as live
 from agent.llms.recorded import NoModel, RecordedModel, RecordingModel, RekeyingModel
@@ -23,6 +23,7 @@ from agent.llms.tended import Spending, TendedModel
 from agent.ports import LanguageModel, Message, Question
 from agent.prompts import ask
 from agent.settings import Settings
+from agent.wiring_models import embedder_of
 
 pytestmark = pytest.mark.slow
 
@@ -369,7 +370,16 @@ def test_what_needs_no_key_or_has_one_is_available(settings: dict[str, str], des
 def test_embeddings_come_in_the_order_of_the_texts(desk: Desk) -> None:
     embed = live.embedder(Settings(embedding_model="openai/desk", api_base=desk.base))
 
+    assert embed(["a", "bbb"]).vectors == [[1.0, 1.0], [3.0, 1.0]]
+
+
+def test_embeddings_are_counted_with_every_other_call(desk: Desk, tmp_path: Path) -> None:
+    settings = Settings(embedding_model="openai/desk", api_base=desk.base, model_rate=1, state=tmp_path)
+    embed = embedder_of(settings, tmp_path)
     assert embed(["a", "bbb"]) == [[1.0, 1.0], [3.0, 1.0]]
+    assert Spending(tmp_path / "spending.sqlite").today()[0] > 0
+    with pytest.raises(ModelLimit):
+        embed(["a"])
 
 
 def test_embeddings_that_cannot_be_had_could_not_tell(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from agent import doctor, wiring
+from agent.chats.confided import own_forms
 from agent.chats.desk import Desk
 from agent.chats.inbox import Inbox, Said, Shown
 from agent.chats.posts import Button, Post, asked
@@ -24,7 +25,7 @@ from agent.chats.slack_blocks import blocks_of, cut, drawing, escaped, plain_of
 from agent.domain.question import Question
 from agent.domain.skill import Permissions
 from agent.drawings import Drawing
-from agent.errors import ConfigurationError, CouldNotTell, NotFound
+from agent.errors import ConfigurationError, CouldNotTell, MissingSecret, NotFound
 from agent.halting import pause
 from agent.pending import Pending
 from agent.settings import Settings
@@ -423,3 +424,36 @@ def test_a_button_carries_what_it_is_about() -> None:
     (block,) = [block for block in blocks_of(Post(text="x", buttons=(button,)), "") if block["type"] == "actions"]
     assert block["elements"][0]["style"] == "primary"
     assert json.loads(block["elements"][0]["value"]) == {"proposal": 3, "head": "abc"}
+
+
+def test_a_pasted_secret_is_told_to_who_pasted_it_alone_and_is_on_no_disk(tmp_path: Path) -> None:
+    """With the form for what a skill still wants from them, and for no other."""
+    own = a_manifest(permissions=Permissions(secrets=("TOKEN", "SHARED"), personal=("TOKEN",)))
+    place, wall = a_place_with(tmp_path, own), Wall()
+    place.parts.sync()
+    desk, key = a_desk(place, wall), "ghp_" + "A1b2C3d4E5f6G7h8I9j0" + "K1l2M3n4O5p6Q7r8"
+
+    assert desk.take(said(f"Here is my token: {key}"))
+    (kept,) = desk._inbox.waiting()
+    desk._take_on(kept, "T/C/1")
+
+    (who, told), (whose, form) = wall.whispers
+    assert (who, whose, wall.posts) == ("U1", "U1", {}) and "GitHub Token" in told.text and "delete it" in told.text
+    opened = place.parts.vault.form(form.text.rpartition("/")[2])
+    assert opened is not None and (opened.name, opened.skills, opened.person) == ("TOKEN", ("word-count",), "ada")
+    assert kept.text == "Here is my token: [secret]" and key not in repr(place.parts.ledger.entries())
+    kept_on_disk = b"".join(path.read_bytes() for path in place.checkout.kept.rglob("*") if path.is_file())
+    assert key.encode() not in kept_on_disk and desk._inbox.waiting() == []
+
+
+def test_who_has_no_secret_for_a_skill_yet_is_whispered_the_form_for_their_own(tmp_path: Path) -> None:
+    place = a_place_with(tmp_path, a_manifest(permissions=Permissions(secrets=("TOKEN",), personal=("TOKEN",))))
+    place.parts.sync()
+    missing = MissingSecret("word-count has no TOKEN of slack:T/U9.", skill="word-count", names=["TOKEN"], person="slack:T/U9")
+    stranger = said(who="U9", person="slack:T/U9", known=False)
+
+    (post,) = own_forms(stranger, place.parts, missing)
+    form = place.parts.vault.form(post.text.partition("/secrets/forms/")[2].partition("\n")[0])
+
+    assert form is not None and (form.person, form.skills) == ("slack:T/U9", ("word-count",))
+    assert own_forms(said(), place.parts, missing) == []  # which is somebody else's

@@ -27,7 +27,7 @@ from agent.domain.registry import Entry
 from agent.domain.release import Endpoint
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.domain.skill import Manifest
-from agent.errors import CouldNotTell, ModelUnavailable, NotFound, SandboxUnavailable
+from agent.errors import CouldNotTell, MissingSecret, ModelUnavailable, NotFound, SandboxUnavailable
 from agent.halting import Halts, pause
 from agent.memory import Memory
 from agent.ports import Availability, Completion, Question
@@ -265,6 +265,16 @@ def test_what_nobody_can_read_is_asked_back_without_a_model(world: World, text: 
     assert (result.kind, result.text, world.model.asked) == ("asks", said, [])
 
 
+def test_a_pasted_secret_reaches_no_model_no_memory_and_no_trail(world: World) -> None:
+    key = "ghp_" + "A1b2C3d4E5f6G7h8I9j0" + "K1l2M3n4O5p6Q7r8"
+
+    result = world.turn(f"Open an issue with {key}")
+
+    assert (result.kind, world.model.asked) == ("asks", []) and "GitHub Token" in result.text and "revoke it" in result.text
+    everything = repr((result, Memory(world.path).turns(result.conversation), world.events, world.path.read_bytes()))
+    assert key not in everything and "one-time form" in result.text
+
+
 def test_a_conversation_that_is_not_there_is_said_so(world: World) -> None:
     with pytest.raises(NotFound):
         world.turn(TASK, "nowhere")
@@ -373,6 +383,24 @@ def test_when_its_request_is_closed_the_task_is_finished_with_the_new_skill(worl
     assert world.model.asked[0].variables["history"] == []
     assert world.told(first.conversation)[-1] == "Two."
     assert (world.conversations().unanswered(), world.resume(), world.undone()) == ({}, [], [])
+
+
+def test_a_new_skill_that_wants_the_persons_own_secret_says_so_when_the_task_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = world.waits()
+    own = {"secrets": ["TOKEN"], "personal": ["TOKEN"]}
+    world.catalog.held["letter-count"] = a_manifest(name="letter-count", permissions=own)
+    world.forge.close(1, "done", contract=a_contract(name="letter-count"))
+    world.model = Model({"steps": [{"id": "a", "skill": "letter-count", "inputs": {"text": "one two"}}]})
+
+    def endpoint(skill: str, person: str = "") -> Endpoint:
+        raise MissingSecret(f"{skill} has no TOKEN of {person}.", skill=skill, names=["TOKEN"], person=person)
+
+    monkeypatch.setattr(world.runtime, "endpoint", endpoint)
+
+    (result,) = world.resume()
+
+    assert (result.kind, result.turn) == ("failed", first.turn) and "no TOKEN of ada" in result.text and "say it again" in result.text
+    assert (world.resume(), world.undone()) == ([], [])
 
 
 def test_a_retired_skill_is_no_candidate_even_where_a_request_brought_it(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from agent.domain.profile import Models
 from agent.errors import ModelLimit, ModelUnavailable
-from agent.llms.tended import Spending, TendedModel
+from agent.llms.tended import Embedded, Spending, TendedEmbedder, TendedModel
 from agent.ports import Question
 from agent.settings import Settings
 from agent.wiring_models import model_of, model_of_agent
@@ -129,3 +130,28 @@ def test_the_endpoint_and_the_key_are_shown_to_their_own_provider_alone(tmp_path
     assert [(each.model, each.api_base, each.api_key.get_secret_value()) for each in given] == [
         ("openai/usual", "http://here", "k"), ("openai/spare", "http://here", "k"), ("anthropic/other", "", ""),
     ]  # fmt: skip
+
+
+def test_embeddings_take_turns_and_tokens_from_the_same_purse_and_do_not_wait(tmp_path: Path, clock: Clock) -> None:
+    spending, asked = Spending(tmp_path / "spending.sqlite", clock), list[Sequence[str]]()
+
+    def embed(texts: Sequence[str]) -> Embedded:
+        asked.append(texts)
+        if texts == ["down"]:
+            raise lost(3)
+        return Embedded([[1.0] for _ in texts], 7, 0.5)
+
+    began = clock.now
+    assert TendedEmbedder(embed, spending, rate=2)(["a", "b"]) == [[1.0], [1.0]]
+    tended(tmp_path, clock, says({}), rate=2).complete(a_question())
+    with pytest.raises(ModelLimit, match="More than 2 calls"):
+        TendedEmbedder(embed, spending, rate=2)(["c"])
+    assert clock.now == began and asked == [["a", "b"]] and spending.today() == (17, 0.51)
+    with pytest.raises(ModelUnavailable):
+        TendedEmbedder(embed, spending)(["down"])
+    assert spending.today()[0] == 20
+    with pytest.raises(ModelLimit, match="Today's 20 tokens"):
+        TendedEmbedder(embed, spending, tokens=20)(["d"])
+    with pytest.raises(ModelLimit, match="Today's 20 tokens"):
+        tended(tmp_path, clock, says({}), tokens=20).complete(a_question())
+    assert len(asked) == 2
