@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from agent.detectors import detectors
 from agent.errors import UsageError
 from agent.redactor import STRUCK
 
@@ -90,7 +91,5 @@ def _value(match: re.Match[str]) -> str:
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Those of the library's plugins: what they themselves give of a match is not always all of it."""
-    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-
-    kinds: list[Any] = [kind for kind in get_mapping_from_secret_type_to_class().values() if kind.__name__ in _KNOWN]
+    kinds = [kind for kind in detectors() if kind.__name__ in _KNOWN]
     return tuple((str(kind.secret_type), pattern) for kind in kinds for pattern in kind.denylist)

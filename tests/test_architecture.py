@@ -24,7 +24,7 @@ DOORS = {
         *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/sandboxes").glob("docker*.py")),
         *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/runtimes").glob("docker*.py")),
     },
-    "detect_secrets": {"agent/checks/secrets.py"},
+    "detect_secrets": {"agent/detectors.py"},
     "rich": {"agent/screen.py"},
     "typer": {"agent/cli.py", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/commands").glob("*.py"))},
     "aiohttp": {"agent/stand_ins/http.py"},

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from agent.checks import concluded
+from agent.detectors import detectors
 from agent.domain.check import CheckResult, Finding, Subject
 from agent.domain.skill import WITNESS_PATH
 from agent.ports import Check, Workbench
@@ -89,7 +90,4 @@ def _ordinary(value: str) -> bool:
 
 @cache
 def _plugins() -> tuple[Any, ...]:
-    from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
-
-    classes: Iterable[type[Any]] = get_mapping_from_secret_type_to_class().values()
-    return tuple(kind(**_TUNED.get(kind.__name__, {})) for kind in classes if kind.__name__ not in _LEFT_OUT)
+    return tuple(kind(**_TUNED.get(kind.__name__, {})) for kind in detectors() if kind.__name__ not in _LEFT_OUT)

@@ -374,7 +374,7 @@ def test_embeddings_come_in_the_order_of_the_texts(desk: Desk) -> None:
 
 
 def test_embeddings_are_counted_with_every_other_call(desk: Desk, tmp_path: Path) -> None:
-    settings = Settings(embedding_model="openai/desk", api_base=desk.base, model_rate=1, state=tmp_path)
+    settings = Settings(embedding_model="openai/desk", api_base=desk.base, model_rate=1)
     embed = embedder_of(settings, tmp_path)
     assert embed(["a", "bbb"]) == [[1.0, 1.0], [3.0, 1.0]]
     assert Spending(tmp_path / "spending.sqlite").today()[0] > 0

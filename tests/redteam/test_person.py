@@ -18,6 +18,7 @@ from agent.runtimes.process import ProcessRuntime
 from agent.runtimes.supervised import SupervisedRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.stages.invoking import prepare
+from agent.stages.proposing import propose_retire
 from agent.vault import Vault
 from tests.brokers import OUTPUTS
 from tests.builders import a_manifest
@@ -194,3 +195,25 @@ async def test_a_key_gives_and_takes_its_own_secrets_and_nobody_elses(tmp_path: 
     assert {answer.status_code for answer in acts} <= {403, 404}
     assert form is not None and kept is not None and (form.person, kept.person, kept.skills) == ("eve", "eve", ("word-count",))
     assert found == [{"TOKEN": ADA}, {"TOKEN": EVE}]
+
+
+@threat(64)
+@pytest.mark.anyio
+async def test_a_secret_that_somebody_pastes_is_on_no_disk_and_in_no_prompt_whichever_field_it_came_by(tmp_path: Path) -> None:
+    key = "ghp_" + "A1b2C3d4E5f6G7h8I9j0" + "K1l2M3n4O5p6Q7r8"
+    async with a_house(tmp_path) as house:
+        number = propose_retire("word-count", "mallory", house.place.parts.forge, "nobody needs it").number
+        text, asked = {"text": f"use {key} for it"}, (await house.client.post("/requests", json={"text": "Count letters, please"})).json()["number"]
+        refused = [
+            await house.client.post("/requests", json=text),
+            await house.client.post("/requests", json={"text": "Count letters", "title": key}),
+            await house.client.post(f"/requests/{asked}/replies", json=text),
+            *[await house.client.post(f"/proposals/{number}/{verb}", json={"why": key}) for verb in ("approve", "reject", "hold")],
+        ]
+        said = await house.client.post("/conversations", json=text)
+        prompts = repr([question.messages for question in house.place.parts.model.asked])  # type: ignore[attr-defined]
+        words = json.dumps([said.json(), *[answer.text for answer in refused]])
+    assert {answer.status_code for answer in refused} <= {400, 404, 409}, [(answer.status_code, answer.text) for answer in refused]
+    assert said.status_code == 201 and said.json()["kind"] == "asks" and "one-time form" in said.json()["text"]
+    assert key not in words and key not in prompts
+    assert [str(path) for path in tmp_path.rglob("*") if path.is_file() and key.encode() in path.read_bytes()] == []

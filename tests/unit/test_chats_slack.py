@@ -433,7 +433,7 @@ def test_a_pasted_secret_is_told_to_who_pasted_it_alone_and_is_on_no_disk(tmp_pa
     place.parts.sync()
     desk, key = a_desk(place, wall), "ghp_" + "A1b2C3d4E5f6G7h8I9j0" + "K1l2M3n4O5p6Q7r8"
 
-    assert desk.take(said(f"Here is my token: {key}"))
+    assert desk.take(said(f"Here is my token: {key}", id="C/1"))
     (kept,) = desk._inbox.waiting()
     desk._take_on(kept, "T/C/1")
 
