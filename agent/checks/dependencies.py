@@ -20,15 +20,15 @@ TOLD = 5  # packages that a sentence names
 
 
 class DependenciesCheck(Check):
-    """`indexes` by ecosystem; `rules` are those of the base branch, asked for at each run."""
+    """`indexes` by ecosystem: of what has none here nobody can tell the age. `rules` are those of the base branch, asked for at each run."""
 
     name = "dependencies"
 
     def __init__(
-        self, languages: Mapping[str, Language], indexes: Mapping[Ecosystem, Index], rules: Callable[[], DependencyRules],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        self, languages: Mapping[str, Language], indexes: Mapping[Ecosystem, Index] | None = None,
+        rules: Callable[[], DependencyRules] = DependencyRules, clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:  # fmt: skip
-        self._languages, self._indexes, self._rules, self._clock = languages, indexes, rules, clock
+        self._languages, self._indexes, self._rules, self._clock = languages, indexes or {}, rules, clock
 
     def run(self, subject: Subject, bench: Workbench) -> CheckResult:
         language = language_of(subject, self._languages)
@@ -45,7 +45,7 @@ class DependenciesCheck(Check):
         rules, now = self._rules(), self._clock()
         asked = [package for package in locked if rules.min_age_days and not rules.allows(package)]
         times: dict[Package, datetime | None] = {}
-        for ecosystem in sorted({package.ecosystem for package in asked}):
+        for ecosystem in sorted({package.ecosystem for package in asked} & self._indexes.keys()):
             times |= self._indexes[ecosystem].released([package for package in asked if package.ecosystem == ecosystem])
         if unknown := [str(package) for package in asked if times.get(package) is None]:
             told = ", ".join(unknown[:TOLD]) + (f" and {len(unknown) - TOLD} more" if len(unknown) > TOLD else "")

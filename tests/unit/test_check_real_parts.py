@@ -17,7 +17,6 @@ from agent.checks.security import SecurityCheck
 from agent.checks.style import StyleCheck
 from agent.checks.tests import TestsCheck
 from agent.domain.check import CheckReport, Outcome
-from agent.domain.decision import DependencyRules
 from agent.domain.skill import WITNESS_PATH, Case, Expectation
 from agent.languages.python.language import PythonLanguage
 from agent.manifest_file import witness_digest, write_witness
@@ -35,7 +34,7 @@ SANDBOX = BubblewrapSandbox()
 TESTS_CHECK = TestsCheck(LANGUAGES, SANDBOX, mutants=5)
 STATIC: tuple[Check, ...] = (
     ScopeCheck(), ManifestCheck(LANGUAGES), StyleCheck(LANGUAGES), SecurityCheck(LANGUAGES), SecretsCheck(),
-    DependenciesCheck(LANGUAGES, {}, DependencyRules),
+    DependenciesCheck(LANGUAGES),
 )  # fmt: skip
 
 
