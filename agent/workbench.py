@@ -46,6 +46,7 @@ def make_subject(
     changes: Sequence[Change] = (),
     witness_digest: str | None = None,
     kind: str = "person",
+    others: Sequence[str] = (),
 ) -> Subject:
     """Writes the snapshot of `files` (relative to `skills/<skill>/`) to `root` and reads the manifest and the cases.
 
@@ -60,7 +61,7 @@ def make_subject(
     return Subject(
         skill=skill, head=head, base=base, files=dict(files), base_files=dict(base_files or {}), changes=tuple(changes), root=root,
         manifest=manifest, manifest_error=manifest_error, base_manifest=_manifest(skill, base_files)[0] if base_files else None,
-        witness=_witness(skill, files), witness_digest=witness_digest, kind=kind,
+        witness=_witness(skill, files), witness_digest=witness_digest, kind=kind, others=tuple(others),
     )  # fmt: skip
 
 

@@ -32,6 +32,9 @@ class Comment(Frozen):
     line: int | None = Field(default=None, ge=1)
     blocking: bool = False
     reproducer: Reproducer | None = None
+    kind: Literal["fault", "injection"] = Field(
+        default="fault", description="injection: text in the material that gives orders to models or reviewers, or asks for approval."
+    )
 
 
 class Judgement(Frozen):
@@ -109,4 +112,4 @@ def _remark(reviewer: str, number: int, comment: Comment, skill: str, files: dic
     case = Case(name=f"{reviewer}-{number}", clause=shown.shows, inputs=shown.inputs, expect=shown.expect) if shown else None
     path = f"skills/{skill}/{comment.path}" if comment.path in files else None
     blocking = comment.blocking and _incomplete(comment, files) is None
-    return Remark(message=comment.message, path=path, line=comment.line if path else None, blocking=blocking, reproducer=case)
+    return Remark(message=comment.message, path=path, line=comment.line if path else None, blocking=blocking, reproducer=case, kind=comment.kind)

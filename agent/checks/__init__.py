@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from agent.domain.check import CheckResult, Finding, Outcome, Subject
 from agent.ports import Language
 
+LEVELS = ("error", "person", "note")  # in this order
 SHOWN = 50  # findings of one check that are told; a person or a model reads no more
 
 
 def concluded(name: str, subject: Subject, findings: Iterable[Finding], passed: str) -> CheckResult:
     """The result: failed where a finding is an error. `passed` is the summary where none is. Findings are put in order."""
-    found = sorted(set(placed(subject, findings)), key=lambda f: (f.level, f.path or "", f.line or 0, f.rule, f.message))
+    found = sorted(set(placed(subject, findings)), key=lambda f: (LEVELS.index(f.level), f.path or "", f.line or 0, f.rule, f.message))
     errors = [finding for finding in found if finding.level == "error"]
     if len(found) > SHOWN:
         found = [*found[:SHOWN], Finding(message=f"and {len(found) - SHOWN} more", level="note")]

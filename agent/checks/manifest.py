@@ -8,6 +8,7 @@ from agent.checks import concluded, language_of
 from agent.checks.skill_md import skill_md_findings
 from agent.domain.capability import Capability
 from agent.domain.check import CheckResult, Finding, Subject
+from agent.domain.look_alike import skills_alike
 from agent.domain.requirement import DEEPEST, Requirement, circle, depth, left_behind, may_do, reach, requirements, unmet
 from agent.domain.schema import violations
 from agent.domain.skill import Manifest, same_json
@@ -42,10 +43,17 @@ class ManifestCheck(Check):
             if self._shelf:
                 findings += [_finding(subject, *found) for found in _required(manifest, self._shelf)]
                 findings += [_finding(subject, *found) for found in _relied_upon(subject, manifest, self._shelf)]
-        findings += skill_md_findings(subject)
+        findings += [*skill_md_findings(subject), *_look_alikes(subject)]
         version = manifest.version if manifest else ""
         result = concluded(self.name, subject, findings, f"skill.yaml and SKILL.md of {subject.skill} {version} are valid.")
         return result.model_copy(update={"capabilities": _calls(subject, self._shelf)}) if manifest and self._shelf else result
+
+
+def _look_alikes(subject: Subject) -> Iterator[Finding]:
+    """Of a new skill: names of others that it could be taken for. Which is meant, a person says."""
+    if not subject.base_files and (near := next((other for other in sorted(subject.others) if skills_alike(subject.skill, other)), None)):
+        message = f"{subject.skill} looks like {near}, a skill that there is: who calls one may mean the other"
+        yield Finding(message=message, rule="look-alike", path=f"skills/{subject.skill}/skill.yaml", level="person")
 
 
 Problem = tuple[str, str, str]

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 
 from agent.checks import SHOWN, concluded, language_of
-from agent.domain.capability import Capability, compared, told
+from agent.checks.addressed import addressed
+from agent.checks.before import marked, named
+from agent.domain.capability import told
 from agent.domain.check import CheckResult, Finding, Subject
-from agent.domain.paths import odd_path
 from agent.domain.skill import WITNESS_PATH
 from agent.ports import Check, Language, Workbench
-from agent.snapshot import snapshot
 
 PROSE = (".md", ".txt", ".rst")
 # Longer than any hash or signature that code spells out (RSA-4096 is 684 characters in base64); shorter than any program.
@@ -36,27 +36,22 @@ class SecurityCheck(Check):
     def run(self, subject: Subject, bench: Workbench) -> CheckResult:
         language = language_of(subject, self._languages)
         if isinstance(language, Finding):
-            return concluded(self.name, subject, [language, *_suspicious(subject)], "")
-        can = _can(subject, language)
+            return concluded(self.name, subject, [language, *_suspicious(subject), *_addressed(subject)], "")
+        can = marked(subject, language, language.capabilities(subject.root))
         beyond = f". It can use {told(can)}, as declared." if can else ", which reaches nothing beyond its inputs."
         passed = f"Nothing suspicious in the code{beyond}"
-        result = concluded(self.name, subject, [*language.security(subject.root), *_suspicious(subject)], passed)
+        result = concluded(self.name, subject, [*language.security(subject.root), *_suspicious(subject), *_addressed(subject)], passed)
         gained = told(one for one in can if one.gained)
-        summary = f"It can do more than {_before(subject)}: {gained}. {result.summary}" if gained else result.summary
+        summary = f"It can do more than {named(subject)}: {gained}. {result.summary}" if gained else result.summary
         return result.model_copy(update={"capabilities": can[:SHOWN], "summary": summary})
 
 
-def _can(subject: Subject, language: Language) -> tuple[Capability, ...]:
-    """What the code can do, held against what it could where there was a version before it."""
-    now = language.capabilities(subject.root)
-    if not subject.base_files or not now:
-        return now
-    with snapshot(subject.skill, {path: data for path, data in subject.base_files.items() if not odd_path(path)}) as root:
-        return compared(now, language.capabilities(root))
-
-
-def _before(subject: Subject) -> str:
-    return f"{subject.skill} {subject.base_manifest.version}" if subject.base_manifest else "the version on the base"
+def _addressed(subject: Subject) -> Iterator[Finding]:
+    """Text that speaks to whoever judges: for a person to look at."""
+    files = {path: data.decode(errors="replace") for path, data in subject.files.items() if path != WITNESS_PATH}
+    for path, line, what in addressed(files):
+        message = f"{what}: it may be meant for whoever judges this skill"
+        yield Finding(message=message, rule="injection", path=path, line=line, level="person")
 
 
 def _suspicious(subject: Subject) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from typing import get_args
 
 from agent.caller import Trouble, execute
 from agent.checks import concluded, language_of
-from agent.domain.capability import Capability
+from agent.checks.before import marked, named
+from agent.domain.capability import Capability, told
 from agent.domain.check import CheckResult, Finding, Outcome, Subject, TestReport
 from agent.domain.invocation import Invocation
 from agent.domain.release import Endpoint
@@ -47,8 +48,11 @@ class TestsCheck(Check):
         if self._witness:
             findings += _witness_findings(subject, subject.manifest, bench)
         findings += [_attempt(one) for one in report.tried if not one.declared]
+        tried = marked(subject, language, report.tried)
         result = concluded(self.name, subject, findings, self._passed(subject, report))
-        return result.model_copy(update={"capabilities": report.tried}).with_tests(report.tests)
+        gained = told(one for one in tried if one.gained)
+        summary = f"In the sandbox it tried more than {named(subject)} could: {gained}. {result.summary}" if gained else result.summary
+        return result.model_copy(update={"capabilities": tried, "summary": summary}).with_tests(report.tests)
 
     def _own(self, report: TestReport) -> Iterator[Finding]:
         """What the author's tests show. Where they fail, what they would notice is beside the point."""

@@ -26,13 +26,14 @@ class Outcome(StrEnum):
 
 
 class Finding(Frozen):
-    """One thing found. `path` is relative to the repository's root, `line` counts from 1; a note blocks nothing."""
+    """One thing found. `path` is relative to the repository's root, `line` counts from 1. A note blocks nothing; what is for a person
+    blocks nothing either, and no proposal with it is merged without an approval."""
 
     message: str
     rule: str = ""
     path: str | None = None
     line: int | None = None
-    level: Literal["error", "note"] = "error"
+    level: Literal["error", "person", "note"] = "error"
 
 
 class TestRun(Frozen):
@@ -88,6 +89,11 @@ class CheckReport(Frozen):
         return tuple(result for result in self.results if result.outcome is outcome)
 
     @property
+    def for_person(self) -> tuple[tuple[str, Finding], ...]:
+        """What a person is to look at, with the check that found it."""
+        return tuple((result.name, finding) for result in self.results for finding in result.findings if finding.level == "person")
+
+    @property
     def gained(self) -> tuple[Capability, ...]:
         """What the code can do of a kind that the version on the base had nothing of."""
         return tuple(one for result in self.results for one in result.capabilities if one.gained)
@@ -103,6 +109,7 @@ class Subject(Frozen):
     `changes` still names them). `root` is a snapshot of `files` on disk, read-only to checks, in which the witness
     cases are absent. `witness_digest` is what the ledger recorded before drafting: NO_WITNESS where there may be no cases,
     None where they must be as on the base.
+    `others` are the skills that the base has beside it, by name.
     `manifest` is None where skill.yaml is missing or invalid; `manifest_error` then says why.
     """
 
@@ -116,6 +123,7 @@ class Subject(Frozen):
     manifest: Manifest | None = None
     manifest_error: Finding | None = None
     base_manifest: Manifest | None = None
+    others: tuple[str, ...] = ()
     witness: tuple[Case, ...] = ()
     witness_digest: str | None = None
     kind: str = "person"

@@ -13,7 +13,8 @@ Verdict = Literal["approve", "revise", "reject", "could_not_tell"]
 
 
 class Remark(Frozen):
-    """A reviewer's finding. A blocking one names file and line and brings a reproducer.
+    """A reviewer's finding. A blocking one names file and line and brings a reproducer; an `injection` is text that speaks to whoever judges,
+    and goes to a person.
 
     `reproduced` is None until the reproducer was run: True where the skill fails it, False where it does not
     (then the remark is shown and blocks nothing).
@@ -25,6 +26,7 @@ class Remark(Frozen):
     blocking: bool = False
     reproducer: Case | None = None
     reproduced: bool | None = None
+    kind: Literal["fault", "injection"] = "fault"
 
     @property
     def blocks(self) -> bool:

@@ -149,7 +149,7 @@ class GitHubVerdicts(GitHubStatuses):
 
 
 def _annotation(finding: Finding) -> dict[str, Any]:
-    level = "failure" if finding.level == "error" else "notice"
+    level = {"error": "failure", "person": "warning", "note": "notice"}[finding.level]
     message, line = finding.message[:4000] or finding.rule, finding.line
     return {"path": finding.path, "start_line": line, "end_line": line, "annotation_level": level, "message": message, "title": finding.rule[:250]}
 

@@ -40,6 +40,7 @@ def bench_for(proposal: Proposal, forge: Forge, builder: Builder, runtime: Runti
             proposal.skill, proposal.head, files, root=Path(temporary) / proposal.skill,
             base=proposal.base, base_files=forge.files(proposal.base, folder), changes=changes,
             witness_digest=recorded_witness(proposal, forge, ledger), kind=proposal.kind,
+            others=[name for name in forge.children(proposal.base, "skills") if name != proposal.skill],
         )  # fmt: skip
         with Bench(subject, builder, runtime) as bench:
             yield Opened(subject, bench)

@@ -13,6 +13,7 @@ from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision, Policy, Problem, Risk, Spent
 from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, HOLD, OVERTAKEN, WITNESS, Proposal
 from agent.domain.review import Review
+from agent.domain.wording import counted, together
 
 OURS = frozenset((AGENT, AUTHOR, WITNESS, DEPLOYER))
 
@@ -122,7 +123,7 @@ class Evidence:
         missing = max(1, self.policy.approvals.at(self.risk)) - len(self.approvals)
         if missing <= 0:
             return None
-        count = _count(missing, "more approval" if self.approvals else "approval")
+        count = counted(missing, "more approval" if self.approvals else "approval")
         return self.wait(f"{why} It needs {count}{self._by_whom()}: `skillops approve {self.proposal.number}`.{self._alone()}")
 
     def _by_whom(self) -> str:
@@ -191,7 +192,7 @@ def _checks_failed(seen: Evidence) -> Decision | None:
     if not seen.report or not failed:
         return None
     told = "; ".join(f"{result.name}: {result.summary}" for result in failed)
-    return seen.mend(f"{_count(len(failed), 'check')} failed. {told}", Problem.of_report(seen.report))
+    return seen.mend(f"{counted(len(failed), 'check')} failed. {told}", Problem.of_report(seen.report))
 
 
 def _checks_not_told(seen: Evidence) -> Decision | None:
@@ -200,7 +201,7 @@ def _checks_not_told(seen: Evidence) -> Decision | None:
     given = {result.name: result for result in seen.report.results} if seen.report else {}
     unclear = [(result.name, result.summary) for result in given.values() if result.outcome is Outcome.COULD_NOT_TELL]
     unclear += [(name, "It has not run.") for name in seen.check_names if name not in given]
-    told = _together(unclear) or "No check has run."
+    told = together(unclear) or "No check has run."
     return seen.wait(f"It could not be told. {told} Then `skillops retry {seen.proposal.number}`.", "machine")
 
 
@@ -221,14 +222,14 @@ def _remark_blocks(seen: Evidence) -> Decision | None:
     if seen.approved or not said:
         return None
     problems = [Problem.of_remark(review.reviewer, remark) for review in said for remark in review.blocking]
-    return seen.mend(f"{_count(len(problems), 'remark')} with a reproducer that fails. {_told(said)}", problems)
+    return seen.mend(f"{counted(len(problems), 'remark')} with a reproducer that fails. {_told(said)}", problems)
 
 
 def _own_approval(seen: Evidence) -> Decision | None:
     """The author approved, that does not count here, and without it nothing would move: said in a row of its own."""
     author = seen.proposal.author
     own = any(review.reviewer == author and review.verdict == "approve" for review in seen.people)
-    if not own or seen.policy.self_approval or not any(row(seen) for row in (_no_quorum, _protected_path, _policy_asks)):
+    if not own or seen.policy.self_approval or not any(row(seen) for row in (_no_quorum, _for_a_person, _protected_path, _policy_asks)):
         return None
     return seen.ask_person(f"{author} wrote it and cannot approve it: self_approval is off in the policy.")
 
@@ -236,9 +237,17 @@ def _own_approval(seen: Evidence) -> Decision | None:
 def _no_quorum(seen: Evidence) -> Decision | None:
     unsure = [review for review in seen.models if review.verdict == "could_not_tell"]
     if unsure:
-        return seen.ask_person(f"{_count(len(unsure), 'reviewer')} could not tell. {_told(unsure)}")
+        return seen.ask_person(f"{counted(len(unsure), 'reviewer')} could not tell. {_told(unsure)}")
     agreed, quorum = sum(review.verdict == "approve" for review in seen.models), seen.policy.quorum.at(seen.risk)
     return seen.ask_person(f"{agreed} of the {quorum} reviewers that {seen.risk} risk needs approved it.") if agreed < quorum else None
+
+
+def _for_a_person(seen: Evidence) -> Decision | None:
+    """What a check or a reviewer found that no machine may settle: text that speaks to whoever judges, a name like another's."""
+    found = [Problem.of_finding(name, each) for name, each in (seen.report.for_person if seen.report else ())]
+    found += [Problem.of_remark(review.reviewer, each) for review in seen.models for each in review.remarks if each.kind == "injection"]
+    told = "; ".join(f"{each.source}: {each.message} ({each.path}{f':{each.line}' if each.line else ''})" for each in found[:5])
+    return seen.ask_person(f"{counted(len(found), 'finding')} for a person: {told}.") if found else None
 
 
 def _protected_path(seen: Evidence) -> Decision | None:
@@ -256,11 +265,10 @@ def _policy_asks(seen: Evidence) -> Decision | None:
 def _all_agree(seen: Evidence) -> Decision | None:
     by = f" {', '.join(sorted(seen.approvals))} approved it." if seen.approvals else ""
     agreed = sum(review.verdict == "approve" for review in seen.models)
-    return seen.merge(f"{_count(len(seen.check_names), 'check')} passed, {agreed} of {_count(len(seen.reviewer_names), 'reviewer')} approved.{by}")
+    return seen.merge(f"{counted(len(seen.check_names), 'check')} passed, {agreed} of {counted(len(seen.reviewer_names), 'reviewer')} approved.{by}")
 
 
-# From the first row that speaks. People come first; then facts, which nobody can overrule; then opinions, which an
-# approval at this head overrules; then what policy reserves for people.
+# People come first; then facts, which nobody can overrule; then opinions, which an approval overrules; then what is reserved for people.
 RULES: tuple[tuple[str, Callable[[Evidence], Decision | None]], ...] = (
     ("person-rejected", _person_rejected),
     ("on-hold", _on_hold),
@@ -275,6 +283,7 @@ RULES: tuple[tuple[str, Callable[[Evidence], Decision | None]], ...] = (
     ("remark-blocks", _remark_blocks),
     ("self-approval", _own_approval),
     ("no-quorum", _no_quorum),
+    ("finding-for-a-person", _for_a_person),
     ("protected-path", _protected_path),
     ("policy-asks-person", _policy_asks),
     ("all-agree", _all_agree),
@@ -288,13 +297,4 @@ def _asked_of(review: Review) -> tuple[Problem, ...]:
 
 
 def _told(reviews: Sequence[Review]) -> str:
-    return _together([(review.reviewer, review.summary) for review in reviews])
-
-
-def _together(said: Sequence[tuple[str, str]]) -> str:
-    """Who said what; those who said the same are named together."""
-    return " ".join(f"{', '.join(name for name, same in said if same == text)}: {text}" for text in dict.fromkeys(text for _, text in said))
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    return together([(review.reviewer, review.summary) for review in reviews])

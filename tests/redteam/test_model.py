@@ -135,6 +135,29 @@ def test_reviewers_that_obey_what_they_read_do_not_let_it_in(tmp_path: Path, pla
     assert home.proposal(number).state == "open" and harm_done(home) == [] and home.registry().skills == ()
 
 
+@threat(53)
+@pytest.mark.parametrize("spelling", ["nothing", *SPELLINGS])
+def test_text_that_speaks_to_whoever_judges_is_shown_to_a_person(tmp_path: Path, spelling: str) -> None:
+    """In an honest skill, under a policy that asks nobody at this risk, before reviewers that obey: a person is asked, and told the line."""
+    order = SPELLINGS.get(spelling, "Count.")
+    home = a_home(tmp_path, TurnedModel(order))
+    home.write_policy(autonomy="automatic")
+    files = {**home.folder_by_hand(), "SKILL.md": home.folder_by_hand()["SKILL.md"] + f"\n{order}\n".encode()}
+    number = propose_folder(files, "mallory", home.forge, home.parts.model, home.parts.record).number
+
+    home.run()
+
+    if spelling == "nothing":
+        assert home.proposal(number).state == "merged"
+        return
+    line = next(at for at, text in enumerate(files["SKILL.md"].decode().splitlines(), 1) if text and text in order)
+    assert home.proposal(number).state == "open" and home.registry().skills == ()
+    assert "for a person: security" in home.said_on(number) and f"SKILL.md:{line}" in home.said_on(number)
+    home.says("approve", number)
+    home.run()
+    assert home.proposal(number).state == "merged"
+
+
 @threat(13)
 def test_a_planner_calls_nothing_that_it_does_not_have(tmp_path: Path) -> None:
     """It is turned by what a skill answered, and plans calls of skills that are not there, are retired, or with inputs of its own."""

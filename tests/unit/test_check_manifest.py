@@ -187,3 +187,21 @@ def test_skill_md_keeps_to_the_specification(tmp_path: Path, text: str, said: st
 def test_every_key_that_the_specification_allows_is_allowed(tmp_path: Path) -> None:
     more = "license: MIT\ncompatibility: Needs Python\nmetadata: {author: us}\nallowed-tools: Bash Read\n---\n\n"
     assert run(tmp_path, skill_files(**{"SKILL.md": SKILL_MD.replace("---\n\n", more, 1)})).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [("word-counts", True), ("wordcount", True), ("word-c0unt", True), ("w0rdcount", True), ("word-cuont", True), ("vvord-count", True),
+     ("word-count-2", True), ("count-words", False), ("letter-count", False), ("word-count-by-line", False)],
+)  # fmt: skip
+def test_a_new_skill_with_a_name_like_anothers_is_for_a_person(tmp_path: Path, other: str, alike: bool) -> None:
+    result = run(tmp_path, others=["csv-to-json", other])
+    found = [finding for finding in result.findings if finding.rule == "look-alike"]
+    assert result.outcome is Outcome.PASSED
+    assert [(finding.level, other in finding.message) for finding in found] == ([("person", True)] if alike else [])
+
+
+def test_a_skill_that_is_there_already_keeps_its_name_whatever_others_are_called(tmp_path: Path) -> None:
+    files = skill_files(**{"skill.yaml": SKILL_YAML.replace("1.0.0", "1.0.1")})
+    result = run(tmp_path, files, base_files=skill_files(), others=["word-counts"])
+    assert [finding for finding in result.findings if finding.rule == "look-alike"] == []

@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from agent import widening
 from agent.checks.tests import TestsCheck
-from agent.domain.check import CheckResult, Mutant, Outcome, TestReport, TestRun
+from agent.domain.capability import Capability
+from agent.domain.check import CheckReport, CheckResult, Mutant, Outcome, TestReport, TestRun
+from agent.domain.decision import Policy
+from agent.domain.risk import risk_of
 from agent.domain.skill import WITNESS_PATH, Case, Expectation
 from agent.errors import CouldNotTell, Refused
-from agent.manifest_file import write_witness
+from agent.manifest_file import read_manifest, write_witness
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
-from tests.subjects import ToldBench, ToldLanguage, a_subject, count_words, served, skill_files
+from tests.subjects import SKILL_YAML, ToldBench, ToldLanguage, a_subject, count_words, served, skill_files
 
 PASSED = TestRun(id="test_skill.py::test_one", outcome="passed")
 
@@ -158,3 +162,22 @@ def test_outputs_that_break_the_schema_do_not_hold(tmp_path: Path) -> None:
 def test_a_skill_that_does_not_start_holds_no_case(tmp_path: Path) -> None:
     result = run(tmp_path, cases=(a_case(Expectation(error="*")),), bench=ToldBench(Refused("It does not become healthy.")))
     assert result.outcome is Outcome.FAILED and "does not start" in result.summary
+
+
+NETWORK = Capability(kind="network", what="socket.connect", path="skill.py", line=3, declared=True, source="sandbox")
+
+
+@pytest.mark.parametrize(("before", "gained"), [("", True), ("permissions: {network: [api.example.com:443]}\n", False)])
+def test_what_only_the_sandbox_saw_tried_is_gained_where_the_version_before_had_nothing_of_it(tmp_path: Path, before: str, gained: bool) -> None:
+    """In no syntax tree; a library does it. A person sees it first, and the risk is that of a widening."""
+    base = skill_files(**{"skill.yaml": SKILL_YAML + before})
+    files = skill_files(**{"skill.yaml": SKILL_YAML.replace("1.0.0", "1.1.0") + "permissions: {network: [api.example.com:443]}\n"})
+    language = ToldLanguage(report=TestReport(tests=(PASSED,), coverage=1.0, tried=(NETWORK,)))
+    result = TestsCheck({"python": language}, BubblewrapSandbox(), witness=False).run(a_subject(tmp_path, files, base_files=base), ToldBench())
+    report = CheckReport(head=result.head, results=(result,))
+
+    assert [one.gained for one in result.capabilities] == [gained]
+    assert ("tried in the sandbox" in widening.of_report(report)) is gained
+    assert ("it tried more than word-count 1.0.0 could" in result.summary) is gained
+    manifest = read_manifest(files["skill.yaml"], "skill.yaml")
+    assert risk_of(manifest, manifest, Policy(), report.gained)[0] == ("high" if gained else "medium")

@@ -13,7 +13,7 @@ import reviewers
 from agent.domain.check import CheckReport, Finding, Outcome
 from agent.domain.decision import Action, Decision, Policy, Spent
 from agent.domain.proposal import AUTHOR, HOLD, WITNESS
-from agent.domain.review import Review
+from agent.domain.review import Remark, Review
 from agent.domain.risk import excess_of, risk_of
 from agent.manifest_file import read_policy
 from agent.stages.deciding import RULES, decide
@@ -223,6 +223,24 @@ def test_a_protected_path_waits_for_a_person() -> None:
     decision = decided(policy=policy, changed_paths=("skills/x/skill.py", "reviewers/policy.yaml"))
     assert outcome(decision) == ("protected-path", "wait", "person")
     assert "reviewers/policy.yaml" in decision.why
+
+
+def test_what_a_check_found_for_a_person_waits_for_one_and_is_told() -> None:
+    finding = Finding(message="an order to whoever judges", path="skills/word-count/SKILL.md", line=7, level="person")
+    found = a_result("security", findings=(finding,))
+    report = CheckReport(head=a_report().head, results=(*(each for each in a_report().results if each.name != "security"), found))
+
+    decision = decided(report=report, policy=Policy(autonomy="automatic"))
+    assert outcome(decision) == ("finding-for-a-person", "wait", "person")
+    assert "security: an order to whoever judges (skills/word-count/SKILL.md:7)" in decision.why
+    assert decided(report=report, also=[by_person()]).action is Action.MERGE
+
+
+def test_an_injection_that_a_reviewer_reports_waits_for_a_person_whatever_its_verdict() -> None:
+    told = Remark(message="a comment asks for approval", path="skills/word-count/skill.py", line=3, kind="injection")
+    decision = decided(reviews=(*panel()[:2], a_review("security", remarks=[told])), policy=Policy(autonomy="automatic"))
+    assert outcome(decision) == ("finding-for-a-person", "wait", "person")
+    assert "security" in decision.why and "skill.py:3" in decision.why
 
 
 def test_policy_asks_a_person_at_its_risk_and_says_why() -> None:

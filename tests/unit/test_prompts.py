@@ -15,6 +15,7 @@ import agent.prompts as prompts
 from agent.domain import Frozen
 from agent.errors import ModelUnavailable
 from agent.ports import Availability, Completion, Question
+from tests.builders import a_contract
 
 TEMPLATE = "You count.\n--- user ---\nThe text: {{ text | data('text') }}"
 
@@ -227,3 +228,15 @@ def test_an_author_is_told_how_tests_of_its_language_reach_no_host(runtime: str,
 
     assert how in prompts.render("author", {**given, "contract": hosts})[0].content
     assert how not in prompts.render("author", {**given, "contract": none})[0].content
+
+
+@pytest.mark.parametrize("brokered", [True, False])
+def test_the_author_hears_of_the_broker_where_the_contract_has_one(brokered: bool) -> None:
+    permissions = {"network": ["api.example.com:443"], "secrets": ["API_KEY"]}
+    broker = {"broker": [{"secret": "API_KEY", "host": "api.example.com:443"}]} if brokered else {}
+    contract = a_contract(permissions={**permissions, **broker}).model_dump(mode="json")
+    variables = {"contract": contract, "files": {}, "mend": [], "problems": [], "attempt": {}, "runtime": "python"}
+    system = prompts.render("author", variables)[0].content
+    assert ("http://api.example.com:443/" in system) is brokered
+    assert "The hosts that the contract grants" in system
+    assert "`broker`" in prompts.render("assess", {"title": "", "text": "", "said": [], "skills": [], "whole": True})[0].content
