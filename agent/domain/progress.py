@@ -149,7 +149,8 @@ def next_step(seen: Situation) -> NextStep:
     if state is State.DIVIDED and seen.shown:
         if declined := [part for part in seen.parts if part.lost]:
             names = " and ".join(f"#{part.number} ({part.title})" for part in declined)
-            return NextStep(state=state, stage=Stage.WAIT, why=f"{names} will not be built: say on the request how it goes on.", waiting_for="person")
+            said = f"say on the request how it goes on (`skillops reply {seen.gap.request if seen.gap else 'N'} TEXT`)"
+            return NextStep(state=state, stage=Stage.WAIT, why=f"{names} will not be built: {said}.", waiting_for="person")
         left = " and ".join(f"#{part.number} ({part.title})" for part in seen.parts if not part.met)
         return NextStep(state=state, stage=Stage.WAIT, why=f"Its parts are being built: {left}.", waiting_for="parts")
     if state is State.WAITING:

@@ -106,4 +106,4 @@ def test_whom_a_divided_request_waits_for_is_told() -> None:
     built, lost = (next_step(seen(gap=SEVERAL, parts=(OPEN, part), shown=True)) for part in (MET, LOST))
 
     assert (built.waiting_for, "#8" in built.why, "#9" in built.why) == ("parts", True, False)
-    assert (lost.waiting_for, "#9" in lost.why) == ("person", True)
+    assert (lost.waiting_for, "#9" in lost.why, f"`skillops reply {SEVERAL.request} TEXT`" in lost.why) == ("person", True, True)
