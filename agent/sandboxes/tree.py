@@ -29,7 +29,8 @@ _ARGS, _STATUS, _GATE, _FILTER, FIRST_FILE = 4, 5, 6, 7, 8
 _SETUP_SECONDS, _KILL_SECONDS = 20.0, 5.0
 _OPEN_FILES = 1024
 Lower = Callable[[], AbstractContextManager[None]]
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# All that can be ignored, whoever did that to us: a shell's `&` ignores SIGINT and SIGQUIT, nohup SIGHUP, Python SIGPIPE and SIGXFSZ.
+_DEFAULT_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 class Tree:

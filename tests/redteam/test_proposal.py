@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import py_compile
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from agent.checks.scope import ScopeCheck
 from agent.checks.security import SecurityCheck
+from agent.checks.style import StyleCheck
 from agent.checks.tests import TestsCheck
 from agent.domain.check import CheckResult, Outcome
 from agent.errors import HeadMoved, InvalidFile, Refused
@@ -89,6 +92,39 @@ CHEATS = {
         "        except OSError:\n            pass\n    os._exit(0)\n    assert",
     ),
 }
+
+
+SCANNERS = {
+    ".bandit": "[bandit]\nskips: B102\nexclude: *\n", "bandit.yaml": "skips: [B102]\n",
+    "ruff.toml": "exclude = ['*']\n", ".ruff.toml": "exclude = ['*']\n",
+    "pyproject.toml": "[tool.ruff]\nexclude = ['*']\n[tool.bandit]\nskips = ['B102']\nexclude_dirs = ['.']\n[tool.mypy]\nignore_errors = true\n",
+    "setup.cfg": "[flake8]\nexclude = *\n[bandit]\nskips = B102\n", "tox.ini": "[flake8]\nexclude = *\n", ".secrets.baseline": "{}",
+    ".pre-commit-config.yaml": "repos: []\n", ".flake8": "[flake8]\nignore = E,F,S\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCANNERS)
+def test_settings_of_scanners_that_a_proposal_brings_change_no_finding(tmp_path: Path, name: str) -> None:
+    code = "import os\ndef execute(inputs,context):\n    exec(inputs['text'])\n    return {'words':2}\n"
+    found = []
+    for folder, files in (("with", {name: SCANNERS[name]}), ("without", {})):
+        subject = a_subject(tmp_path / folder, skill_files(**{"skill.py": code, **files}))
+        results = [check.run(subject, ToldBench()) for check in (SecurityCheck(LANGUAGES), StyleCheck(LANGUAGES))]
+        assert {result.outcome for result in results} == {Outcome.FAILED}
+        found.append([[each for each in result.findings if each.path and each.path.endswith("/skill.py")] for result in results])
+    assert found[0] == found[1] and all(found[0])
+
+
+@pytest.mark.bubblewrap
+def test_a_planted_compiled_module_is_not_run_in_the_place_of_the_source(tmp_path: Path) -> None:
+    """Right code, compiled so that Python would never look at the source (PEP 552, unchecked), beside wrong code."""
+    (tmp_path / "right.py").write_text(CODE)
+    cache = f"__pycache__/skill.{sys.implementation.cache_tag}.pyc"
+    py_compile.compile(str(tmp_path / "right.py"), str(tmp_path / "planted.pyc"), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    planted = (tmp_path / "planted.pyc").read_bytes()
+    subject = a_subject(tmp_path, skill_files(**{"skill.py": WRONG, "tests/test_skill.py": HONEST, cache: planted, "skill.pyc": planted}))
+    result = TestsCheck(LANGUAGES, SANDBOX, mutants=0, gut=False, witness=False, coverage=0.0).run(subject, ToldBench())
+    assert result.outcome is Outcome.FAILED and ScopeCheck().run(subject, ToldBench()).outcome is Outcome.FAILED
 
 
 @threat(20)

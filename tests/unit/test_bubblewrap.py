@@ -467,3 +467,26 @@ def test_runs_in_many_threads_of_one_sandbox_explore_the_machine_once(monkeypatc
     for thread in threads:
         thread.join()
     assert explored == [1]
+
+
+_DEAF = """
+import signal
+from agent.ports import SandboxSpec
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
+
+for number in (signal.SIGQUIT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGTSTP, signal.SIGALRM, signal.SIGRTMIN):
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+look = "while read -r key value; do case $key in Sig[BI]*) echo $key $value ;; esac; done </proc/self/status"
+result = BubblewrapSandbox().run(SandboxSpec(argv=("/bin/sh", "-c", look + "; kill -QUIT $$; echo deaf")))
+print(result.exit_code, result.stdout.decode(), result.stderr.decode())
+"""
+
+
+@pytest.mark.bubblewrap
+def test_what_its_starter_ignores_and_blocks_the_program_does_not() -> None:
+    """As where a shell started us with `&`, or nohup did: each signal is at its default inside, and none is blocked."""
+    done = subprocess.run([sys.executable, "-c", _DEAF], capture_output=True, text=True, check=True, timeout=120)
+    code, *words = done.stdout.split()
+    assert words[:3] == ["SigBlk:", "0" * 16, "SigIgn:"] and int(words[3], 16) & ~0x180000000 == 0  # 32 and 33 are glibc's, which ignores them
+    assert code == "131" and len(words) == 4, words  # SIGQUIT ended it
