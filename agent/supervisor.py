@@ -18,7 +18,9 @@ import socketserver
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from agent.domain.stand_in import StandIns
 from agent.errors import SkillOpsError, UsageError
@@ -30,6 +32,7 @@ LINGER = 600.0  # seconds without a running skill or a command
 MAX_REQUEST = 16 * 2**20  # bytes
 ROUND = 0.2  # seconds between two looks at the skills
 log = logging.getLogger("agent.supervisor")
+M = TypeVar("M", bound=BaseModel)
 
 
 def serve(state: Path, launcher: Launcher, idle_seconds: float, secrets: Secrets | None = None, max_instances: int = 1) -> None:
@@ -77,7 +80,7 @@ def answer(supervisor: Supervisor, request: dict[str, Any], meanwhile: contextli
         case {"verb": "ping"}:
             return os.getpid()
         case {"verb": "deploy", "deployment": dict(told)}:
-            return supervisor.deploy(Deployment.model_validate(told)).model_dump(mode="json")
+            return supervisor.deploy(_read(Deployment, told)).model_dump(mode="json")
         case {"verb": "remove", "skill": str(skill)}:
             return supervisor.remove(skill)
         case {"verb": "services"}:
@@ -85,7 +88,7 @@ def answer(supervisor: Supervisor, request: dict[str, Any], meanwhile: contextli
         case {"verb": "endpoint", "skill": str(skill)}:
             return supervisor.endpoint(skill, str(request.get("person", ""))).model_dump(mode="json")
         case {"verb": "trial", "deployment": dict(told), "stand_ins": dict(script)}:
-            trial = supervisor.trial(Deployment.model_validate(told), StandIns.model_validate(script))
+            trial = supervisor.trial(_read(Deployment, told), _read(StandIns, script))
             return meanwhile.enter_context(trial).model_dump(mode="json")
         case {"verb": "logs", "skill": str(skill), "lines": int(lines)}:
             return supervisor.logs(skill, lines)
@@ -94,9 +97,22 @@ def answer(supervisor: Supervisor, request: dict[str, Any], meanwhile: contextli
         case {"verb": "shutdown"}:
             supervisor.ending.set()
             return supervisor.ended.wait(60)
-    raise UsageError(
-        "The supervisor does not know this request.", next_step="Where SkillOps was just updated, `kill` the supervisor: a new one starts."
-    )
+    raise _of_another_version()
+
+
+def _read(kind: type[M], told: dict[str, Any]) -> M:
+    try:
+        return kind.model_validate(told)
+    except ValidationError:
+        raise _of_another_version() from None
+
+
+def _of_another_version() -> OtherRuntime:
+    """Whoever asks ends this supervisor, and starts one that knows what they mean."""
+    return OtherRuntime(
+        "The supervisor that runs does not know this request.", why="SkillOps was updated since it was started.",
+        next_step="End it with `kill`, and a new one starts with the next command.",
+    )  # fmt: skip
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):

@@ -31,7 +31,7 @@ class NotRunning(Exception):
 
 
 class OtherRuntime(CouldNotTell):
-    """The supervisor that answers was started when the settings named another runtime."""
+    """The supervisor that answers was started when the settings named another runtime, or by a SkillOps that was updated since."""
 
     code = "other-runtime"
 

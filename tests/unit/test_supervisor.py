@@ -23,7 +23,7 @@ import pytest
 from agent import supervisor as door
 from agent import supervisor_client as client
 from agent.caller import probe
-from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused, UsageError
+from agent.errors import ConfigurationError, CouldNotTell, NotFound, Refused
 from agent.instance import Instance, tail
 from agent.ports import Availability, Deployment, SandboxProcess, SandboxResult, SandboxSpec
 from agent.runtimes.process import ProcessLauncher, ProcessRuntime, ProcessServer
@@ -393,10 +393,14 @@ def test_errors_come_over_the_wire_as_what_they_are(bench: Bench) -> None:
         with pytest.raises(NotFound, match="nothing") as unknown:
             client.ask(state, "endpoint", skill="nothing")
         assert unknown.value.next_step
-        with pytest.raises(UsageError, match="does not know"):
-            client.ask(state, "dance")
-        with pytest.raises(UsageError, match="does not know"):
-            client.ask(state, "deploy", deployment="word-count")
+
+
+def test_a_supervisor_that_does_not_know_a_request_is_of_another_version_and_is_replaced(bench: Bench) -> None:
+    later = {**a_deployment().model_dump(mode="json"), "a_field_of_next_year": 1}
+    with a_door(bench) as state:
+        for request in ({"verb": "dance"}, {"verb": "deploy", "deployment": "word-count"}, {"verb": "deploy", "deployment": later}):
+            with pytest.raises(client.OtherRuntime, match="does not know"):
+                client.ask(state, **request)
 
 
 def test_a_supervisor_of_another_runtime_says_so(bench: Bench) -> None:
