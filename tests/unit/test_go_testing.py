@@ -18,6 +18,7 @@ from agent.errors import Refused
 from agent.languages.go import GoLanguage, analyser
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from tests.builders import a_manifest
+from tests.unit.test_callers import answers
 
 pytestmark = pytest.mark.go_tools
 
@@ -229,6 +230,12 @@ def test_the_program_serves_tcp_and_asks_itself_for_its_health(tmp_path):
             assert (health(), reply.outputs) == (0, {"a": [1]})
         finally:
             server.kill()
+    for callers, answered in (("127.0.0.9", False), ("127.0.0.9 127.0.0.1", True)):  # a neighbour is not among them
+        with subprocess.Popen([target / "skill"], env={**environment, "SKILL_CALLERS": callers}) as server:
+            try:
+                assert answers(port) is answered
+            finally:
+                server.kill()
 
 
 # ---- mutants --------------------------------------------------------------------------------------------------------------

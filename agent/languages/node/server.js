@@ -131,6 +131,8 @@ if (process.argv[2]) {
   server.listen(process.argv[2]);
 } else {
   const [, host, port] = /^(.*):(\d+)$/.exec(process.env.SKILL_LISTEN);
+  const callers = (process.env.SKILL_CALLERS ?? '').split(' ').filter(Boolean); // where there are any, nobody else is answered
+  if (callers.length) server.on('connection', (socket) => callers.includes(socket.remoteAddress) || socket.destroy());
   server.listen(Number(port), host);
 }
 pool.loaded.then((problem) => {

@@ -17,6 +17,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -94,14 +96,24 @@ func serve(network, address string) {
 	if err != nil {
 		leave("cannot listen", err)
 	}
-	calls := newCalls()
+	calls, callers := newCalls(), strings.Fields(os.Getenv("SKILL_CALLERS"))
 	for {
 		line, err := listener.Accept()
 		if err != nil {
 			leave("cannot accept", err)
 		}
+		if network != "unix" && !admitted(line, callers) {
+			_ = line.Close()
+			continue
+		}
 		go (&connection{line: line, calls: calls}).serve()
 	}
+}
+
+// admitted tells whether a client may call: where callers are named, from their addresses alone.
+func admitted(line net.Conn, callers []string) bool {
+	host, _, err := net.SplitHostPort(line.RemoteAddr().String())
+	return len(callers) == 0 || (err == nil && slices.Contains(callers, host))
 }
 
 // reap is what the first process of a container has to do: end those that others left behind. The server is its child.
