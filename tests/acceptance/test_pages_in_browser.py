@@ -269,7 +269,9 @@ def test_what_the_agent_is_at_is_stopped_where_it_was_asked(site: Site) -> None:
 def test_a_page_outlives_its_gateway(site: Site) -> None:
     from playwright.sync_api import expect
 
-    page = site.visitor(path="/requests")
+    page = site.visitor()
+    page.route("**/live/**", lambda route: route.abort(), times=1)  # the first connection is lost on its way
+    page.goto(f"{site.url}/requests")
     state = page.locator("#link-state")
     expect(state).to_have_text("live")
     site.kill()

@@ -18,6 +18,17 @@
     if (atEnd && document.querySelector(".talk")) scrollTo(0, document.body.scrollHeight);  // who reads further up is left there
     for (const log of event.target.querySelectorAll("[data-tail]")) if (log.dataset.held !== "yes") log.scrollTop = log.scrollHeight;
   });
+  // htmx connects again where a connection ends, but tries the first one once: where nothing came of it, we have it try anew.
+  const tryAnew = (wait) => setTimeout(() => {
+    const told = document.getElementById("link-state"), live = document.getElementById("live");
+    if (!told || !live || told.dataset.state) return;
+    const fresh = live.cloneNode(false);
+    fresh.append(...live.childNodes);  // moved, so that what somebody typed stays
+    live.replaceWith(fresh);
+    htmx.process(fresh);
+    tryAnew(Math.min(2 * wait, 60000));
+  }, wait);
+  on("DOMContentLoaded", () => tryAnew(4000));
   document.addEventListener("scroll", (event) => {
     const log = event.target;
     if (log.dataset && "tail" in log.dataset) log.dataset.held = log.scrollTop + log.clientHeight < log.scrollHeight - 24 ? "yes" : "no";
