@@ -71,6 +71,7 @@ def check(root: Path, event: Path, pull: Path | None = None) -> Journal | None:
         if proposal is None:
             return None
         noting, parts = parts_on(settings, mirror, None)
+        parts.sync()  # what it requires, and who requires it, is in the registry
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
             checking.check(proposal, opened, parts.forge, parts.checks_of(proposal.skill), settings.workers, parts.record, parts.tell)
     return _journal("check", proposal, noting)
@@ -99,6 +100,7 @@ def reproduce(root: Path, journal: Journal) -> Journal:
     with _proposal_on_mirror(root, journal.proposal, hub, trail) as (proposal, mirror):
         _same_head(proposal, journal)
         _, parts = parts_on(settings, mirror, None)
+        parts.sync()
         with checking.bench_for(proposal, parts.forge, parts.builder, parts.runtime, parts.ledger) as opened:
             bench = parts.bench(proposal.skill, opened.bench)
             for line in journal.lines:

@@ -110,6 +110,7 @@ class PlanRun:
                         self.failed.setdefault(step.id, end)
                         continue
                     got[step.id][number] = end
+                    self.calls += _inner(end.receipt)
                     if step.id not in self.failed and not any(other is step for other, _ in under_way.values()):
                         self.done[step.id] = _end_of(step, [got[step.id][each] for each in sorted(got[step.id])])
 
@@ -271,6 +272,11 @@ class PlanRun:
 
 def _why_skipped(step: Step, skipped: Container[str]) -> str:
     return "what it refers to was skipped" if step.lost(skipped) else "its condition did not hold"
+
+
+def _inner(receipt: Receipt) -> int:
+    """How many calls of further skills one call came to."""
+    return sum(1 + _inner(each) for each in receipt.calls)
 
 
 def _end_of(step: Step, results: Sequence[InvocationResult]) -> StepEnd:

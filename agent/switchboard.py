@@ -108,7 +108,8 @@ class Switchboard:
                 self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=short_folder(), ignore_cleanup_errors=True)
                 path = Path(self._folder.name) / "calls.sock"
                 self._server = _Server(str(path), _handler(self))
-                self._links.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._links.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._links.mkdir(mode=0o700, exist_ok=True)
                 (self._links / self._ident).symlink_to(path)
                 threading.Thread(target=self._server.serve_forever, args=(0.2,), name="calls", daemon=True).start()
             return self._ident

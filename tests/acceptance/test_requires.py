@@ -118,6 +118,10 @@ def test_it_is_called_at_every_door_as_its_caller_and_counts_against_his_limits(
     assert [each["request_id"] for each in receipt["calls"]] == [f"{receipt['request_id']}.1", f"{receipt['request_id']}.2"]
     assert {each["digest"] for each in receipt["calls"]} == {home.parts.catalog.entry("word-count").digest}  # type: ignore[union-attr]
 
+    assert (
+        ", which called word-count 1.0.0, word-count 1.0.0" in skillops("invoke", "word-sum", "-i", '{"one": "a", "two": "b"}', "-C", home.path).said
+    )
+
     async def calls() -> tuple[Any, Any]:
         gateway = gateway_of(home.place, "127.0.0.1", work=False)
         gateway.rates._daily = 5

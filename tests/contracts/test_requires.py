@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from agent.caller import execute
+from agent.domain.event import Event
 from agent.domain.invocation import Invocation
+from agent.domain.plan import Step
 from agent.domain.release import Artifact
 from agent.domain.requirement import DEEPEST
 from agent.domain.skill import Manifest
@@ -22,6 +24,7 @@ from agent.languages.bash import BashLanguage
 from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.manifest_file import write_manifest
+from agent.plan_run import PlanRun
 from agent.ports import Deployment, Language
 from agent.runtimes.process import ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
@@ -199,6 +202,15 @@ def test_a_workflow_calls_its_steps_there_as_well_and_its_receipt_holds_theirs(p
     calls = {each.skill: each for each in result.receipt.calls}
     assert set(calls) == {"word-count", "asks"} and [each.skill for each in calls["asks"].calls] == ["word-count"]
     runtime.close()
+
+
+def test_inner_calls_are_in_the_trail_of_a_plan_and_count_against_what_its_agent_may_call(place: Place) -> None:
+    events = list[Event]()
+    step = Step(id="one", skill="thief", inputs={"text": "a", "whom": "asks"})
+    run = PlanRun((step,), place.registry, place.bench.runtime, events.append, 2, "ada", "r3", lines=place.lines).run()
+    assert run.calls == 3, "thief, and asks, and word-count"
+    assert [each["skill"] for each in events[-1].data["calls"]] == ["asks"]
+    assert [each["skill"] for each in events[-1].data["calls"][0]["calls"]] == ["word-count"]
 
 
 def test_the_way_is_open_again_after_its_supervisor_was_killed(place: Place) -> None:

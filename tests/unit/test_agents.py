@@ -158,6 +158,17 @@ def test_a_plan_that_was_made_before_the_manifest_changed_calls_nothing_that_it_
     assert "may not call word-count" in world.model.asked[1].variables["failure"]["error"]
 
 
+def test_an_agent_gets_at_no_skill_through_another_that_requires_it(world: World) -> None:
+    """Not even over one that it may use."""
+    given_profile(world, skills=["word-*", "between"])
+    between = a_manifest(name="between", requires=["letter-count"])
+    world.catalog = Catalog(a_manifest(requires=["between"]), between, a_manifest(name="letter-count"))
+    world.model = Model(calls(a="one two"), {"reply": "I may not."})
+
+    assert (world.turn().text, world.runtime.calls) == ("I may not.", [])
+    assert "That calls letter-count, and it may use: word-*, between" in world.model.asked[1].variables["failure"]["error"]
+
+
 def test_an_agent_that_may_ask_for_no_skills_raises_no_request(world: World) -> None:
     given_profile(world, autonomy={"requests": False})
     world.model = Model(needs(NEED), {"reply": "I have no skill for that."})
