@@ -10,6 +10,7 @@ The server is a child of this process; the two end together.
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import signal
@@ -216,7 +217,7 @@ class Forwarder:
         """Until the server ends; its exit status as waitstatus_to_exitcode gives it."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: os.kill(server, number))
-        self._loop.run(os.pidfd_open(server))
+        self._loop.run(end_of(server))
         return os.waitstatus_to_exitcode(os.waitpid(server, 0)[1])
 
     def _accept(self, listening: socket.socket, _: int) -> None:
@@ -246,6 +247,21 @@ class Forwarder:
             near, nobody = socket.socketpair()
             nobody.close()
             Link(self._loop, near, self._door, unknown, 0)  # port 0: only the name was asked for. The proxy refuses and logs it
+
+
+def end_of(process: int) -> int:
+    """A descriptor that can be read once a child has ended."""
+    try:
+        return os.pidfd_open(process)
+    except OSError:  # gVisor's kernel has none: a thread waits
+        near, far = socket.socketpair()
+
+        def wait() -> None:
+            os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+            far.close()
+
+        _thread.start_new_thread(wait, ())
+        return near.detach()
 
 
 def _reset(near: socket.socket) -> None:

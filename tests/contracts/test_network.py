@@ -26,6 +26,7 @@ from agent.languages.python import PythonLanguage
 from agent.ports import Deployment, Language
 from agent.runtimes.process import ProcessRuntime
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.sandboxes.gvisor import GvisorSandbox
 from agent.stages.invoking import prepare
 from agent.supervisor_client import ask, sockets
 from tests.builders import a_manifest
@@ -50,11 +51,11 @@ from agent.languages.go import GoLanguage
 from agent.languages.node import NodeLanguage
 from agent.languages.python import PythonLanguage
 from agent.runtimes.process import ProcessLauncher
-from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.sandboxes.%s import %s as TheSandbox
 from agent.supervisor import serve
 state = Path(sys.argv[1])
 languages = {"python": PythonLanguage(), "bash": BashLanguage(), "node": NodeLanguage(), "go": GoLanguage()}
-serve(state, ProcessLauncher(state, BubblewrapSandbox(), languages, json.loads(sys.argv[2])), 900.0)
+serve(state, ProcessLauncher(state, TheSandbox(), languages, json.loads(sys.argv[2])), 900.0)
 """
 ASK = """
 import socket, urllib.request
@@ -76,14 +77,15 @@ def execute(inputs, context):
 
 
 class Bench:
-    def __init__(self, folder: Path, world: World) -> None:
-        self.folder, self.state, self.world = folder, folder / "state", world
+    def __init__(self, folder: Path, world: World, sandbox: type[BubblewrapSandbox | GvisorSandbox] = BubblewrapSandbox) -> None:
+        self.folder, self.state, self.world, self.sandbox = folder, folder / "state", world, sandbox
         self.resolve = dict(world.resolve)
         self.runtime = self.another()
 
     def another(self) -> ProcessRuntime:
-        command = (sys.executable, "-c", SUPERVISE, str(self.state), json.dumps(self.resolve))
-        return ProcessRuntime(self.state, BubblewrapSandbox(), LANGUAGES, command)
+        supervise = SUPERVISE % (self.sandbox.name, self.sandbox.__name__)
+        command = (sys.executable, "-c", supervise, str(self.state), json.dumps(self.resolve))
+        return ProcessRuntime(self.state, self.sandbox(), LANGUAGES, command)
 
     def built(self, code: str, manifest: Manifest) -> Artifact:
         digest = digest_of([code, manifest.model_dump(mode="json")])
@@ -126,8 +128,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, world: World) -> Iterator[Bench]:
-    bench = Bench(tmp_path, world)
+def bench(tmp_path: Path, world: World, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    bench = Bench(tmp_path, world, GvisorSandbox if request.node.get_closest_marker("gvisor") else BubblewrapSandbox)
     yield bench
     bench.runtime.shutdown()
 
@@ -135,7 +137,7 @@ def bench(tmp_path: Path, world: World) -> Iterator[Bench]:
 # ---- what is deployed ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("language", EACH)
+@pytest.mark.parametrize("language", [*EACH, pytest.param("python", marks=pytest.mark.gvisor, id="python-gvisor")])
 def test_a_skill_reaches_its_hosts_by_http_tls_and_plain_tcp(bench: Bench, language: str) -> None:
     bench.deploy(CALLERS[language].format(authority=bench.world.authority), reaching(language))
     reply = bench.call()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.egress.forwarder import NAMES, Link, Loop, Names, answer
+from agent.egress.forwarder import NAMES, Link, Loop, Names, answer, end_of
 
 
 def names(*wildcards: str) -> Names:
@@ -180,3 +182,23 @@ def test_a_proxy_that_is_not_there_ends_the_connection(tmp_path: Path, capfd: py
         Link(Loop(), near, str(tmp_path / "door"), "api.example.com", 443)
         assert client.recv(100) == b""
     assert "No such file" in capfd.readouterr().err
+
+
+def no_descriptor(process: int) -> int:
+    raise OSError(38, "Function not implemented")
+
+
+@pytest.mark.parametrize("kernel", ["Linux", "gVisor"])
+def test_the_end_of_the_server_is_heard_also_where_the_kernel_has_no_descriptor_for_it(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kernel == "gVisor":
+        monkeypatch.setattr(os, "pidfd_open", no_descriptor)
+    server = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE)
+    heard = end_of(server.pid)
+    try:
+        assert select.select([heard], [], [], 0.05)[0] == []
+        server.kill()
+        assert select.select([heard], [], [], 10.0)[0] == [heard]
+    finally:
+        os.close(heard)
+        server.communicate()
+    assert server.returncode == -9  # which was not taken from whoever waits for it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from agent.ports import Limits, Mount, SandboxResult, SandboxSpec
 from agent.sandboxes import cgroup, gvisor_bundle, gvisor_ground, lowering
 from agent.sandboxes.gvisor import GvisorSandbox, refused_a_process
 from agent.sandboxes.gvisor_ground import NEEDED, explored
-from agent.sandboxes.process import descendants
+from agent.sandboxes.process import children, descendants, name_of, started_at
 from tests.builders import a_manifest
 
 TRUE = SandboxSpec(argv=("/bin/true",))
@@ -149,6 +151,46 @@ def test_no_part_of_it_is_root_outside_and_what_only_root_may_see_is_seen(sandbo
     finally:
         service.stop(0)
     assert not service.running()
+
+
+STARTER = """
+import sys
+from pathlib import Path
+from agent.ports import SandboxSpec
+from agent.sandboxes.gvisor import GvisorSandbox
+GvisorSandbox().start(SandboxSpec(argv=("/bin/sleep", "300"), files={"/run/secrets/key": b"value"}), log=Path(sys.argv[1]))
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+def lying_about() -> list[str]:
+    """What runsc and the sandbox could leave: folders where they keep something, and mounts."""
+    places = [str(place) for pattern in ("run/runsc*", "run/skillops/*", "run/user/*/runsc*", "dev/shm/*runsc*") for place in Path("/").glob(pattern)]
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return sorted([*places, *(place for place in mounts if place.startswith(str(lowering.STAGE)) or "runsc" in place)])
+
+
+@pytest.mark.gvisor
+def test_nothing_is_left_of_a_starter_that_was_killed(tmp_path: Path) -> None:
+    before, groups = lying_about(), cgroup.find()
+    assert groups is not None
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(tmp_path / "log")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as starter:
+        assert starter.stdout is not None and starter.stdout.readline() == "up\n"
+        (outer,) = [pid for pid in children(starter.pid) if b"bwrap" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert eventually(lambda: len(descendants(outer)) >= 6)  # bubblewrap, its first process, the shell, runsc, gofer, sentry
+        tree, name = descendants(outer), name_of(outer)
+        starter.kill()
+    assert eventually(lambda: not any(started_at(pid) for pid in tree))
+    assert lying_about() == before
+
+    def reaped() -> bool:
+        groups.reap()  # as every start does
+        return not any(Path(folder).exists() for folder in groups.named(name).folders)
+
+    assert eventually(reaped)
 
 
 @pytest.mark.gvisor
