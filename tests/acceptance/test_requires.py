@@ -13,7 +13,7 @@ import pytest
 from agent.domain.check import Outcome
 from agent.manifest_file import write_manifest
 from agent.wiring import app_of, check_folder, gateway_of
-from tests.acceptance.harness import Home, answers
+from tests.acceptance.harness import Home, a_contract, a_draft, an_assessment, answers
 from tests.builders import a_manifest
 from tests.command import skillops
 from tests.gateways import a_key
@@ -84,11 +84,50 @@ FILES = {
     "SKILL.md": f"---\nname: word-sum\ndescription: {MANIFEST.description}\n---\n\nCall it with two texts.\n".encode(),
 }  # fmt: skip
 
+DRAFTED = '''"""Says how long a text is, by the skill that counts words."""
+
+import json
+import os
+import urllib.request
+from typing import Any
+
+
+def execute(inputs: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+    """How many words `text` has, as the other skill counts them."""
+    body = json.dumps({"inputs": {"text": inputs["text"]}, "context": context}).encode()
+    address = os.environ["SKILL_GATEWAY"] + "/skills/word-count/execute"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return dict(json.load(answer)["outputs"])
+'''
+DRAFTED_TESTS = """import io
+import json
+import urllib.request
+
+from skill import execute
+
+
+def test_the_other_skill_is_asked_as_it_was_called(monkeypatch):
+    asked = []
+
+    def answered(request, timeout):
+        asked.append((request.full_url, json.loads(request.data), request.headers, timeout))
+        return io.BytesIO(b\'{"success": true, "outputs": {"words": 7}}\')
+
+    monkeypatch.setenv("SKILL_GATEWAY", "http://there")
+    monkeypatch.setattr(urllib.request, "urlopen", answered)
+    assert execute({"text": "one two"}, {"call": "t"}) == {"words": 7}
+    body = {"inputs": {"text": "one two"}, "context": {"call": "t"}}
+    assert asked == [("http://there/skills/word-count/execute", body, {"Content-type": "application/json"}, 20)]
+"""
+NEEDED = {**a_contract("text-size"), "requires": ["word-count >=1.0,<2"]}
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A repository whose registry holds both."""
-    home = Home.founded(tmp_path_factory.mktemp("home") / "skills", answers())
+    """A repository whose registry holds both; what is asked for there is built on word-count."""
+    said = answers(assess=lambda question: an_assessment("text-size", contract=NEEDED), author=lambda question: a_draft(DRAFTED, DRAFTED_TESTS))
+    home = Home.founded(tmp_path_factory.mktemp("home") / "skills", said)
     home.commit({f"skills/word-count/{path}": data for path, data in home.folder_by_hand().items()})
     home.commit({f"skills/word-sum/{path}": data for path, data in FILES.items()})
     home.run()
@@ -146,3 +185,16 @@ def test_what_calls_what_is_shown_and_nobody_is_left_behind(home: Home) -> None:
     assert {hit["name"]: hit["requires"] for hit in found}["word-sum"] == ["word-count >=1.0,<2"]
     refused = skillops("retire", "word-count", "-C", home.path)
     assert refused.code != 0 and "word-count cannot be retired: word-sum requires it" in refused.said
+
+
+def test_a_request_becomes_a_skill_that_is_built_on_one_that_there_is(home: Home) -> None:
+    """The witness's cases and the examples go through a trial of word-count; nobody scripted its answers."""
+    number = home.request("Size of a text", "How long is a text, in words?")
+    home.run(number)
+
+    proposal = home.proposal()
+    report = home.forge.checks(proposal.number, proposal.head)
+    assert (report.outcome, proposal.skill) == (Outcome.PASSED, "text-size"), [finding for result in report.results for finding in result.findings]
+    assert home.parts.catalog.entry("text-size"), "it calls what reaches nothing, so no person had to be asked"
+    assert skillops("invoke", "text-size", "--input", '{"text": "a b c d"}', "-C", home.path, "--json").document["outputs"] == {"words": 4}
+    assert "used by    text-size, word-sum" in skillops("show", "word-count", "-C", home.path).out
