@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.benchmarks.row import Row, table
 
-NAMES = ("pipeline", "sandbox", "gvisor", "help", "registry", "release", "gateway", "mcp", "pages", "docker")
+NAMES = ("pipeline", "sandbox", "warm", "gvisor", "help", "registry", "release", "gateway", "mcp", "pages", "docker")
 
 
 def main(arguments: list[str] | None = None) -> None:

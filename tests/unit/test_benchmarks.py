@@ -14,7 +14,17 @@ import pytest
 
 from agent.errors import CouldNotTell
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import bench_docker, bench_gateway, bench_help, bench_mcp, bench_pipeline, bench_registry, bench_release, bench_sandbox
+from tests.benchmarks import (
+    bench_docker,
+    bench_gateway,
+    bench_help,
+    bench_mcp,
+    bench_pipeline,
+    bench_registry,
+    bench_release,
+    bench_sandbox,
+    bench_warm,
+)
 from tests.benchmarks.load import post
 from tests.benchmarks.row import Row, alternated, table
 from tests.engines import need_base_images
@@ -114,6 +124,14 @@ def test_releases_are_measured_against_the_fewest_skills() -> None:
     (row,) = bench_release.measure(sizes=(2, 5), rounds=2)
     assert (row.name, row.against) == ("release, 5 skills", "at 2 skills")
     assert row.parts["ours"].keys() == {"look", "release", "sync"}
+
+
+@pytest.mark.bubblewrap
+def test_a_warm_call_is_measured_against_one_with_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    (row,) = bench_warm.measure(calls=4, languages=("python",))
+    assert (row.name, row.unit, row.target, row.judged) == ("a warm call, python", "ms", 3.0, "ours") and row.ours and row.reference
+    monkeypatch.setattr(bench_warm, "_taken", lambda *given, **more: (_ for _ in ()).throw(CouldNotTell("There is no Go here.")))
+    assert bench_warm.measure(languages=("go",))[0].ours is None
 
 
 @pytest.mark.bubblewrap

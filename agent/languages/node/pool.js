@@ -94,8 +94,8 @@ class Worker {
       this.onReply = resolve;
       if (this.over) resolve(failed('crashed', 'the process of this call is gone', true));
       const data = Buffer.from(body);
-      this.child.stdin.write(`${stays && this.calls < MANY ? 'S' : '1'}${data.length}\n`);
-      this.child.stdin.write(data);
+      const head = Buffer.from(`${stays && this.calls < MANY ? 'S' : '1'}${data.length}\n`);
+      this.child.stdin.write(Buffer.concat([head, data])); // as one: each piece would wake the process by itself
     });
   }
 

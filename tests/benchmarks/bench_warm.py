@@ -1,0 +1,96 @@
+"""A warm call: what lies between a caller and an answer once the skill runs and its caller's process stays, in each language.
+
+Each skill is the least that answers, in its sandbox, called over a kept connection, one call after the other. Its second part is the same skill
+where it may keep nothing (`idempotent: false`): a process of its own for each call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.async_caller import AsyncCaller
+from agent.caller import health
+from agent.domain.invocation import Invocation
+from agent.domain.release import Endpoint
+from agent.errors import SkillOpsError
+from agent.languages.bash import BashLanguage
+from agent.languages.go import GoLanguage
+from agent.languages.node import NodeLanguage
+from agent.languages.python import PythonLanguage
+from agent.ports import Language
+from agent.sandboxes.bubblewrap import BubblewrapSandbox
+from agent.supervisor_client import short_folder
+from tests.benchmarks.row import Row, seconds
+from tests.builders import a_manifest
+
+TARGET = 3.0  # milliseconds
+SOURCES = {
+    "python": "def execute(inputs, context):\n    return {'words': len(inputs['text'].split())}\n",
+    "node": "exports.execute = (inputs) => ({ words: inputs.text.split(' ').length });\n",
+    "go": 'package skill\n\nimport "strings"\n\nfunc Execute(inputs, context map[string]any) (map[string]any, error) {\n'
+    '\treturn map[string]any{"words": len(strings.Fields(inputs["text"].(string)))}, nil\n}\n',
+    "bash": "jq -c '{words: (.text | split(\" \") | length)}'\n",
+}  # fmt: skip
+SHELF: Mapping[str, Language] = {"python": PythonLanguage(), "node": NodeLanguage(), "go": GoLanguage(), "bash": BashLanguage()}
+
+
+def measure(calls: int = 200, languages: tuple[str, ...] = tuple(SOURCES)) -> list[Row]:
+    """Medians in milliseconds of so many calls, after some to warm."""
+    return [_row(name, calls) for name in languages]
+
+
+def _row(name: str, calls: int) -> Row:
+    title = f"a warm call, {name}"
+    try:
+        kept = _taken(name, calls, keeps=True)
+        fresh = None if name == "bash" else _taken(name, max(calls // 4, 2), keeps=False)
+    except SkillOpsError as error:
+        return Row(title, None, "ms", TARGET, "ours", against=error.fault)
+    if name == "bash":  # which has a process for each call in any case: what it takes is what Bash and jq take to start
+        return Row(title, kept, "ms", TARGET, "ours", reference=_by_hand(max(calls // 4, 2)), against="bash and jq, started by hand")
+    return Row(title, kept, "ms", TARGET, "ours", reference=fresh, against="a process for each call")
+
+
+def _by_hand(rounds: int) -> float:
+    """The median milliseconds of the Bash skill as a command, with nothing of ours around it."""
+    command = ["bash", "-c", SOURCES["bash"]]
+    run = lambda: subprocess.run(command, input=b'{"text": "one two"}', capture_output=True, check=True)  # noqa: E731
+    return 1000 * statistics.median(seconds(run) for _ in range(rounds))
+
+
+def _taken(name: str, calls: int, *, keeps: bool) -> float:
+    language = SHELF[name]
+    with tempfile.TemporaryDirectory(prefix="skillops-", dir=short_folder()) as made:
+        folder = Path(made)
+        root, artifact, sockets = folder / "word-count", folder / "artifact", folder / "run"
+        for each in (root, artifact, sockets):
+            each.mkdir()
+        (root / language.entrypoint).write_text(SOURCES[name])
+        manifest = a_manifest(runtime=name, entrypoint=language.entrypoint, annotations={"readOnly": keeps, "idempotent": keeps})
+        language.prepare(root, manifest, artifact)
+        process = BubblewrapSandbox().start(language.server(artifact, manifest, sockets), log=folder / "log")
+        try:
+            endpoint, until = Endpoint(socket=str(sockets / "skill.sock")), time.monotonic() + 30
+            while health(endpoint, 5.0)[0] != "healthy" and time.monotonic() < until:
+                time.sleep(0.01)
+            return asyncio.run(_median(endpoint, calls))
+        finally:
+            process.stop(0.1)
+
+
+async def _median(endpoint: Endpoint, calls: int) -> float:
+    caller, taken = AsyncCaller(endpoint), list[float]()
+    for number in range(calls + 10):
+        invocation = Invocation("word-count", {"text": "one two"}, f"r{number}", "ada")
+        started = time.perf_counter()
+        reply = await caller.execute(invocation)
+        taken.append(1000 * (time.perf_counter() - started))
+        assert reply.success and reply.outputs == {"words": 2}, reply
+    await caller.retire()
+    return statistics.median(taken[10:])
