@@ -6,10 +6,10 @@ A status holds 140 characters, so the results themselves lie in one comment of o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.domain.check import CheckResult, Outcome
+from agent.domain.check import CheckResult, Finding, Outcome
 from agent.forges.github_api import GitHubApi
 from agent.forges.github_marks import fitted, unmarked
 from agent.markdown import plain
@@ -77,11 +77,16 @@ class GitHubStatuses:
 def _shorter(head: str, results: Mapping[str, CheckResult]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The results whole, and then with ever fewer of their tests and findings."""
     for kept, tests in ((10_000, 10_000), (10_000, 20), (20, 5), (5, 0), (0, 0)):
-        told = {
-            name: shortened(each, tests).model_copy(update={"findings": each.findings[:kept], "summary": each.summary[:500]}).model_dump(mode="json")
-            for name, each in results.items()
-        }  # fmt: skip
+        told = {}
+        for name, each in results.items():
+            less = shortened(each, tests).model_copy(update={"findings": first(each.findings, kept), "summary": each.summary[:500]})
+            told[name] = less.model_dump(mode="json")
         yield "" if kept > 100 else "Some findings are not shown.", {"head": head, "results": told}
+
+
+def first(findings: Sequence[Finding], most: int) -> tuple[Finding, ...]:
+    """As many; of those for a person one in any case, cut: whoever writes much would be rid of it."""
+    return tuple(findings[:most]) or tuple(each.model_copy(update={"message": each.message[:100]}) for each in findings if each.level == "person")[:1]
 
 
 def shortened(result: CheckResult, tests: int) -> CheckResult:

@@ -14,7 +14,7 @@ from agent.domain.review import Review
 from agent.errors import Refused
 from agent.forges.github_api import GitHubApi, NotAllowed
 from agent.forges.github_marks import fitted, unmarked
-from agent.forges.github_statuses import GitHubStatuses, shortened
+from agent.forges.github_statuses import GitHubStatuses, first, shortened
 from agent.markdown import plain
 
 ANNOTATIONS = 50  # the most that one request of the Checks API takes; more are added by updates
@@ -160,24 +160,28 @@ def _summary(result: CheckResult) -> str:
 
 
 def _shorter(result: CheckResult) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The result whole, and then with ever less of it, each time with what is said of that."""
+    """The result whole, and then with ever less of it, each time with what is said of that. Never without a finding that is for a person:
+    whoever writes much would be rid of it."""
     yield "", result.model_dump(mode="json")
     fewer = shortened(result, 20)
     yield "", fewer.model_dump(mode="json")
     for kept, length in ((100, 500), (20, 500), (20, 100), (0, 0)):
-        findings = tuple(finding.model_copy(update={"message": finding.message[:length]}) for finding in fewer.findings[:kept])
+        told = first(fewer.findings, kept)
+        findings = tuple(finding.model_copy(update={"message": finding.message[: length or 100]}) for finding in told)
         left = len(result.findings) - len(findings)
         short = shortened(fewer, 20 if kept else 0).model_copy(update={"findings": findings, "summary": result.summary[:500]})
         yield f"{left} more findings are not shown." if left else "", short.model_dump(mode="json")
 
 
 def _terser(review: Review) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same of a review: what blocks is kept longest."""
+    """The same of a review: what blocks is kept longest, and one injection always."""
     yield "", review.model_dump(mode="json")
     remarks = sorted(review.remarks, key=lambda remark: not remark.blocking)
+    injection = [each.model_copy(update={"message": each.message[:200], "reproducer": None}) for each in remarks if each.kind == "injection"][:1]
     for kept in (20, 5, 1, 0):
-        short = review.model_copy(update={"remarks": tuple(remarks[:kept]), "summary": review.summary[:2000]})
-        yield f"{max(len(remarks) - kept, 0)} more remarks are not shown.", short.model_dump(mode="json")
+        told = remarks[:kept] if any(each.kind == "injection" for each in remarks[:kept]) else [*remarks[:kept], *injection]
+        short = review.model_copy(update={"remarks": tuple(told), "summary": review.summary[:2000]})
+        yield f"{max(len(remarks) - len(told), 0)} more remarks are not shown.", short.model_dump(mode="json")
 
 
 def _opinion(review: Review) -> str:
