@@ -46,7 +46,8 @@ FILES_LIE_ON = {"gvisor": "v9fs"}
 JUDGED_ELSEWHERE = {
     "test_nothing_of_the_battery_is_possible", "test_reaches_no_socket_of_this_machine", "test_cannot_get_privileges_in_a_namespace_of_its_own",
     "test_sees_no_process_of_this_machine", "test_no_kernel_setting_can_be_written", "test_a_program_need_not_read_its_input",
-    "test_empty_input_is_at_its_end", "test_output_up_to_the_limit_is_given_whole", "test_a_burst_of_output_just_before_the_end_is_over_the_limit_too",
+    "test_empty_input_is_at_its_end", "test_output_up_to_the_limit_is_given_whole",
+    "test_a_burst_of_output_just_before_the_end_is_over_the_limit_too",
     "test_an_exit_code_alone_is_not_taken_for_a_lack_of_memory", "test_as_many_processes_as_allowed_can_run",
     "test_a_service_outlives_the_thread_that_started_it", "test_a_service_is_held_to_its_memory",
     "test_listens_below_port_1024_only_where_the_caller_says_and_has_no_capability_for_it",  # a known difference: it always may
