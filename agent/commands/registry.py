@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from agent.commands import HERE, AsJson, Repo, emit, opened
-from agent.domain.requirement import keep_dependants, may_do, reach
 from agent.errors import NotFound, UsageError
 
 Name = Annotated[str, typer.Argument(help="The skill.")]
@@ -71,6 +70,7 @@ def show(name: Name, repository: Repo = HERE, as_json: AsJson = False) -> None:
 
     Example: skillops show word-count
     """
+    from agent.domain.requirement import may_do, reach
     from agent.screen import skill_of
 
     parts = opened(repository, as_json).parts
@@ -110,6 +110,7 @@ def rollback(
 
     Examples: skillops rollback word-count · skillops rollback word-count@1.0.0
     """
+    from agent.domain.requirement import keep_dependants
     from agent.history import versions_of
     from agent.stages.proposing import propose_rollback
 
@@ -136,6 +137,7 @@ def retire(name: Name, why: Why = "", repository: Repo = HERE, as_json: AsJson =
 
     Example: skillops retire word-count
     """
+    from agent.domain.requirement import keep_dependants
     from agent.stages.proposing import propose_retire
 
     parts = opened(repository, as_json).parts
