@@ -176,11 +176,16 @@ class Pipeline:
         """Notes what went wrong, and what it cost: an answer of a model that could not be used is paid for too."""
         outcome.troubled.append((work, error))
         tokens, cost = (error.tokens, error.cost) if isinstance(error, ModelUnavailable) else (0, 0.0)
+        event = Event(
+            stage="pipeline", what="stumbled", actor="pipeline", request=work.request, proposal=work.proposal, outcome="could_not_tell",
+            note=error.fault, tokens=tokens, cost=cost, data={"code": error.code},
+        )  # fmt: skip
         with suppress(CouldNotTell):  # on a full disk, say, the trail cannot be written either
-            self.parts.record(Event(
-                stage="pipeline", what="stumbled", actor="pipeline", request=work.request, proposal=work.proposal, outcome="could_not_tell",
-                note=error.fault, tokens=tokens, cost=cost, data={"code": error.code},
-            ))  # fmt: skip
+            ledger = self.parts.ledger
+            before = ledger.entries(request=work.request) if work.request else ledger.entries(proposal=work.proposal)
+            again = bool(before) and (before[-1].event.what, before[-1].event.note) == ("stumbled", event.note)
+            # What stands still for days is tried all the while, and entered once.
+            self.parts.tell(event) if again and not tokens else self.parts.record(event)
 
     def _announce(self, proposal: Proposal, seen: Situation, decision: Decision) -> None:
         """Says a decision once: in the ledger and in the proposal's one sticky comment."""

@@ -485,6 +485,19 @@ def test_an_answer_that_could_not_be_used_is_paid_for_in_the_trail(tmp_path: Pat
     assert home.parts.ledger.spent(number).tokens == 10 + 70, "the assessment's and the witness's"
 
 
+def test_what_stands_still_is_tried_all_the_while_and_entered_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(number: int) -> None:
+        raise CouldNotTell("The forge is away.")
+
+    number = home.request()
+    monkeypatch.setattr(home.forge, "request", away)
+
+    outcomes = [home.run() for _ in range(3)]
+
+    assert [work for outcome in outcomes for work, _ in outcome.troubled] == [Work(request=number)] * 3
+    assert [event.note for event in home.ledger("stumbled")] == ["The forge is away."]
+
+
 def test_a_check_that_could_not_tell_waits_for_the_machine_and_is_looked_at_again_after_retry(home: Home) -> None:
     def cannot(subject: Subject, bench: Workbench) -> CheckResult:
         raise CouldNotTell("bubblewrap is missing.", next_step="apt-get install bubblewrap")
