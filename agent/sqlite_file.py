@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,15 @@ class SqliteFile:
             raise sqlite3.OperationalError(str(error)) from error
         connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)
         connection.row_factory = sqlite3.Row
-        connection.executescript(
-            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}; PRAGMA foreign_keys = ON;{self._schema}"
-        )
-        return connection
+        until = time.monotonic() + WAIT
+        while True:
+            try:
+                connection.executescript(
+                    f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}; PRAGMA foreign_keys = ON;{self._schema}"
+                )
+                return connection
+            except sqlite3.OperationalError as error:
+                # Where two make a file at once, one of them hears at once that it is locked: to change the journal's mode SQLite does not wait.
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.005)

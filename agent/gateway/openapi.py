@@ -27,7 +27,7 @@ _CONTEXT = {"type": "object", "properties": {"deadline": _DEADLINE}}
 def document(base: dict[str, Any], manifests: Iterable[Manifest], revision: int, open_paths: Container[str] = ()) -> dict[str, Any]:
     """`base` (of the routes that are there for every skill) with the skills at `revision` of the registry. `open_paths` need no key."""
     paths, schemas = dict(base["paths"]), dict(base.get("components", {}).get("schemas", {}))
-    schemas["Problem"], schemas["Receipt"] = PROBLEM, Receipt.model_json_schema()
+    schemas["Problem"], schemas["Receipt"] = PROBLEM, _receipt()
     for manifest in manifests:
         inputs, outputs = f"{manifest.name}.inputs", f"{manifest.name}.outputs"
         schemas[inputs], schemas[outputs] = embedded(manifest.inputs, inputs), embedded(manifest.outputs, outputs)
@@ -39,6 +39,12 @@ def document(base: dict[str, Any], manifests: Iterable[Manifest], revision: int,
         "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         "security": [{"key": []}],
     }
+
+
+def _receipt() -> Schema:
+    """It holds receipts: those of the calls that the skill made."""
+    told = Receipt.model_json_schema(ref_template="#/components/schemas/{model}")
+    return told["$defs"]["Receipt"] if "$defs" in told else told
 
 
 def embedded(schema: Json, name: str) -> Json:

@@ -1,0 +1,24 @@
+"""The SQLite files that several processes and threads share."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from agent.sqlite_file import SqliteFile
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS word (text TEXT) STRICT;"
+
+
+def test_who_make_a_file_at_the_same_time_all_write_to_it(tmp_path: Path) -> None:
+    for number in range(60):
+        file = SqliteFile(tmp_path / f"{number}.sqlite", SCHEMA, durable=False)
+
+        def write(word: str, file: SqliteFile = file) -> None:
+            with file.writing() as connection:
+                connection.execute("INSERT INTO word VALUES (?)", (word,))
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, "abcdefgh"))
+        with file.reading() as connection:
+            assert sorted(row["text"] for row in connection.execute("SELECT text FROM word")) == list("abcdefgh")
