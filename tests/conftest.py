@@ -6,6 +6,7 @@ Without bubblewrap the tests marked so are left out, and the summary says how ma
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -42,6 +43,12 @@ def let_go(folder: str) -> None:
     """Removes a folder, unless something is mounted in it."""
     if f" {folder}/" not in Path("/proc/self/mounts").read_text():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of tests consist of stays to the end: it is not looked through at each collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish() -> None:

@@ -94,9 +94,9 @@ def alive(marker: str) -> list[int]:
 
 def eventually(condition: Callable[[], object], seconds: float = 10.0) -> bool:
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (true := bool(condition())) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return bool(condition())
+    return true
 
 
 def told_apart(sandbox: Sandbox, ending: str) -> str:

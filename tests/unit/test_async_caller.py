@@ -266,14 +266,19 @@ async def test_an_answer_given_before_the_whole_body_was_read_is_heard(tmp_path:
 
 
 async def test_what_is_said_unasked_ends_the_connection_and_harms_no_call(tmp_path: Path) -> None:
+    told = asyncio.Event()
+
     async def talk(heard: Heard, writer: asyncio.StreamWriter) -> None:
         await saying(FINE)(heard, writer)
         await asyncio.sleep(0.01)
         await saying(b'{"success": true, "outputs": {"words": 666}}')(heard, writer)
+        told.set()
 
     async with a_skill(tmp_path, talk) as (caller, heard):
         for _ in range(3):
             assert (await caller.execute(an_invocation())).outputs == {"words": 2}
+            await told.wait()  # what comes after the next question is an answer to it
+            told.clear()
             await asyncio.sleep(0.03)
     assert heard.connections == 3
 
