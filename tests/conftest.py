@@ -34,13 +34,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """What is left where temporary files lie, also by what a test kills, goes with the run: this process gives all of it a folder of its own."""
     if hasattr(config, "workerinput"):
         return
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest keeps its own folders of the last runs
-    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="t-")  # short: sockets lie in it
-    config.add_cleanup(partial(let_go, tempfile.tempdir))
+    before, folder = tempfile.gettempdir(), tempfile.mkdtemp(prefix="t-")  # short: sockets lie in it
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", before)  # pytest keeps its own folders of the last runs
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(partial(let_go, folder, before))
 
 
-def let_go(folder: str) -> None:
-    """Removes a folder, unless something is mounted in it."""
+def let_go(folder: str, before: str) -> None:
+    """Removes a folder, unless something is mounted in it; what comes after the tests has the one from before."""
+    os.environ["TMPDIR"] = tempfile.tempdir = before
     if f" {folder}/" not in Path("/proc/self/mounts").read_text():
         shutil.rmtree(folder, ignore_errors=True)
 
