@@ -1,4 +1,4 @@
-"""When a module's version is from, as Go's proxy tells it (the `.info` of proxy.golang.org/protocol). That is the time of the commit."""
+"""When a module's version is from, as Go's proxy tells it (the `.info` of go.dev/ref/mod, "GOPROXY protocol"). That is the time of the commit."""
 
 from __future__ import annotations
 
