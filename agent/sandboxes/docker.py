@@ -28,7 +28,7 @@ from agent.sandboxes.docker_copies import PREFIX, with_their_python
 from agent.sandboxes.docker_groups import group_of
 from agent.sandboxes.docker_root import see_our_files, small_root
 from agent.sandboxes.docker_service import DockerService
-from agent.sandboxes.exchange import Ended, Exchange
+from agent.sandboxes.exchange import Ended, Exchange, hang_up
 from agent.sandboxes.process import name_of
 from agent.sandboxes.tree import refuse_nul
 from agent.sandboxes.undertaker import Undertaker
@@ -107,7 +107,8 @@ class DockerSandbox:
             undo.push(stack)
             try:
                 container = stack.enter_context(self._container(ground, spec, (*_AS_ONE, *spec.argv), overhead=1, outlive=outlive))
-                stream = stack.enter_context(closing(self._attached(container, spec)))
+                stream = self._attached(container, spec)
+                stack.callback(hang_up, stream)
                 pid = self._started(container)
             except _NotStarted as error:
                 raise SandboxUnavailable(

@@ -99,8 +99,7 @@ class Exchange:
             close_input(self._socket)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._socket.close()
+        hang_up(self._socket)
 
 
 def exactly(connection: Any, size: int) -> bytes:
@@ -118,8 +117,24 @@ def close_input(connection: Any) -> None:
     """Half of the connection: the program is at the end of its input, its output still comes."""
     import socket
 
-    process = getattr(connection, "proc", None)  # of docker-py's connection through ssh(1)
+    process = _through_ssh(connection)
     if process is not None:
         process.stdin.close()
     else:
         connection.shutdown(socket.SHUT_WR)
+
+
+def hang_up(connection: Any) -> None:
+    """The whole connection. docker-py's own `close` leaves ssh(1) running where its input is closed, and fails where it is being closed."""
+    process = _through_ssh(connection)
+    if process is not None:
+        process.kill()
+        process.wait()
+        return
+    with contextlib.suppress(OSError):
+        connection.close()
+
+
+def _through_ssh(connection: Any) -> Any:
+    """The process of ssh(1) that docker-py's connection goes through; None for a socket."""
+    return getattr(connection, "proc", None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from agent.docker_engine import DockerEngine
 from agent.errors import CouldNotTell, SandboxUnavailable
 from agent.ports import Limits, Mount, SandboxResult, SandboxSpec
-from agent.sandboxes import docker, docker_copies
+from agent.sandboxes import docker, docker_copies, exchange
 from agent.sandboxes.container import BOOT, LABEL
 from agent.sandboxes.docker import DockerSandbox
 from agent.sandboxes.docker_root import small_root
@@ -134,6 +136,15 @@ def test_an_engine_is_reached_through_ssh(tmp_path: Path, monkeypatch: pytest.Mo
     result = sandbox.run(shell("head -c 5; echo word >&3; exit 4", stdin=b"x" * 100_000, result_fd=True))
     assert (result.ending, result.exit_code, result.stdout, result.result) == ("nonzero", 4, b"xxxxx", b"word\n")
     assert sandbox.run(shell("echo early; sleep 60", limits=Limits(seconds=1))).ending == "timeout"
+
+
+@pytest.mark.parametrize("input_closed", [True, False])
+def test_a_connection_through_ssh_ends_its_ssh_whether_or_not_its_input_is_closed(input_closed: bool) -> None:
+    connection = SimpleNamespace(proc=subprocess.Popen(["sleep", "60"], stdin=subprocess.PIPE))
+    if input_closed:
+        exchange.close_input(connection)
+    exchange.hang_up(connection)
+    assert connection.proc.returncode == -signal.SIGKILL
 
 
 def test_without_an_engine_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
