@@ -100,6 +100,15 @@ def test_an_index_of_python_that_speaks_html_alone_says_no_age(served: PackageIn
     assert PythonIndex().released([package]) == {package: None}
 
 
+def test_the_password_of_an_index_of_python_is_in_no_error(served: PackageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", f"{served.url.replace('//', '//ada:hunter2%21@')}/simple")
+    served.told["/simple/alpha/"] = 401
+
+    with pytest.raises(CouldNotTell, match="401") as found:
+        PythonIndex().released([a_package("PyPI", "alpha")])
+    assert "hunter2" not in str(found.value)
+
+
 def test_where_pip_asks_several_indexes_each_is_asked(served: PackageIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     package = a_package("PyPI", "alpha")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"{served.url}/simple/more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import ssl
 import subprocess
 import sys
@@ -17,6 +18,7 @@ PYPI = "https://pypi.org/simple"
 SECONDS = 30.0
 _FORM = "application/vnd.pypi.simple.v1+json"
 _SECTIONS = ("global", "install", ":env:")  # of pip's settings, what counts for more last
+_USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")  # of an address: a name and a password
 _NEXT = "Look at the network and pip's index, then try again."
 
 
@@ -38,9 +40,14 @@ class PythonIndex:
             with httpx.Client(timeout=SECONDS, follow_redirects=True, verify=verify, headers={"Accept": _FORM}) as client:
                 return {package: _youngest(package, [_files(client, each, package.name) for each in addresses]) for package in packages}
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise CouldNotTell("The package index is out of reach.", why=f"{error}"[:300], next_step=_NEXT) from None
+            raise CouldNotTell("The package index is out of reach.", why=_said(error), next_step=_NEXT) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CouldNotTell("The package index gave no answer that can be read.", why=f"{error!r}"[:300], next_step=_NEXT) from None
+
+
+def _said(error: Exception) -> str:
+    """Without what pip's settings hold to sign in there: everybody reads why a check could not tell."""
+    return _USER_INFO.sub("", str(error).partition("\n")[0])[:300]
 
 
 def _files(client: Any, address: str, name: str) -> list[dict[str, Any]] | None:
