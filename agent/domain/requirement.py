@@ -43,8 +43,11 @@ class Bound(Frozen):
 
 
 class Requirement(Frozen):
+    """`text` is how it was written."""
+
     name: SkillName
     bounds: tuple[Bound, ...] = ()
+    text: str
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
@@ -56,7 +59,7 @@ class Requirement(Frozen):
             Bound(sign=cast(Sign, sign), parts=tuple(int(part) for part in version.split(".")))
             for sign, version in re.findall(_BOUND, match["bounds"])
         )
-        return cls(name=match["name"], bounds=bounds)
+        return cls(name=match["name"], bounds=bounds, text=text)
 
     def admits(self, version: Version) -> bool:
         return all(bound.admits(version) for bound in self.bounds)
@@ -94,8 +97,7 @@ def unmet(manifest: Manifest, shelf: Shelf) -> dict[str, str]:
         if there is None or there.status == RETIRED:
             why[name] = f"{name} is {'retired' if there else 'not in the registry'}"
         elif not requirement.admits(there.semver):
-            wanted = next(text for text in manifest.requires if Requirement.parse(text).name == name)
-            why[name] = f"{name} is {there.version} in the registry, and {wanted!r} is required"
+            why[name] = f"{name} is {there.version} in the registry, and {requirement.text!r} is required"
     return why
 
 

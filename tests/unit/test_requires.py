@@ -60,6 +60,7 @@ def told(result: CheckResult) -> str:
         ("[csv-to-json]", [], "csv-to-json is not in the registry"),
         ("[csv-to-json]", [PLAIN.model_copy(update={"status": "retired"})], "csv-to-json is retired"),
         ("['csv-to-json >=2']", [PLAIN], "csv-to-json is 1.2.0 in the registry, and 'csv-to-json >=2' is required"),
+        ("['No Name!', 'csv-to-json >=2']", [PLAIN], "csv-to-json is 1.2.0 in the registry, and 'csv-to-json >=2' is required"),
         ("[csv-to-json]", [PLAIN.model_copy(update={"requires": ("word-count",)})], "without end: word-count → csv-to-json → word-count"),
         ("[a]", [a_manifest(name="a", requires=["b"]), a_manifest(name="b", requires=["word-count"])], "word-count → a → b → word-count"),
         ("[mail-fetch]", [MAIL], "it says readOnly: true, and what it requires is not"),
