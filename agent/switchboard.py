@@ -28,7 +28,7 @@ from agent.domain.schema import Json
 from agent.domain.skill import NAME_PATTERN
 from agent.domain.wire import written
 from agent.errors import InvocationFailed, SkillOpsError
-from agent.supervisor_client import home, short_folder
+from agent.supervisor_client import cannot, home, short_folder
 
 PREFIX, SKILL = "skillops-calls-", "X-SkillOps-Skill"
 TICKET = re.compile(r"([0-9]+-[0-9a-f]{8})\.[0-9a-f]{32}")
@@ -58,8 +58,11 @@ class Switchboard:
 
     @contextlib.contextmanager
     def line(self, line: Line) -> Iterator[str]:
-        """Its ticket, which counts meanwhile. Raises OSError where nobody could listen."""
-        ticket = f"{self._listening()}.{secrets.token_hex(16)}"
+        """Its ticket, which counts meanwhile. Raises CouldNotTell where nobody could listen."""
+        try:
+            ticket = f"{self._listening()}.{secrets.token_hex(16)}"
+        except OSError as error:
+            raise cannot(f"listen for what {line.skill} calls", error) from None
         self._lines[ticket] = line
         try:
             yield ticket
@@ -104,14 +107,19 @@ class Switchboard:
         with self._lock:
             if self._server is None:
                 self._sweep()
-                self._ident = f"{os.getpid()}-{secrets.token_hex(4)}"
-                self._folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=short_folder(), ignore_cleanup_errors=True)
-                path = Path(self._folder.name) / "calls.sock"
-                self._server = _Server(str(path), _handler(self))
-                self._links.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._links.mkdir(mode=0o700, exist_ok=True)
-                (self._links / self._ident).symlink_to(path)
-                threading.Thread(target=self._server.serve_forever, args=(0.2,), name="calls", daemon=True).start()
+                with contextlib.ExitStack() as undo:
+                    ident = f"{os.getpid()}-{secrets.token_hex(4)}"
+                    folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=short_folder(), ignore_cleanup_errors=True)
+                    undo.callback(folder.cleanup)
+                    path = Path(folder.name) / "calls.sock"
+                    server = _Server(str(path), _handler(self))
+                    undo.callback(server.server_close)
+                    self._links.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    self._links.mkdir(mode=0o700, exist_ok=True)
+                    (self._links / ident).symlink_to(path)
+                    threading.Thread(target=server.serve_forever, args=(0.2,), name="calls", daemon=True).start()
+                    undo.pop_all()
+                self._ident, self._folder, self._server = ident, folder, server
             return self._ident
 
     def _sweep(self) -> None:
