@@ -97,8 +97,9 @@ class SqliteFile:
                     f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {'FULL' if self._durable else 'OFF'}; PRAGMA foreign_keys = ON;{self._schema}"
                 )
                 return connection
-            except sqlite3.OperationalError as error:
+            except sqlite3.Error as error:
                 # Where two make a file at once, one of them hears at once that it is locked: to change the journal's mode SQLite does not wait.
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    connection.close()
                     raise
                 time.sleep(0.005)

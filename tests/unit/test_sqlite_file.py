@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from agent.errors import CouldNotTell
 from agent.sqlite_file import SqliteFile
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS word (text TEXT) STRICT;"
@@ -22,3 +26,11 @@ def test_who_make_a_file_at_the_same_time_all_write_to_it(tmp_path: Path) -> Non
             list(pool.map(write, "abcdefgh"))
         with file.reading() as connection:
             assert sorted(row["text"] for row in connection.execute("SELECT text FROM word")) == list("abcdefgh")
+
+
+def test_a_file_that_is_none_of_sqlites_could_not_be_told_and_is_closed_again(tmp_path: Path) -> None:
+    (tmp_path / "words.sqlite").write_bytes(b"no database at all" * 100)
+    for _ in range(2):
+        with pytest.raises(CouldNotTell, match="not a database") as kept, SqliteFile(tmp_path / "words.sqlite", SCHEMA).reading():
+            pass
+    assert kept and not [link for link in Path("/proc/self/fd").iterdir() if "words.sqlite" in os.path.realpath(link)]
