@@ -53,6 +53,11 @@ class Slot(NamedTuple):
         """For people."""
         return f"{self.name} of {self.person} for {self.skill}" if self.person else self.name
 
+    @property
+    def command(self) -> str:
+        """As the words of `skillops secret` name it."""
+        return f"{self.name} --skill {self.skill} --for {shlex.quote(self.person)}" if self.person else self.name
+
 
 def fit(name: str, value: str | None, skills: Iterable[str], person: str = "") -> None:
     """UsageError for a name, a value (None: not known yet), a skill or a person that none can be; it never quotes the value."""
@@ -73,21 +78,22 @@ def fit(name: str, value: str | None, skills: Iterable[str], person: str = "") -
         raise UsageError(f"The value {told}.", next_step=f"It must be text of {SHORTEST} to {LARGEST} bytes.")
 
 
-def missing_of(skill: str, missing: Sequence[tuple[str, bool]], person: str) -> MissingSecret:
-    """`missing`: names, each with whether the vault has it for other skills."""
+def missing_of(skill: str, missing: Sequence[tuple[str, Sequence[str]]], person: str) -> MissingSecret:
+    """`missing`: names, each with the other skills that the vault has it for."""
     names = ", ".join(name for name, _ in missing)
     if person:
-        how = f"--skill {skill} --for {shlex.quote(person)}"
+        how = Slot(missing[0][0], skill, person).command
         return MissingSecret(
             f"{skill} works with each caller's own {names}, and has none of {person}.", why="What somebody else gave it is never used in its place.",
-            next_step=f"`skillops secret form {missing[0][0]} {how}` makes a link for them; `skillops secret set {missing[0][0]} {how}` sets it.",
+            next_step=f"`skillops secret form {how}` makes a link for them; `skillops secret set {how}` sets it.",
             skill=skill, names=[name for name, _ in missing], person=person,
         )  # fmt: skip
-    not_for_it = [name for name, there in missing if there]
-    absent = [name for name, there in missing if not there]
+    not_for_it = [name for name, others in missing if others]
+    absent = [name for name, others in missing if not others]
     why = [f"The vault has no {', '.join(absent)}."] if absent else []
     why += [f"{', '.join(not_for_it)} is there, but for other skills."] if not_for_it else []
-    first = missing[0][0]
+    first, others = missing[0]
+    first += "".join(f" --skill {each}" for each in (*others, skill) if others)  # to give it to one more
     return MissingSecret(
         f"{skill} waits for the secret{'s' if len(missing) > 1 else ''} {names}.",
         why=" ".join(why),

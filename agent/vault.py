@@ -138,7 +138,7 @@ class Vault:
             for name in names:
                 row = connection.execute("SELECT * FROM secret WHERE name = ?", (_kept(name, skill, person),)).fetchone()
                 if row is None or not _may(skill, row):
-                    missing.append((name, row is not None))
+                    missing.append((name, row["skills"].split() if row else ()))
                 else:
                     found[name] = self._opened(row)
         if missing:
@@ -258,7 +258,7 @@ class Vault:
             raise ConfigurationError(
                 f"The secret {told.told} cannot be opened.",
                 why=f"It was sealed with another key than {self._key}, or was changed.",
-                next_step=f"Bring the key back from a backup, or set it anew: `skillops secret rm {told.name}`, then `skillops secret set`.",
+                next_step=f"Bring the key back from a backup, or set it anew: `skillops secret rm {told.command}`, then `skillops secret set`.",
             ) from None
 
     def _kept_key(self) -> bytes:

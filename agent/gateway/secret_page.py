@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shlex
 from html import escape
 
+from agent.slot import Slot
 from agent.vault import Form
 
 _STYLE = """
@@ -44,7 +44,7 @@ def form_page(form: Form, proof: str, fault: str = "") -> str:
         )
     told = f'<p class="fault" role="alert" id="fault">{escape(fault)}</p>' if fault else ""
     described = "hint fault" if fault else "hint"
-    how = escape(f" --skill {skills[0]} --for {shlex.quote(form.person)}") if form.person else ""
+    command = escape(Slot.of(name, skills, form.person).command)
     return _page(
         f"Secret {name}",
         f"""<p>{asked} It goes to {escape(whom)} and to nobody else.{more}</p>{told}
@@ -52,7 +52,7 @@ def form_page(form: Form, proof: str, fault: str = "") -> str:
 <label for="value">Value of {escape(name)}</label>
 <input id="value" name="value" type="password" required autofocus autocomplete="off" spellcheck="false" aria-describedby="{described}">
 <p id="hint">It is kept encrypted and never shown again. This page takes it once; a value of several lines is set with
-<code>skillops secret set {escape(name)}{how} &lt; FILE</code>.</p>
+<code>skillops secret set {command} &lt; FILE</code>.</p>
 <button type="submit">Keep it</button></form>""",
     )
 

@@ -100,8 +100,9 @@ def test_a_skill_that_none_can_be_is_refused(vault: Vault) -> None:
 def test_a_secret_for_certain_skills_is_for_no_other(vault: Vault) -> None:
     vault.set("API_KEY", VALUE, "ada", ["weather", "mail"])
     assert vault.values("mail", ["API_KEY"])
-    with pytest.raises(MissingSecret, match="for other skills"):
+    with pytest.raises(MissingSecret, match="for other skills") as waits:
         vault.values("scrape", ["API_KEY"])
+    assert "`skillops secret set API_KEY --skill mail --skill weather --skill scrape` sets it" in waits.value.next_step
 
 
 def test_what_is_missing_is_named_with_the_command_that_sets_it_and_waits_for_a_person(vault: Vault) -> None:
@@ -338,7 +339,7 @@ def test_a_row_cannot_be_made_another_persons(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "vault.sqlite")) as file:
         file.execute("UPDATE secret SET name = 'API_KEY weather eve'")
         file.commit()
-    with pytest.raises(ConfigurationError, match="API_KEY of eve for weather cannot be opened"):
+    with pytest.raises(ConfigurationError, match=r"of eve for weather cannot be opened\.*`skillops secret rm API_KEY --skill weather --for eve`"):
         vault.values("weather", ["API_KEY"], "eve")
 
 
