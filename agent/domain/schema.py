@@ -8,8 +8,11 @@ from typing import Any
 
 import jsonschema_rs
 
+from agent.domain.schema_bounds import unbounded
+
 Json = Any
 Schema = dict[str, Any]
+LEAST = 10_000  # parts of a least value
 
 
 @lru_cache(maxsize=512)
@@ -34,14 +37,18 @@ def schema_error(schema: Json) -> str | None:
     """Why `schema` is not a usable JSON Schema for a skill's inputs or outputs (an object), or None."""
     if not isinstance(schema, dict) or schema.get("type") != "object":
         return "the schema must be an object schema: {type: object, properties: {...}}"
-    if "$ref" in json.dumps(schema):
-        text = json.dumps(schema)
-        if any(not part.startswith('"#') for part in text.split('"$ref": ')[1:]):
-            return "$ref may only point inside the schema (#/...)"
+    return _error(json.dumps(schema, sort_keys=True))
+
+
+@lru_cache(maxsize=512)
+def _error(text: str) -> str | None:
+    schema = json.loads(text)
+    if why := unbounded(schema):  # before a validator sees it, which would fetch what it names
+        return why
     try:
         jsonschema_rs.meta.validate(schema)
-        _validator(json.dumps(schema, sort_keys=True))
-    except (jsonschema_rs.ValidationError, ValueError) as error:
+        _validator(text)
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         return str(error).splitlines()[0]
     return None
 
@@ -60,12 +67,19 @@ def violations(schema: Schema, value: Json, limit: int = 5) -> tuple[str, ...]:
     return tuple(found)
 
 
-def least_value(schema: Schema, depth: int = 0) -> Json:
+def least_value(schema: Schema) -> Json:
     """The smallest value that `schema` plainly allows: what a gutted implementation returns.
 
-    Optional properties are left out, arrays have `minItems` items, numbers take the bound nearest zero.
+    Optional properties are left out, arrays have `minItems` items, numbers take the bound nearest zero. Of a value that would have more than
+    LEAST parts or characters the rest is null or cut off.
     """
-    if depth > 12 or not isinstance(schema, dict):
+    return _least(schema, 0, [LEAST])
+
+
+def _least(schema: Json, depth: int, left: list[int]) -> Json:
+    """`left`: how many parts the value may still have."""
+    left[0] -= 1
+    if depth > 12 or left[0] < 0 or not isinstance(schema, dict):
         return None
     for key in ("const", "default"):
         if key == "const" and key in schema:
@@ -74,16 +88,17 @@ def least_value(schema: Schema, depth: int = 0) -> Json:
         return schema["enum"][0]
     for key in ("oneOf", "anyOf", "allOf"):
         if schema.get(key):
-            return least_value({**{k: v for k, v in schema.items() if k != key}, **schema[key][0]}, depth + 1)
+            first = schema[key][0] if isinstance(schema[key][0], dict) else {}
+            return _least({**{k: v for k, v in schema.items() if k != key}, **first}, depth + 1, left)
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) and kind else kind
     if kind == "object" or (kind is None and "properties" in schema):
         properties = schema.get("properties", {})
-        return {name: least_value(properties.get(name, {}), depth + 1) for name in schema.get("required", [])}
+        return {name: _least(properties.get(name, {}), depth + 1, left) for name in schema.get("required", [])}
     if kind == "array":
-        return [least_value(schema.get("items", {}), depth + 1) for _ in range(schema.get("minItems", 0))]
+        return [_least(schema.get("items", {}), depth + 1, left) for _ in range(min(int(schema.get("minItems", 0)), max(left[0], 0)))]
     if kind == "string":
-        return " " * schema.get("minLength", 0)
+        return " " * min(int(schema.get("minLength", 0)), LEAST)
     if kind in ("integer", "number"):
         return _least_number(schema, 1 if kind == "integer" else 0.5)
     return False if kind == "boolean" else None

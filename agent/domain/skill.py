@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from agent.domain import Frozen
 from agent.domain.permissions import Permissions as Permissions
 from agent.domain.schema import Json, Schema, schema_error, violations
+from agent.domain.variables import Variable
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 NAME_LENGTH = 63
@@ -197,7 +198,7 @@ class Manifest(Frozen):
     outputs: ObjectSchema
     examples: tuple[Example, ...] = Field(min_length=1, max_length=50)
     permissions: Permissions = Permissions()
-    environment: dict[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], str] = {}
+    environment: dict[Variable, str] = {}
     dependencies: tuple[str, ...] = ()
     resources: Resources = Resources()
     health: Health = Health()
