@@ -9,53 +9,30 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from agent import prompts
-from agent.domain import Frozen
 from agent.domain.decision import BudgetLimits, Problem
+from agent.domain.dispute import Objection
 from agent.domain.event import Event
 from agent.domain.gap import Contract
-from agent.domain.paths import odd_path, shown
 from agent.domain.proposal import AUTHOR
-from agent.domain.skill import WITNESS_PATH, Annotations, Manifest, Permissions, Resources
+from agent.domain.skill import WITNESS_PATH, Manifest
+from agent.draft import LOCKS, OURS, Draft, Repair, draft_problems, repair_check
 from agent.errors import CouldNotTell, Refused, UnusableAnswer, UsageError
 from agent.manifest_file import read_manifest, write_manifest
 from agent.ports import Language, LanguageModel, Ledger
 from agent.snapshot import snapshot
 
-LOCKS = (".lock", "go.mod", "go.sum")  # written by the language from `dependencies`, never by a model or shown to one
 PROBLEMS, PROBLEM_LENGTH = 20, 800  # what is carried from attempt to attempt
-OURS = frozenset(("skill.yaml", "skill.md", WITNESS_PATH))  # written from the contract, or by the witness; compared in small letters
+DISPUTED = "disputed"  # the outcome of an attempt that gave no files, and a dispute instead
 
 TryOut = Callable[[Mapping[str, bytes], Manifest], tuple[Problem, ...]]
-Alias = Annotated[str, Field(min_length=2, max_length=80)]
-
-
-class DraftFile(Frozen):
-    """`path` is relative to the skill's folder; `content` is the whole file."""
-
-    path: str
-    content: str
-
-
-class Draft(Frozen):
-    """A whole skill, but for what the contract lays down. Files that are not given do not exist."""
-
-    code: tuple[DraftFile, ...] = Field(min_length=1, max_length=20)
-    tests: tuple[DraftFile, ...] = Field(min_length=1, max_length=20, description="Paths in tests/.")
-    instructions: str = Field(min_length=20, max_length=8000, description="The body of SKILL.md: when and how to use the skill.")
-    aliases: tuple[Alias, ...] = Field(default=(), max_length=12, description="Other words that people use for this.")
-    permissions: Permissions = Field(default=Permissions(), description="At most what the contract grants.")
-    dependencies: tuple[str, ...] = Field(default=(), max_length=10, description="Pinned exactly. Best none.")
-    annotations: Annotations = Annotations()
-    resources: Resources = Resources()
-    notes: str = Field(default="", max_length=1500, description="What the reviewer of the pull request should know.")
 
 
 @dataclass(frozen=True)
@@ -63,6 +40,7 @@ class Assignment:
     """What is to be written: `version` of the contract's skill, from the `files` (and `manifest`) at the commit `head`.
 
     `files` are relative to the skill's folder, without the witness cases. `problems` are what a revision is to mend, `required` the skills to call.
+    `disputable` are the numbers of the witness cases among the problems that may be disputed.
     """
 
     request: int
@@ -73,17 +51,20 @@ class Assignment:
     manifest: Manifest | None = None
     problems: tuple[Problem, ...] = ()
     required: tuple[Manifest, ...] = ()
+    disputable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What the last attempt left. `files` is None where it gave none that could be written; `over` names a spent budget."""
+    """What the last attempt left. `files` is None where it gave none that could be written; `over` names a spent budget. `disputes` are to be
+    settled before anything else is written."""
 
     files: Mapping[str, bytes] | None = None
     manifest: Manifest | None = None
     problems: tuple[Problem, ...] = ()
     notes: str = ""
     over: str = ""
+    disputes: tuple[Objection, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -103,7 +84,7 @@ class Author:
         self._model, self._languages, self._try_out, self._record, self._keep = model, languages, try_out, record, keep
 
     def write(self, task: Assignment, ledger: Ledger, budget: BudgetLimits) -> Attempt:
-        """Attempts until one passes or the budget is spent; goes on where the ledger says that a killed run was.
+        """Attempts until one passes, disputes a case or the budget is spent; goes on where the ledger says that a killed run was.
 
         Raises ModelUnavailable where the model cannot be reached, CouldNotTell where an attempt could not be tried.
         """
@@ -111,7 +92,7 @@ class Author:
             known = ", ".join(sorted(self._languages))
             raise UsageError(f"No skill can be written in {task.contract.runtime} here.", next_step=f"Ask for one of: {known}.")
         last = self._last(task, ledger)
-        while not last.passed:
+        while not last.passed and not last.disputes:
             if over := ledger.spent(task.request).over(budget):
                 return replace(last, over=over)
             last = self._attempt(task, last, 1 + len(_attempts(task, ledger)))
@@ -120,14 +101,14 @@ class Author:
     def _attempt(self, task: Assignment, last: Attempt, number: int) -> Attempt:
         started = time.monotonic()
         try:
-            asked = prompts.ask(self._model, "author", Draft, _variables(task, last))
+            asked = _asked(self._model, task, last)
         except UnusableAnswer as error:
             tokens, cost = error.tokens, error.cost
             attempt = Attempt(problems=(Problem(source="answer", message=error.why),))
         else:
             tokens, cost = asked.tokens, asked.cost
             try:
-                attempt = self._tried(task, asked.answer)
+                attempt = self._of(task, asked.answer)
             except CouldNotTell as error:
                 # Not the author's fault and no attempt, but the answer was paid for.
                 self._record(Event(stage="proposing", what="stumbled", actor=AUTHOR, request=task.request, skill=task.contract.name,
@@ -137,16 +118,27 @@ class Author:
         self._keep_files(task, number, attempt)
         self._record(Event(
             stage="proposing", what="attempt", actor=AUTHOR, request=task.request, skill=task.contract.name, commit=task.head,
-            outcome="passed" if attempt.passed else "failed", seconds=round(time.monotonic() - started, 3), tokens=tokens, cost=cost,
-            data={"attempt": number, "problems": [problem.model_dump(exclude_none=True) for problem in attempt.problems], "notes": attempt.notes},
+            outcome="passed" if attempt.passed else DISPUTED if attempt.disputes and not attempt.problems else "failed",
+            seconds=round(time.monotonic() - started, 3), tokens=tokens, cost=cost,
+            data={
+                "attempt": number, "problems": [problem.model_dump(exclude_none=True) for problem in attempt.problems], "notes": attempt.notes,
+                **({"disputes": [each.model_dump() for each in attempt.disputes]} if attempt.disputes else {}),
+            },
         ))  # fmt: skip
         return attempt
+
+    def _of(self, task: Assignment, draft: Draft) -> Attempt:
+        """The attempt that a draft is: its files, tried, with what it disputes; or the dispute alone."""
+        disputes = draft.disputes if isinstance(draft, Repair) else ()
+        if not draft.code and disputes:
+            return Attempt(notes=draft.notes.strip(), disputes=disputes)
+        return replace(self._tried(task, draft), disputes=disputes)
 
     def _tried(self, task: Assignment, draft: Draft) -> Attempt:
         """The draft as files, and what is wrong with it. Nothing is written where a path or a permission is wrong."""
         language = self._languages[task.contract.runtime]
         entrypoint = task.manifest.entrypoint if task.manifest else language.entrypoint
-        if problems := tuple(_draft_problems(task, draft, entrypoint)):
+        if problems := tuple(draft_problems(draft, entrypoint, task.contract.permissions)):
             return Attempt(problems=problems)
         try:
             manifest = manifest_of(task, draft, entrypoint)
@@ -176,13 +168,16 @@ class Author:
     def _last(self, task: Assignment, ledger: Ledger) -> Attempt:
         """The last attempt from this head, of a run that was killed; an empty one where there is none."""
         done = [event for event in _attempts(task, ledger) if event.commit == task.head]
-        if not done:
-            return Attempt()
-        files = self._kept_files(task, done[-1].data["attempt"])
-        problems = tuple(Problem.model_validate(problem) for problem in done[-1].data["problems"])
+        told = done[-1].data.get("disputes", ()) if done else ()
+        disputes = tuple(each for each in map(Objection.model_validate, told) if each.case in task.disputable)
+        written = [event for event in done if event.outcome != DISPUTED]
+        if (disputes and done[-1].outcome == DISPUTED) or not written:
+            return Attempt(disputes=disputes)
+        files, data = self._kept_files(task, written[-1].data["attempt"]), written[-1].data
+        problems = tuple(Problem.model_validate(problem) for problem in data["problems"])
         if files is None or "skill.yaml" not in files:
-            return Attempt(problems=problems)
-        return Attempt(files, read_manifest(files["skill.yaml"], "skill.yaml"), problems, done[-1].data["notes"])
+            return Attempt(problems=problems, disputes=disputes)
+        return Attempt(files, read_manifest(files["skill.yaml"], "skill.yaml"), problems, data["notes"], disputes=disputes)
 
     def _keep_files(self, task: Assignment, number: int, attempt: Attempt) -> None:
         if self._keep is not None and attempt.files is not None:
@@ -222,6 +217,15 @@ def _attempts(task: Assignment, ledger: Ledger) -> list[Event]:
     return [entry.event for entry in ledger.entries(request=task.request) if entry.event.what == "attempt"]
 
 
+def _asked(model: LanguageModel, task: Assignment, last: Attempt) -> prompts.Asked[Draft] | prompts.Asked[Repair]:
+    """A draft, or, where there is a case that may be disputed, a repair."""
+    variables = _variables(task, last)
+    if not task.disputable:
+        return prompts.ask(model, "author", Draft, variables)
+    template, variables = prompts.with_sections("author", ["disputing"]), {**variables, "disputable": list(task.disputable)}
+    return prompts.ask(model, "author", Repair, variables, template=template, check=repair_check(task.disputable))
+
+
 def _variables(task: Assignment, last: Attempt) -> dict[str, Any]:
     """What the model is told; it identifies the question to a recorded session, so there is no commit and no time in it."""
     contract = task.contract.model_dump(mode="json")
@@ -247,39 +251,6 @@ def _shown(files: Mapping[str, bytes]) -> dict[str, str]:
 
 def _lines(problems: tuple[Problem, ...]) -> list[dict[str, Any]]:
     return [problem.model_dump(exclude_none=True) for problem in problems]
-
-
-def _draft_problems(task: Assignment, draft: Draft, entrypoint: str) -> Iterator[Problem]:
-    """What keeps a draft from being written at all."""
-    paths = [file.path for file in (*draft.code, *draft.tests)]
-    for file in draft.code:
-        if file.path.startswith("tests/"):
-            yield Problem(source="draft", message="code does not lie in tests/", path=file.path)
-    for file in draft.tests:
-        if not file.path.startswith("tests/"):
-            yield Problem(source="draft", message="tests lie in tests/", path=file.path)
-    for path in dict.fromkeys(paths):
-        if why := _path_problem(path, paths):
-            yield Problem(source="draft", message=f"the path {shown(path)[:200]!r} {why}")
-    for file in (*draft.code, *draft.tests):
-        if any("\ud800" <= char <= "\udfff" or char == "\0" for char in file.content):
-            yield Problem(source="draft", message="the content is not text", path=shown(file.path))
-    if entrypoint not in paths:
-        yield Problem(source="draft", message=f"the file {entrypoint} is missing")
-    for wider in draft.permissions.wider_than(task.contract.permissions):
-        yield Problem(source="draft", message=f"the contract does not grant {wider}")
-
-
-def _path_problem(path: str, paths: list[str]) -> str | None:
-    if why := odd_path(path):
-        return why
-    if path.casefold() in OURS or path.endswith(LOCKS):
-        return "is not the author's to write"
-    if any(part.startswith(".") for part in path.split("/")):
-        return "is hidden"
-    if sum(other.casefold() == path.casefold() for other in paths) > 1:
-        return "is given twice"
-    return "is a file and a folder" if any(other.startswith(path + "/") for other in paths) else None
 
 
 # What differs from run to run and from machine to machine, and what takes its place.

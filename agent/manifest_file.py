@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agent.domain import Frozen
 from agent.domain.decision import Policy
+from agent.domain.dispute import Struck
 from agent.domain.schema import Json
 from agent.domain.skill import API_VERSION, Case, Manifest
 from agent.domain.stand_in import StandIns
@@ -24,6 +25,7 @@ class _Witness(Frozen):
     kind: Literal["Witness"]
     gap: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
     cases: tuple[Case, ...]
+    struck: tuple[Struck, ...] = ()
 
 
 def read_manifest(data: bytes, path: str) -> Manifest:
@@ -43,9 +45,16 @@ def read_witness(data: bytes, path: str) -> tuple[str | None, tuple[Case, ...]]:
     return witness.gap, witness.cases
 
 
-def write_witness(gap_digest: str, cases: Sequence[Case]) -> bytes:
+def read_struck(data: bytes, path: str) -> tuple[Struck, ...]:
+    """The cases that were taken out of the others. Raises InvalidFile."""
+    return load_as(_Witness, data, path).struck
+
+
+def write_witness(gap_digest: str, cases: Sequence[Case], struck: Sequence[Struck] = ()) -> bytes:
     """`tests/witness.yaml`; the same cases give the same bytes. ValueError where a case holds what YAML cannot (NaN, lone surrogates)."""
-    return dump({"apiVersion": API_VERSION, "kind": "Witness", "gap": gap_digest, "cases": [_case(case) for case in cases]}).encode()
+    written = {"apiVersion": API_VERSION, "kind": "Witness", "gap": gap_digest, "cases": [_case(case) for case in cases]}
+    gone = [{"case": _case(each.case), "quote": each.quote, "why": each.why} for each in struck]
+    return dump(written | ({"struck": gone} if gone else {})).encode()
 
 
 def witness_digest(data: bytes) -> str:

@@ -159,6 +159,7 @@ def table_of(records: Sequence[dict[str, object]]) -> None:
 
 def receipt_line(receipt: Receipt) -> str:
     by = f", proposal #{receipt.proposal}, approved by {', '.join(receipt.approvers) or 'nobody'}" if receipt.proposal else ""
+    by += f", {receipt.struck} of its witness cases struck" if receipt.struck else ""
     called = ", ".join(f"{each.skill} {each.version}" for each in receipt.calls)
     return f"receipt: {receipt.skill} {receipt.version} ({receipt.digest[:19]}{by})" + (f", which called {called}" if called else "")
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent import messages
-from agent.domain.decision import Decision, Policy
+from agent.disputes import rulings_of
+from agent.domain.decision import Decision, Policy, Problem
 from agent.domain.gap import Gap
 from agent.domain.progress import Situation, verdicts_needed
-from agent.domain.proposal import AGENT, AUTHOR, DEPLOY_FAILED, DEPLOYER, DONE, HOLD, OVERTAKEN, WITNESS, Proposal
+from agent.domain.proposal import AGENT, DEPLOY_FAILED, DONE, HOLD, OURS, OVERTAKEN, Proposal
 from agent.domain.request import Comment, Request
 from agent.domain.requirement import reach
 from agent.domain.risk import excess_of, risk_of
@@ -20,8 +21,6 @@ from agent.parts import Parts
 from agent.ports import Forge
 from agent.stages.deciding import decide
 from agent.stages.deploying import serves
-
-OURS = frozenset((AGENT, AUTHOR, WITNESS, DEPLOYER))
 
 
 @dataclass(frozen=True)
@@ -125,13 +124,16 @@ def _decision(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy,
     """Deciding is arithmetic; this gathers its numbers."""
     manifest, base_manifest = _manifests(parts, proposal)
     called = reach(manifest, parts.catalog) if manifest else ()
-    risk, reasons = risk_of(manifest, base_manifest, policy, seen.report.gained if seen.report else (), called)
+    ruled = rulings_of(parts.ledger, proposal.request, seen.gap.digest) if proposal.request and seen.gap else ()
+    struck = [ruling.name for ruling in ruled if not ruling.stands]
+    risk, reasons = risk_of(manifest, base_manifest, policy, seen.report.gained if seen.report else (), called, struck)
     return decide(
         proposal, seen.report, seen.reviews, policy, risk=risk, risk_reasons=reasons,
         check_names=seen.check_names, reviewer_names=seen.reviewer_names,
         changed_paths=tuple(change.path for change in parts.forge.changes(parts.forge.main, proposal.head)),
         spent=parts.ledger.spent(proposal.request) if proposal.request else None, overtaken=overtaken,
         excess=excess_of(manifest, policy),
+        for_person=[Problem(source="dispute", message=ruling.why) for ruling in ruled if ruling.outcome == "addressed"],
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ _EVENTS = {
     "assessed": "assessed as {outcome}: {note}",
     "divided": "divided it: {note}",
     "witnessed": "the witness wrote {cases} cases from the contract alone",
+    "ruled": "the arbiter on the witness case “{case}”: {outcome}. {note}",
+    "struck": "took out of the witness cases what the arbiter struck: {note}; {cases} are left",
     "attempt": "draft {attempt} {outcome}{problems}",
     "gave_up": "out of budget: {note}",
     "pushed": "pushed {short} to proposal #{proposal}",

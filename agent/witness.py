@@ -6,11 +6,13 @@ The author is not the examiner: what is asked here has the contract in it and no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from pydantic import Field
 
 from agent import prompts
 from agent.domain import Frozen
+from agent.domain.dispute import Struck, key_of
 from agent.domain.gap import Contract
 from agent.domain.schema import Json
 from agent.domain.skill import Case, Expectation, Manifest, same_json
@@ -49,16 +51,48 @@ def witness(contract: Contract, previous: Sequence[Case], model: LanguageModel) 
 
     Raises ModelUnavailable where the model gives none that fit.
     """
-    clauses = {number: clause[:CLAUSE_LENGTH] for number, clause in enumerate((WHOLE, *contract.acceptance))}
+    clauses = _clauses(contract)
     earlier = tuple(case for case in previous if case.misfit(contract.inputs, contract.outputs, contract.examples) is None)
-    variables = {
-        "contract": contract.model_dump(mode="json", exclude={"acceptance"}),  # they come by number
-        "clauses": {str(number): clause for number, clause in clauses.items()},
-        "earlier": [case.model_dump(mode="json", exclude_none=True) for case in earlier],
-    }
-    asked = prompts.ask(model, "witness", WitnessAnswer, variables, check=_problem(contract, clauses, earlier))
+    asked = prompts.ask(model, "witness", WitnessAnswer, _variables(contract, clauses, earlier), check=_problem(contract, clauses, earlier))
     kept = tuple(case for case in earlier if case.name not in asked.answer.superseded)
     cases = Witness(cases=(*kept, *(_case(case, clauses) for case in asked.answer.cases)))
+    return Asked(cases, asked.tokens, asked.cost, asked.seconds, asked.model)
+
+
+def uncovered(contract: Contract, left: Sequence[Case], out: Sequence[Struck]) -> tuple[str, ...]:
+    """The clauses of the cases taken out that need a case again: those of the contract that none of the cases left tests.
+
+    Where hosts are asked, a clause may be without one, as when the cases were written; but some case there has to be.
+    """
+    covered, clauses = {case.clause for case in left}, {clause[:CLAUSE_LENGTH] for clause in contract.acceptance}
+    needed = dict.fromkeys(each.case.clause for each in out if each.case.clause in clauses - covered)
+    if _asks_hosts(contract) or not needed:
+        return () if left else tuple(dict.fromkeys(each.case.clause for each in out if each.case.clause in clauses)) or (WHOLE,)
+    return tuple(needed)
+
+
+def corrected(contract: Contract, left: Sequence[Case], struck: Sequence[Struck], model: LanguageModel) -> Asked[Witness]:
+    """The cases left, with new ones for the clauses of which none is. The witness sees each struck case and the words of the requirement that
+    it went against. Raises ModelUnavailable where the model gives none that fit."""
+    clauses = _clauses(contract)
+    needed, gone = uncovered(contract, left, struck), {key_of(each.case) for each in struck}
+    fits = _problem(contract, clauses, left, fewest=1)
+
+    def check(answer: WitnessAnswer) -> str | None:
+        for given in answer.cases:
+            case = _case(given, clauses) if given.clause in clauses else None
+            if case and case.clause not in needed:
+                return f"the case {given.name!r} is for another clause; those of the struck cases are asked for"
+            if case and key_of(case) in gone:
+                return f"the case {given.name!r} was struck"
+        if missing := set(needed) - {clauses.get(given.clause) for given in answer.cases}:
+            return f"no case tests the clause {sorted(missing)[0]!r}"
+        return "`superseded` is not empty" if answer.superseded else fits(answer)
+
+    shown = [each.model_dump(mode="json", exclude_none=True, exclude={"why"}) for each in struck]
+    variables = {**_variables(contract, clauses, left), "struck": shown}
+    asked = prompts.ask(model, "witness", WitnessAnswer, variables, template=prompts.with_sections("witness", ["struck"]), check=check)
+    cases = Witness(cases=(*left, *(_case(case, clauses) for case in asked.answer.cases)))
     return Asked(cases, asked.tokens, asked.cost, asked.seconds, asked.model)
 
 
@@ -71,17 +105,33 @@ def contract_of(manifest: Manifest) -> Contract:
     )  # fmt: skip
 
 
-def _problem(contract: Contract, clauses: dict[int, str], earlier: Sequence[Case]) -> Callable[[WitnessAnswer], str | None]:
+def _clauses(contract: Contract) -> dict[int, str]:
+    return {number: clause[:CLAUSE_LENGTH] for number, clause in enumerate((WHOLE, *contract.acceptance))}
+
+
+def _asks_hosts(contract: Contract) -> bool:
+    return bool(contract.permissions.network or contract.requires)
+
+
+def _variables(contract: Contract, clauses: dict[int, str], earlier: Sequence[Case]) -> dict[str, Any]:
+    return {
+        "contract": contract.model_dump(mode="json", exclude={"acceptance"}),  # they come by number
+        "clauses": {str(number): clause for number, clause in clauses.items()},
+        "earlier": [case.model_dump(mode="json", exclude_none=True) for case in earlier],
+    }
+
+
+def _problem(contract: Contract, clauses: dict[int, str], earlier: Sequence[Case], fewest: int = FEWEST) -> Callable[[WitnessAnswer], str | None]:
     """What is wrong with an answer, in one sentence for the model, or None. What only a host's reply can show is no case: the replies are
     scripted by the author."""
-    asks_hosts = bool(contract.permissions.network or contract.requires)
+    asks_hosts = _asks_hosts(contract)
 
     def check(answer: WitnessAnswer) -> str | None:
         kept = [case for case in earlier if case.name not in answer.superseded]
         if unknown := set(answer.superseded) - {case.name for case in earlier}:
             return f"superseded names {sorted(unknown)[0]!r}, which is no earlier case"
-        if not earlier and not asks_hosts and len(answer.cases) < FEWEST:
-            return f"there are {len(answer.cases)} cases; {FEWEST} to {MOST} are wanted"
+        if not earlier and not asks_hosts and len(answer.cases) < fewest:
+            return f"there are {len(answer.cases)} cases; {fewest} to {MOST} are wanted"
         seen = list(kept)
         for given in answer.cases:
             if given.clause not in clauses:

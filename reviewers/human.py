@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from agent.domain.decision import Policy
-from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, HOLD, WITNESS, Proposal
+from agent.domain.proposal import HOLD, OURS, Proposal
 from agent.domain.review import Review
 from agent.errors import Refused, UsageError
 
@@ -43,7 +43,7 @@ def _can_be_approved(proposal: Proposal, person: str, policy: Policy) -> None:
 def _may_judge(verdict: Said, proposal: Proposal, person: str, policy: Policy) -> None:
     if proposal.state != "open":
         raise Refused(f"Proposal #{proposal.number} is {proposal.state}.", why="Only an open proposal can be judged.")
-    if person in (AGENT, AUTHOR, WITNESS, DEPLOYER):
+    if person in OURS:
         raise Refused(f"{person} is no person.", why="The agent does not judge what it wrote.", next_step="Set SKILLOPS_USER to your own login.")
     withdraws = person == proposal.author and verdict != "approve"
     if not policy.may_approve(person) and not withdraws:

@@ -111,7 +111,7 @@ def _attempt(tried: Capability) -> Finding:
 
 
 def _witness_findings(subject: Subject, manifest: Manifest, bench: Workbench) -> Iterator[Finding]:
-    """Names the clause of the request that failed, never the case: the author reads this."""
+    """Names the clause of the request that failed, and the numbers of its cases, never what is in them: the author reads this."""
     if not subject.witness:
         yield Finding(message="there are no witness cases", rule="witness", level="note")
         return
@@ -120,9 +120,12 @@ def _witness_findings(subject: Subject, manifest: Manifest, bench: Workbench) ->
     except Refused:
         yield Finding(message="the skill does not start (see the check contract), so no witness case holds", rule="witness")
         return
-    for case in subject.witness:
+    failed: dict[str, list[int]] = {}
+    for number, case in enumerate(subject.witness, 1):
         if not _holds(case, manifest, endpoint):
-            yield Finding(message=f"the skill does not do what the request asks: {case.clause}", rule="witness")
+            failed.setdefault(case.clause, []).append(number)
+    for clause, numbers in failed.items():
+        yield Finding(message=f"the skill does not do what the request asks: {clause}", rule="witness", cases=tuple(numbers))
 
 
 def _holds(case: Case, manifest: Manifest, endpoint: Endpoint) -> bool:

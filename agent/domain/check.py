@@ -27,13 +27,14 @@ class Outcome(StrEnum):
 
 class Finding(Frozen):
     """One thing found. `path` is relative to the repository's root, `line` counts from 1. A note blocks nothing; what is for a person
-    blocks nothing either, and no proposal with it is merged without an approval."""
+    blocks nothing either, and no proposal with it is merged without an approval. `cases` are the numbers of the witness cases that show it."""
 
     message: str
     rule: str = ""
     path: str | None = None
     line: int | None = None
     level: Literal["error", "person", "note"] = "error"
+    cases: tuple[int, ...] = Field(default=(), exclude_if=lambda cases: not cases)
 
 
 class TestRun(Frozen):

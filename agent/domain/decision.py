@@ -58,15 +58,18 @@ class RiskRules(Frozen):
     container: Risk = "high"
     widening: Risk = "high"
     requires: Risk = "low"
+    struck: Risk = "high"
 
 
 class BudgetLimits(Frozen):
-    """What one request may cost before its work is pushed as a draft. `cost` in US dollars, `minutes` of wall time."""
+    """What one request may cost before its work is pushed as a draft. `cost` in US dollars, `minutes` of wall time. `disputes` is how many
+    of its witness cases an arbiter is asked about at most."""
 
     attempts: int = Field(default=6, ge=1, le=50)
     tokens: int = Field(default=400_000, ge=1000)
     cost: float = Field(default=5.0, gt=0)
     minutes: float = Field(default=30.0, gt=0)
+    disputes: int = Field(default=3, ge=0, le=10)
 
 
 class ManifestLimits(Frozen):
@@ -180,16 +183,21 @@ class Spent(Frozen):
 
 
 class Problem(Frozen):
-    """One thing that the author must mend, carried from attempt to attempt instead of a transcript."""
+    """One thing that the author must mend, carried from attempt to attempt instead of a transcript. `cases` as in Finding."""
 
     source: str
     message: str
     path: str | None = None
     line: int | None = None
+    cases: tuple[int, ...] = Field(default=(), exclude_if=lambda cases: not cases)
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}:{self.line}" if self.path and self.line else self.path or ""
 
     @classmethod
     def of_finding(cls, source: str, finding: Finding) -> Problem:
-        return cls(source=source, message=finding.message, path=finding.path, line=finding.line)
+        return cls(source=source, message=finding.message, path=finding.path, line=finding.line, cases=finding.cases)
 
     @classmethod
     def of_report(cls, report: CheckReport) -> tuple[Problem, ...]:

@@ -16,13 +16,15 @@ MAX_BODY = 8 * 2**20  # bytes of inputs or outputs, either way
 
 
 class Receipt(Frozen):
-    """What answered: enough to find the pull request behind an answer. `calls`: of the skills that it called on the way, as they ended."""
+    """What answered: enough to find the pull request behind an answer. `struck`: how many witness cases an arbiter took out of those
+    that it was held against. `calls`: of the skills that it called on the way, as they ended."""
 
     skill: SkillName
     version: str
     digest: str
     proposal: int | None = None
     approvers: tuple[str, ...] = ()
+    struck: int | None = Field(default=None, exclude_if=lambda struck: struck is None)
     request_id: str = ""
     seconds: float = 0.0
     calls: tuple[Receipt, ...] = Field(default=(), exclude_if=lambda calls: not calls)

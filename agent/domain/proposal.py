@@ -10,7 +10,8 @@ from agent.domain.skill import SkillName
 Kind = Literal["new", "extend", "person", "rollback", "retire", "revert", "update"]
 
 # Identities that write (AGENT speaks on requests). Nobody approves what they wrote, and the author is not the examiner.
-AGENT, AUTHOR, WITNESS, DEPLOYER = "skillops", "skillops-author", "skillops-witness", "skillops-deployer"
+AGENT, AUTHOR, WITNESS, ARBITER, DEPLOYER = "skillops", "skillops-author", "skillops-witness", "skillops-arbiter", "skillops-deployer"
+OURS = frozenset((AGENT, AUTHOR, WITNESS, ARBITER, DEPLOYER))
 
 HOLD, DEPLOY_FAILED, OUT_OF_BUDGET = "hold", "deploy-failed", "out-of-budget"
 OVERTAKEN = "overtaken"  # closed because its skill changed on main; its request is assessed anew

@@ -14,7 +14,8 @@ class Entry(Frozen):
     """One skill's block in registry.yaml. `tree` is the git tree id of `skills/<name>` at `commit`.
 
     The parts that search and invoking need (description, aliases) are repeated from skill.yaml, so that one file
-    tells what the agent can do. `image` is the reference of an artifact that is one.
+    tells what the agent can do. `image` is the reference of an artifact that is one. `struck` are how many of its witness cases an arbiter
+    took out.
     """
 
     name: SkillName
@@ -31,6 +32,7 @@ class Entry(Frozen):
     origin: Literal["proposal", "bundled"] = "proposal"
     proposal: int | None = None
     approvals: tuple[str, ...] = ()
+    struck: int | None = Field(default=None, ge=1)
     permissions: Permissions = Permissions()
 
 

@@ -10,12 +10,13 @@ from agent.domain.skill import Manifest
 
 
 def risk_of(
-    manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy, gained: Sequence[Capability] = (), called: Sequence[Manifest] = ()
-) -> tuple[Risk, tuple[str, ...]]:
+    manifest: Manifest | None, base_manifest: Manifest | None, policy: Policy, gained: Sequence[Capability] = (), called: Sequence[Manifest] = (),
+    struck: Sequence[str] = (),
+) -> tuple[Risk, tuple[str, ...]]:  # fmt: skip
     """The highest risk among the traits of a manifest, and the traits that bring it, in words; high where it cannot be read.
 
     `gained`: what the code can do of a kind that the version before it had nothing of, as the checks saw it. `called`: the skills that it
-    may come to call, whose traits are its own.
+    may come to call, whose traits are its own. `struck`: the witness cases, by name, that it is not held against any more.
     """
     if manifest is None:
         return "high", ("skill.yaml cannot be read",)
@@ -33,6 +34,7 @@ def risk_of(
         (rules.container, manifest.runtime == "container", "brings its own container"),
         (rules.widening, bool(wider), f"asks for more than before: {', '.join(wider)}"),
         (rules.widening, bool(gained), f"can do more than before: {told(gained)}"),
+        (rules.struck, bool(struck), f"is not held against what an arbiter struck of the witness's cases: {', '.join(struck)}"),
     )
     present = [(risk, words) for risk, there, words in traits if there]
     for each in called:

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from agent.domain import Frozen
 from agent.domain.event import Event
 from agent.domain.gap import MOST_PARTS, Contract, Gap, Part, Verdict
-from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, WITNESS
+from agent.domain.proposal import AGENT, OURS
 from agent.domain.request import Comment, Request
 from agent.domain.requirement import Requirement, within_major
 from agent.domain.schema import Json, violations
@@ -98,7 +98,7 @@ def _plain(request: Request, words: Sequence[str]) -> Gap | None:
 
 def _line(comment: Comment, request: Request) -> dict[str, str] | None:
     """A comment as the model sees it: no logins, and of our own only the questions, without their invisible part."""
-    if comment.author in (AUTHOR, WITNESS, DEPLOYER):
+    if comment.author in OURS - {AGENT}:
         return None
     if comment.author == AGENT:
         text = re.sub(r"<!--.*?-->", "", comment.text, flags=re.DOTALL).strip()

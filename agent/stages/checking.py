@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agent.cases import WITNESSING
 from agent.domain.check import FILES, NO_WITNESS, CheckReport, CheckResult, Finding, Outcome, Subject
 from agent.domain.event import Event
 from agent.domain.proposal import AGENT, Change, Proposal
@@ -92,7 +93,7 @@ def recorded_witness(proposal: Proposal, forge: Forge, ledger: Ledger) -> str | 
     brings the cases that lay in that tree, and none where none did.
     """
     entries = ledger.entries(request=proposal.request) if proposal.request else ledger.entries(proposal=proposal.number)
-    digests = [entry.event.data["witness_digest"] for entry in entries if entry.event.what == "witnessed"]
+    digests = [entry.event.data["witness_digest"] for entry in entries if entry.event.what in WITNESSING]
     if digests:
         return str(digests[-1])
     folder = f"skills/{proposal.skill}"

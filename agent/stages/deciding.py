@@ -11,11 +11,9 @@ from dataclasses import dataclass
 
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.decision import Action, Decision, Policy, Problem, Risk, Spent
-from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, HOLD, OVERTAKEN, WITNESS, Proposal
+from agent.domain.proposal import HOLD, OURS, OVERTAKEN, Proposal
 from agent.domain.review import Review
 from agent.domain.wording import counted, together
-
-OURS = frozenset((AGENT, AUTHOR, WITNESS, DEPLOYER))
 
 
 def decide(
@@ -33,18 +31,21 @@ def decide(
     revisable: bool = True,
     overtaken: str = "",
     excess: Sequence[Problem] = (),
+    for_person: Sequence[Problem] = (),
 ) -> Decision:
     """What happens to `proposal` at its head.
 
     Verdicts on other heads never count. `changed_paths` are relative to the repository's root; `spent` is what the
     request has used, None where there is no request. `revisable`: the frozen contract is at hand for the author. `overtaken` says how the
     skill changed on main since the proposal was begun; empty where it did not. `excess`: what its manifest asks beyond the policy's limits.
+    `for_person`: what was found on the way here that a person is to look at.
     """
     seen = Evidence(
         proposal=proposal, report=report if report and report.head == proposal.head else None,
         reviews=tuple(review for review in reviews if review.head == proposal.head), policy=policy, risk=risk,
         risk_reasons=tuple(risk_reasons), check_names=tuple(check_names), reviewer_names=tuple(reviewer_names),
         changed_paths=tuple(changed_paths), spent=spent, revisable=revisable, overtaken=overtaken, excess=tuple(excess),
+        for_person=tuple(for_person),
     )  # fmt: skip
     for rule, applies in RULES:
         if said := applies(seen):
@@ -69,6 +70,7 @@ class Evidence:
     revisable: bool
     overtaken: str
     excess: tuple[Problem, ...]
+    for_person: tuple[Problem, ...]
 
     @property
     def models(self) -> tuple[Review, ...]:
@@ -167,11 +169,8 @@ def _overtaken(seen: Evidence) -> Decision | None:
 
 
 def _draft(seen: Evidence) -> Decision | None:
-    return (
-        seen.wait(f"It is a draft; its description says what failed. `skillops retry {seen.proposal.number}` takes it up again.")
-        if seen.proposal.draft
-        else None
-    )
+    told = f"It is a draft; its description says what failed. `skillops retry {seen.proposal.number}` takes it up again."
+    return seen.wait(told) if seen.proposal.draft else None
 
 
 def _person_asked_revision(seen: Evidence) -> Decision | None:
@@ -244,9 +243,10 @@ def _no_quorum(seen: Evidence) -> Decision | None:
 
 def _for_a_person(seen: Evidence) -> Decision | None:
     """What a check or a reviewer found that no machine may settle: text that speaks to whoever judges, a name like another's."""
-    found = [Problem.of_finding(name, each) for name, each in (seen.report.for_person if seen.report else ())]
+    found = [*seen.for_person]
+    found += [Problem.of_finding(name, each) for name, each in (seen.report.for_person if seen.report else ())]
     found += [Problem.of_remark(review.reviewer, each) for review in seen.models for each in review.remarks if each.kind == "injection"]
-    told = "; ".join(f"{each.source}: {each.message} ({each.path}{f':{each.line}' if each.line else ''})" for each in found[:5])
+    told = "; ".join(f"{each.source}: {each.message}{f' ({each.place})' if each.place else ''}" for each in found[:5])
     return seen.ask_person(f"{counted(len(found), 'finding')} for a person: {told}.") if found else None
 
 

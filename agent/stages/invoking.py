@@ -99,6 +99,7 @@ def interpret(
         digest=entry.digest,
         proposal=entry.proposal,
         approvers=entry.approvals,
+        struck=entry.struck,
         request_id=invocation.request_id,
         seconds=reply.seconds,
         calls=tuple(calls),

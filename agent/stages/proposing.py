@@ -12,19 +12,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent import messages
+from agent import rulings as words
 from agent.author import Assignment, Attempt, Author
+from agent.cases import add_witness, cases_at, without_struck, witnessed
+from agent.disputes import Disputes, still_to_mend
 from agent.domain.decision import BudgetLimits, Problem
+from agent.domain.dispute import Ruling
 from agent.domain.event import Event
 from agent.domain.gap import Contract, Gap
-from agent.domain.proposal import AGENT, AUTHOR, DEPLOYER, OUT_OF_BUDGET, WITNESS, Proposal, ProposalDraft
+from agent.domain.proposal import AUTHOR, DEPLOYER, OURS, OUT_OF_BUDGET, WITNESS, Proposal, ProposalDraft
 from agent.domain.request import Request
 from agent.domain.requirement import requirements
-from agent.domain.skill import WITNESS_PATH, Manifest, Version, digest_of
-from agent.errors import InvalidFile, ModelUnavailable, NotFound, Refused, UsageError, WaitsForPerson
+from agent.domain.skill import WITNESS_PATH, Manifest, Version
+from agent.errors import InvalidFile, ModelUnavailable, NotFound, Refused, UsageError
 from agent.history import permissions_on_main, versions_of
-from agent.manifest_file import read_manifest, read_witness, witness_digest, write_witness
+from agent.manifest_file import read_manifest
 from agent.ports import Forge, LanguageModel, Ledger
-from agent.witness import contract_of, witness
+from agent.witness import contract_of
 
 Record = Callable[[Event], Any]
 MANIFEST = "skill.yaml"
@@ -51,14 +55,26 @@ def propose(
         raise UsageError(f"Request #{request.number} has no contract to build from.", next_step=f"skillops run {request.number}")
     contract = gap.contract
     branch = proposal.branch if proposal else branch_of(gap, contract)
-    head = _witnessed(gap, contract, branch, forge, model, ledger, record)
+    head = witnessed(gap, contract, branch, forge, model, ledger, record)
     mend = tuple(problems) or (_left_over(gap, ledger) if proposal and proposal.draft else ())
-    task = _assignment(gap, contract, head, mend, forge)
-    attempt = _finished(task, proposal, ledger) or author.write(task, ledger, budget)
-    if attempt.files is not None:
-        message = messages.author_commit(contract.name, task.version, gap.request, revises=task.manifest is not None and bool(mend))
-        head = put(forge, branch, contract.name, attempt.files, parent=head, message=message, author=AUTHOR) or head
-    return _opened(gap, task, attempt, branch, proposal, forge, ledger, record)
+    disputes = Disputes(f"{request.title}\n\n{request.text}", gap, contract, model, ledger, record, budget.disputes)
+    attempt = Attempt()
+    while True:
+        before, asked = cases_at(head, contract.name, forge), bool(mend)
+        head = without_struck(gap, contract, branch, head, disputes.rulings(), forge, model, record)
+        cases = cases_at(head, contract.name, forge)
+        mend = still_to_mend(mend, before, cases)
+        task = _assignment(gap, contract, head, disputes.told(mend, cases), disputes.open(mend, cases), forge)
+        if attempt.passed or (asked and not mend):
+            break
+        attempt = _finished(task, proposal, ledger) or author.write(task, ledger, budget)
+        if attempt.files is not None and (attempt.passed or attempt.over):
+            message = messages.author_commit(contract.name, task.version, gap.request, revises=task.manifest is not None and bool(mend))
+            head = put(forge, branch, contract.name, attempt.files, parent=head, message=message, author=AUTHOR) or head
+        if not attempt.disputes:
+            break
+        disputes.hear(attempt.disputes, cases, head)
+    return _opened(gap, task, attempt, branch, proposal, disputes.rulings(), forge, ledger, record)
 
 
 def branch_of(gap: Gap, contract: Contract) -> str:
@@ -67,41 +83,13 @@ def branch_of(gap: Gap, contract: Contract) -> str:
     return f"skillops/{gap.request}-{contract.name}{begun_from}"
 
 
-def _witnessed(gap: Gap, contract: Contract, branch: str, forge: Forge, model: LanguageModel, ledger: Ledger, record: Record) -> str:
-    """The head of the branch, which holds the witness cases whose digest the ledger recorded; writes them where they are missing."""
-    path, head = _path(contract.name, WITNESS_PATH), forge.head(branch)
-    if head is not None:
-        found = forge.read(head, path)
-        known = [entry.event.data.get("witness_digest") for entry in ledger.entries(request=gap.request) if entry.event.what == "witnessed"]
-        if found is None or not known or known[-1] != witness_digest(found):
-            raise WaitsForPerson(
-                f"The witness cases on the branch {branch} are not those that were recorded.",
-                why="Somebody else wrote to the branch.", next_step=f"Restore {path} on it, or reject the proposal and raise the request again.",
-            )  # fmt: skip
-        return head
-    if gap.verdict == "new" and forge.object_id(forge.main, f"skills/{contract.name}"):
-        raise Refused(
-            f"There is a skill {contract.name} already, so request #{gap.request} cannot add one.",
-            why="Main holds its folder, and the registry does not.",
-            next_step="`skillops release` enters it, or says what is wrong with it; then the request is assessed anew.",
-        )
-    earlier = forge.read(forge.main, path)
-    asked = witness(contract, read_witness(earlier, path)[1] if earlier is not None else (), model)
-    data = write_witness(gap.digest, asked.answer.cases)
-    record(Event(
-        stage="proposing", what="witnessed", actor=WITNESS, request=gap.request, skill=contract.name, tokens=asked.tokens, cost=asked.cost,
-        seconds=asked.seconds, data={"witness_digest": witness_digest(data), "gap": gap.digest, "cases": len(asked.answer.cases)},
-    ))  # fmt: skip
-    return forge.commit(branch, {path: data}, parent=None, message=messages.witness_commit(contract.name, gap.request), author=WITNESS)
-
-
-def _assignment(gap: Gap, contract: Contract, head: str, mend: tuple[Problem, ...], forge: Forge) -> Assignment:
+def _assignment(gap: Gap, contract: Contract, head: str, mend: tuple[Problem, ...], disputable: tuple[int, ...], forge: Forge) -> Assignment:
     """What is to be written from the files at `head`. A version once proposed is kept, while it is above that on main."""
     files = {path: data for path, data in forge.files(head, f"skills/{contract.name}").items() if path != WITNESS_PATH}
     here, on_main = _manifest(files.get(MANIFEST)), _manifest(forge.read(forge.main, _path(contract.name, MANIFEST)))
     first = on_main.semver.next_minor() if on_main else Version(major=1, minor=0, patch=0)
     needed = filter(None, (_manifest(forge.read(forge.main, _path(name, MANIFEST))) for name in requirements(contract)))
-    return Assignment(gap.request, contract, str(max(first, here.semver) if here else first), head, files, here, mend, tuple(needed))
+    return Assignment(gap.request, contract, str(max(first, here.semver) if here else first), head, files, here, mend, tuple(needed), disputable)
 
 
 def _finished(task: Assignment, proposal: Proposal | None, ledger: Ledger) -> Attempt | None:
@@ -119,8 +107,9 @@ def _finished(task: Assignment, proposal: Proposal | None, ledger: Ledger) -> At
 
 
 def _opened(
-    gap: Gap, task: Assignment, attempt: Attempt, branch: str, proposal: Proposal | None, forge: Forge, ledger: Ledger, record: Record
-) -> Proposal:
+    gap: Gap, task: Assignment, attempt: Attempt, branch: str, proposal: Proposal | None, rulings: Sequence[Ruling],
+    forge: Forge, ledger: Ledger, record: Record,
+) -> Proposal:  # fmt: skip
     """Opens the proposal or brings it up to date, and says so in the ledger."""
     manifest = attempt.manifest or task.manifest
     body = messages.draft_body(gap, attempt.problems or task.problems or _left_over(gap, ledger), attempt.over)
@@ -128,7 +117,7 @@ def _opened(
         body = messages.proposal_body(gap, manifest, attempt.notes, permissions_on_main(task.contract.name, forge))
     opened = forge.open_proposal(ProposalDraft(
         branch=branch, skill=task.contract.name, kind="extend" if gap.verdict == "extend" else "new", title=messages.proposal_title(gap),
-        body=body, author=AUTHOR, request=gap.request, draft=bool(attempt.over),
+        body=body + words.told(rulings), author=AUTHOR, request=gap.request, draft=bool(attempt.over),
     ))  # fmt: skip
     what = "gave_up" if attempt.over else "pushed" if proposal else "proposed"
     if attempt.over:
@@ -173,7 +162,7 @@ def propose_folder(files: Mapping[str, bytes], who: str, forge: Forge, model: La
     Where a model can be reached, a witness writes cases from the manifest; those in `files` are passed over, for nobody
     examines their own work. Raises InvalidFile for a broken skill.yaml, Refused where nothing differs from main.
     """
-    if who in (AGENT, AUTHOR, WITNESS, DEPLOYER):
+    if who in OURS:
         raise UsageError(f"{who} is no person.", next_step="Set SKILLOPS_USER to your own login.")
     manifest = read_manifest(files.get(MANIFEST, b""), MANIFEST)
     extends = forge.object_id(forge.main, f"skills/{manifest.name}") is not None
@@ -184,7 +173,7 @@ def propose_folder(files: Mapping[str, bytes], who: str, forge: Forge, model: La
     proposal = put_up(draft, {path: data for path, data in files.items() if path != WITNESS_PATH}, forge)
     record(opening(proposal, manifest.version))
     try:
-        _add_witness(proposal, contract_of(manifest), forge, model, record)
+        add_witness(proposal, contract_of(manifest), forge, model, record)
     except ModelUnavailable as error:
         record(Event(stage="proposing", what="stumbled", actor=WITNESS, proposal=proposal.number, skill=manifest.name, outcome="could_not_tell",
                      note=f"no witness cases were written: {error.fault}", tokens=error.tokens, cost=error.cost))  # fmt: skip
@@ -229,22 +218,6 @@ def propose_revert(merged: Proposal, forge: Forge, why: str) -> Proposal | None:
         title=messages.revert_title(merged), body=messages.revert_body(merged, version, why, first=before is None),
     )  # fmt: skip
     return put_up(draft, restored, forge, keep=())
-
-
-def _add_witness(proposal: Proposal, contract: Contract, forge: Forge, model: LanguageModel, record: Record) -> None:
-    """Witness cases on top of a person's proposal, unless those that are there were written from this very contract."""
-    digest, path = digest_of(contract.model_dump(mode="json")), _path(contract.name, WITNESS_PATH)
-    found = forge.read(proposal.head, path)
-    gap, earlier = read_witness(found, path) if found is not None else (None, ())
-    if gap == digest or not model.available().ok:
-        return
-    asked = witness(contract, earlier, model)
-    data = write_witness(digest, asked.answer.cases)
-    record(Event(
-        stage="proposing", what="witnessed", actor=WITNESS, proposal=proposal.number, skill=contract.name, tokens=asked.tokens, cost=asked.cost,
-        seconds=asked.seconds, data={"witness_digest": witness_digest(data), "cases": len(asked.answer.cases)},
-    ))  # fmt: skip
-    forge.commit(proposal.branch, {path: data}, parent=proposal.head, message=messages.witness_commit(contract.name), author=WITNESS)
 
 
 def put_up(draft: ProposalDraft, files: Mapping[str, bytes], forge: Forge, keep: Sequence[str] = (WITNESS_PATH,)) -> Proposal:

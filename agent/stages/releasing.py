@@ -19,7 +19,7 @@ from agent.domain.release import Artifact, Release
 from agent.domain.review import Review
 from agent.domain.skill import NAME_PATTERN, WITNESS_PATH, Manifest
 from agent.errors import CouldNotTell, HeadMoved, InvalidFile, SkillOpsError
-from agent.manifest_file import read_manifest
+from agent.manifest_file import read_manifest, read_struck
 from agent.ports import Builder, Forge
 from agent.registry_file import revision_of, splice_all
 from agent.snapshot import snapshot
@@ -154,8 +154,19 @@ def _entry(name: str, main: str, forge: Forge, builder: Builder) -> Entry | None
         aliases=manifest.aliases, artifact=artifact.kind, digest=artifact.digest, image=artifact.location if artifact.kind == "image" else None,
         commit=proposal.merged_commit or main if proposal else main, tree=tree,
         origin="proposal" if proposal else "bundled", proposal=proposal.number if proposal else None,
-        approvals=approvers(forge.reviews(proposal.number, proposal.head)) if proposal else (), permissions=manifest.permissions,
+        approvals=approvers(forge.reviews(proposal.number, proposal.head)) if proposal else (),
+        struck=_struck(name, main, forge), permissions=manifest.permissions,
     )  # fmt: skip
+
+
+def _struck(name: str, commit: str, forge: Forge) -> int | None:
+    """How many cases were taken out of its witness's; None where none was, or the file says nothing that can be read."""
+    path = f"skills/{name}/{WITNESS_PATH}"
+    data = forge.read(commit, path)
+    try:
+        return len(read_struck(data, path)) or None if data is not None else None
+    except InvalidFile:
+        return None
 
 
 def _origin(name: str, tree: str, forge: Forge) -> Proposal | None:

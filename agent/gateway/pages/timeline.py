@@ -14,7 +14,8 @@ FOLDED = 0.04  # of the width, that a folded gap takes
 LEAST = 0.004  # of the width, that every bar has
 _POINTS = frozenset(("decided", "approve", "reject", "revise", "held", "retried", "merged", "proposed", "pushed", "raised", "stumbled", "gave_up"))
 _NAMES = {
-    "asked": "{stage}", "assessed": "assessed", "witnessed": "witness", "attempt": "draft {attempt}", "checked": "check: {check}",
+    "asked": "{stage}", "assessed": "assessed", "witnessed": "witness", "attempt": "draft {attempt}",
+    "ruled": "arbiter", "struck": "witness again", "checked": "check: {check}",
     "reviewed": "review: {actor}", "decided": "policy", "approve": "{actor} approves", "reject": "{actor} rejects",
     "revise": "{actor} asks for changes", "deployed": "deploy", "released": "release", "merged": "merge", "raised": "request",
     "proposed": "proposal", "pushed": "push", "held": "{actor} stops it", "retried": "{actor} lets it go on", "gave_up": "budget spent",
