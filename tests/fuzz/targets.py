@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import prompts, slash
-from agent.author import Draft
 from agent.domain.gap import Gap
 from agent.domain.invocation import Reply
 from agent.domain.plan import Plan
 from agent.domain.registry import Registry
+from agent.draft import Draft
 from agent.egress.rules import Rule, canonical
 from agent.errors import SkillOpsError
 from agent.forges.diffs import unified

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent import prompts
-from agent.author import Draft
 from agent.domain.check import Outcome
 from agent.domain.decision import Policy
 from agent.domain.review import Review
+from agent.draft import Draft
 from agent.errors import SkillOpsError, UnusableAnswer
 from agent.languages.python import PythonLanguage
 from agent.ports import Reviewed

@@ -133,7 +133,7 @@ def test_witness_cases_run_from_outside_and_a_failing_one_names_its_clause_alone
 def test_cases_of_one_clause_are_told_once(tmp_path: Path) -> None:
     cases = (a_case(Expectation(outputs={"words": 8})), a_case(Expectation(outputs={"words": 9})))
     with served() as endpoint:
-        assert len(run(tmp_path, cases=cases, bench=ToldBench(endpoint)).findings) == 1
+        assert [finding.cases for finding in run(tmp_path, cases=cases, bench=ToldBench(endpoint)).findings] == [(1, 2)]
 
 
 def test_an_expected_error_is_an_answer_and_not_a_crash(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import reviewers
 from agent.domain.check import CheckReport, Finding, Outcome
-from agent.domain.decision import Action, Decision, Policy, Spent
+from agent.domain.decision import Action, Decision, Policy, RiskRules, Spent
 from agent.domain.proposal import AUTHOR, HOLD, WITNESS
 from agent.domain.review import Remark, Review
 from agent.domain.risk import excess_of, risk_of
@@ -348,6 +348,10 @@ def test_risk_is_that_of_the_riskiest_trait() -> None:
     assert risk_of(reaching, plain, Policy())[0] == "high", "asking for more than the version before"
     assert risk_of(reaching, reaching, Policy())[0] == "medium"
     assert risk_of(None, plain, Policy())[0] == "high"
+    assert risk_of(plain, None, Policy(), struck=["no text"]) == (
+        "high", ("is not held against what an arbiter struck of the witness's cases: no text",),
+    )  # fmt: skip
+    assert risk_of(plain, None, Policy(risk=RiskRules(struck="low")), struck=["no text"])[0] == "low"
 
 
 def test_a_wildcard_is_riskier_than_a_host_and_what_it_covers_is_not_wider() -> None:

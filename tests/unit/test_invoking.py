@@ -9,6 +9,7 @@ import pytest
 from agent.domain.invocation import MAX_BODY, Reply
 from agent.domain.release import Endpoint
 from agent.errors import InvalidInputs, InvocationFailed, Refused
+from agent.screen import receipt_line
 from agent.stages import invoking
 from agent.stages.invoking import interpret, invoke, prepare
 from tests.builders import a_manifest, an_entry
@@ -73,6 +74,8 @@ def test_outputs_come_with_the_receipt_of_what_answered() -> None:
         "request_id": "r1",
         "seconds": 0.25,
     }
+    looser = interpret(manifest, an_entry(struck=2, proposal=7), prepare(manifest, {"text": ""}, "ada", "r1"), ANSWERED).receipt
+    assert looser.model_dump()["struck"] == 2 and "2 of its witness cases struck" in receipt_line(looser)
 
 
 @pytest.mark.parametrize("outputs", [{"words": -1}, {"words": "2"}, {}, {"words": 2, "more": 1}, [], None, "2"])

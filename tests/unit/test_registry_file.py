@@ -27,6 +27,7 @@ def entries(draw: st.DrawFn) -> Entry:
         aliases=draw(st.lists(TEXT, max_size=2)),
         commit=draw(st.from_regex(r"[0-9e]{40}", fullmatch=True)),
         proposal=draw(st.none() | st.integers(0, 99)),
+        struck=draw(st.none() | st.integers(1, 9)),
         status=draw(st.sampled_from(["active", "retired"])),
         permissions=draw(st.sampled_from([{}, {"network": ["a.example:443"]}])),
     )
