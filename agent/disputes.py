@@ -66,9 +66,8 @@ class Disputes:
         known = {ruling.case: ruling for ruling in self.rulings()}
         found = []
         for problem in mend:
-            ruled = [ruling for number in problem.cases if (ruling := known.get(key_of(cases[number - 1])))]
-            said_of = dict.fromkeys(words.to_author(ruling) for ruling in ruled)
-            found.append(problem.model_copy(update={"message": " ".join((problem.message, *said_of))}) if ruled else problem)
+            ruled = [words.to_author(number, ruling) for number in problem.cases if (ruling := known.get(key_of(cases[number - 1])))]
+            found.append(problem.model_copy(update={"message": " ".join((problem.message, *ruled))}))
         return tuple(found)
 
     def hear(self, objections: Sequence[Objection], cases: Sequence[Case], head: str) -> None:

@@ -28,11 +28,11 @@ def _line(ruling: Ruling) -> str:
     return f"“{_one(ruling.name)}” ({_one(ruling.clause)}): {_OUTCOMES[ruling.outcome]}. {_one(ruling.why)}{quoted}{held}"
 
 
-def to_author(ruling: Ruling) -> str:
+def to_author(number: int, ruling: Ruling) -> str:
     """What is said to the author of a case that stands: words of the requirement, which it knows, and nothing that was said of the case."""
     if ruling.outcome == "upheld":
-        return f"(You disputed this, and an arbiter upheld it. The requirement says: “{ruling.quote}”. Mend the skill.)"
-    return "(You disputed this, and it could not be settled, so it stands. Mend the skill.)"
+        return f"(You disputed the case {number}, and an arbiter upheld it. The requirement says: “{ruling.quote}”. Mend the skill.)"
+    return f"(You disputed the case {number}, and it could not be settled, so it stands. Mend the skill.)"
 
 
 def struck_commit(name: str, count: int, request: int) -> str:

@@ -150,6 +150,25 @@ async def test_a_proposal_shows_its_timeline_its_diff_with_remarks_on_their_line
     assert "a note" in next(line for line in html.split("<tr") if "remark is-note" in line)
 
 
+async def test_a_proposal_shows_what_became_of_disputed_cases(house: House) -> None:
+    proposal = a_wider_one(house)
+    ruling = {
+        "case": "sha256:1",
+        "name": f"tabs {HOSTILE}",
+        "clause": "words",
+        "outcome": "struck",
+        "why": "As it is.",
+        "quote": HOSTILE,
+        "objection": "no",
+    }
+    house.place.parts.record(Event(stage="proposing", what="ruled", actor="skillops-arbiter", proposal=proposal.number, outcome="struck",
+                                   note="As it is.", data={"ruling": ruling, "case": "tabs"}))  # fmt: skip
+    html = await (await Browser(house).signed_in()).page("/proposals/1")
+    shown = text_of(html.partition('id="disputes"')[2].partition("</ul>")[0])
+    assert "struck" in shown and "The requirement says: “" in shown and "The author held: “no”" in shown
+    assert "the arbiter on the witness case “tabs”: struck. As it is." in html and "<script>alert" not in html
+
+
 async def test_a_proposal_shows_what_its_tests_came_to_and_a_failing_check(house: House) -> None:
     proposal = a_wider_one(house)
     found = Finding(message=f"one is not two {HOSTILE}", path="skills/word-count/skill.py", line=2)

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from starlette.requests import Request
 
 from agent import people
+from agent.domain.dispute import Ruling
 from agent.domain.progress import NextStep, Situation, next_step
 from agent.domain.proposal import HOLD, Proposal
 from agent.domain.review import Review
@@ -88,6 +89,7 @@ def _proposal(site: Site, number: int) -> dict[str, Any]:
         "title": proposal.title, "proposal": proposal, "state": step.state, "stage": step.stage, "waiting_for": step.waiting_for, "why": step.why,
         "decision": seen.decision, "wants": wants_at(parts, Situation(proposal=proposal, report=report)), "gained": report.gained,
         "checks": report.results, "reviews": reviews,
+        "rulings": [Ruling.model_validate(entry.event.data["ruling"]) for entry in told.entries if entry.event.what == "ruled"],
         "timeline": timeline(told.entries), "log": told.entries[-LOG:],
         "doing": feed.doing(request=proposal.request, proposal=number) if feed else None, "held": HOLD in proposal.labels,
         "diff": diff_of(parts.forge.diff(base, proposal.head, folder), notes_of(report.results, reviews, folder + "/")),
