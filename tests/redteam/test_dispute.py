@@ -79,7 +79,7 @@ def test_an_author_that_disputes_everything_gets_nothing_in_by_itself(tmp_path: 
 
 
 @threat(81)
-@pytest.mark.parametrize("spelling", ["plain", "encoded", "chinese", "german", "hidden", "fence"])
+@pytest.mark.parametrize("spelling", ["plain", "encoded", "chinese"])
 def test_a_dispute_that_speaks_to_the_arbiter_reaches_none_and_is_shown_to_a_person(tmp_path: Path, spelling: str) -> None:
     """The skill is mended then, and honest; it waits for a person all the same, for who is turned once is looked at."""
     home = a_court(tmp_path, NEARLY, why=f"{WHY} {SPELLINGS[spelling]}")
