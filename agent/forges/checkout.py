@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -69,10 +70,13 @@ class Checkout:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigurationError(f"{folder} is there already, and is no clone of {origin}.", next_step="Name a folder that does not exist.")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        command = ("clone", "--quiet", "--template=", "--", str(origin.resolve()), str(folder.absolute()))
-        status, _, complaint = run_git(isolated_git(folder.parent), *command)
-        if status:
-            raise CouldNotTell(f"git could not clone {origin}.", why=complaint.strip(), next_step="Name a folder that you may write in.")
+        with tempfile.TemporaryDirectory(prefix=".skillops-clone-", dir=folder.parent) as place:  # so that what has its name is whole
+            here = folder.absolute() if folder.exists() else Path(place) / folder.name
+            status, _, complaint = run_git(isolated_git(folder.parent), "clone", "--quiet", "--template=", "--", str(origin.resolve()), str(here))
+            if status:
+                raise CouldNotTell(f"git could not clone {origin}.", why=complaint.strip(), next_step="Name a folder that you may write in.")
+            if not folder.exists():
+                here.rename(folder)
         return cls(folder.absolute(), origin.resolve(), main)
 
     def of_base(self, path: str) -> bytes | None:

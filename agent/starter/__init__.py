@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+import tempfile
 from collections.abc import Mapping
 from importlib.resources import files as resources
 from pathlib import Path
@@ -33,11 +35,16 @@ def found(folder: Path, *, shelf: bool = False) -> Checkout:
     origin = folder.parent / f"{folder.name}.git"
     for path in (folder, origin):
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(f"{path} exists already.", next_step="Name a folder that does not, or work in that one.")
+            clone = f"`git clone {shlex.quote(str(origin))} {shlex.quote(str(folder))}` makes its clone, which is missing."
+            way_on = "or work in that one." if folder.exists() else f"or go on with that one: {clone}"
+            raise UsageError(f"{path} exists already.", next_step=f"Name a folder that does not, {way_on}")
     made = [path for path in (folder, origin) if not path.exists()]
     try:
-        forge = LocalForge.found(origin)
-        forge.commit(forge.main, files, parent=None, message="A new skills repository", author=FOUNDER)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".skillops-init-", dir=folder.parent) as place:  # so that what has its name is whole
+            forge = LocalForge.found(Path(place) / origin.name)
+            forge.commit(forge.main, files, parent=None, message="A new skills repository", author=FOUNDER)
+            forge.origin.rename(origin)
         return Checkout.make(origin, folder)
     except (SkillOpsError, OSError):
         for path in made:

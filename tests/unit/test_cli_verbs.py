@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 
 from agent import wiring
 from agent.domain.proposal import HOLD
+from agent.forges.git_door import isolated_git, run_git
+from agent.starter import found
 from tests.command import Done, skillops, written
 from tests.subjects import skill_files
 
@@ -71,6 +75,36 @@ def test_an_init_that_failed_can_be_run_again(tmp_path: Path, monkeypatch: pytes
         patched.setattr("agent.starter.Checkout.make", full)
         assert skillops("init", tmp_path / "skills").code == 4
     assert skillops("init", tmp_path / "skills").code == 0
+
+
+class Killed(BaseException):
+    """Nothing is cleared away after it."""
+
+
+@pytest.mark.parametrize("at", ["LocalForge.commit", "Checkout.make"])
+def test_an_init_that_was_killed_leaves_what_is_whole_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(f"agent.starter.{at}", killed)
+        found(tmp_path / "my skills")
+    again = skillops("init", tmp_path / "my skills")
+    if at == "Checkout.make":
+        command = re.search("`(git clone .*)` makes its clone, which is missing", again.err)
+        assert again.code == 2 and command and run_git(isolated_git(tmp_path), *shlex.split(command[1])[1:])[0] == 0
+    assert json_of(skillops("list", "--repository", tmp_path / "my skills", "--json"))["skills"] == []
+
+
+def test_a_clone_that_was_killed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(git: Any, *arguments: str) -> None:
+        Path(arguments[-1], ".git").mkdir(parents=True)
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("agent.forges.checkout.run_git", killed)
+        found(tmp_path / "skills")
+    assert not (tmp_path / "skills").exists()
 
 
 def test_a_disk_that_fills_leaves_no_half_of_a_new_skill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
