@@ -51,15 +51,17 @@ def said() -> dict[str, Any]:
 
 
 def home_in(folder: Path, feed: Feed) -> Home:
-    """The repository in a folder, founded where there is none: with two versions of one skill, and a policy that asks a person."""
+    """The repository in a folder, founded where there is none: with two versions of one skill, another that takes a secret from each who calls it,
+    and a policy that asks a person."""
     path = folder / "skills"
     new = not path.exists()
     home = (Home.founded if new else Home)(path, said(), tell=feed)
     home.bare(FakeRuntime(folder / "skill.sock"))  # type: ignore[arg-type]
     if new:
         home.write_policy(autonomy="manual", self_approval=True)
-        for version in ("1.0.0", "1.1.0"):
-            publish(home.place, a_manifest(name="text-length", version=version, description="Count the words of a text that is long."))
+        own = a_manifest(name="own-length", permissions={"secrets": ["LENGTH_TOKEN"], "personal": ["LENGTH_TOKEN"]})
+        for version, more in (("1.0.0", (own,)), ("1.1.0", ())):
+            publish(home.place, a_manifest(name="text-length", version=version, description="Count the words of a text that is long."), *more)
     return home
 
 

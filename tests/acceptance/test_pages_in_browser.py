@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.domain.check import CheckResult, Finding, Outcome, TestRun
+from agent.domain.event import Event
 from agent.domain.proposal import Proposal, ProposalDraft
 from agent.domain.review import Remark
 from agent.manifest_file import write_manifest
@@ -31,7 +32,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PATIENCE = 30_000  # milliseconds, on a machine that does other things as well
 PHONE = {"width": 360, "height": 740}
 PAGES = ("/attention", "/ask", "/requests", "/requests/1", "/proposals?state=all", "/proposals/2", "/skills", "/skills/text-length", "/registry",
-         "/ledger", "/settings", "/vault")  # fmt: skip
+         "/ledger", "/settings", "/vault", "/own-secrets")  # fmt: skip
 BY_NIGHT = ("/skills/text-length", "/ledger")
 
 
@@ -167,6 +168,47 @@ def test_a_secret_is_set_by_a_form_and_seen_no_more(site: Site) -> None:
     page.goto(f"{site.url}/vault")
     expect(page.get_by_role("region", name="Secrets")).to_contain_text("WEATHER_KEY")
     assert "sunny-4711" not in page.content()
+
+
+def test_a_persons_own_secret_is_given_in_a_form_for_them_alone_and_taken_back(site: Site) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path="/own-secrets")
+    table = page.get_by_role("region", name="Your secrets")
+    expect(table).to_contain_text("own-length LENGTH_TOKEN not given yet", use_inner_text=True)
+    page.get_by_role("button", name="Give LENGTH_TOKEN of own-length").click()
+    page.get_by_role("link", name="Open the form").click()
+    expect(page.get_by_text("This is for ada")).to_be_visible()
+    page.get_by_label("Value of LENGTH_TOKEN").fill("mine-4711")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("heading", name="LENGTH_TOKEN is set")).to_be_visible()
+    page.goto(f"{site.url}/own-secrets")
+    expect(table).to_contain_text("set just now")
+    assert "mine-4711" not in page.content()
+    other = site.visitor("bob", "/own-secrets")
+    expect(other.get_by_role("region", name="Your secrets")).to_contain_text("not given yet")
+    page.get_by_role("button", name="Remove LENGTH_TOKEN of own-length").click()
+    expect(page.get_by_text("The secret is removed.")).to_be_visible()
+    expect(table).to_contain_text("not given yet")
+
+
+def test_what_is_searched_for_stays_found_while_things_change_and_when_somebody_comes_back(site: Site) -> None:
+    from playwright.sync_api import expect
+
+    page = site.visitor(path="/ledger")
+    expect(page.locator("#link-state")).to_have_text("live")
+    page.get_by_label("Search the ledger").fill("zebra")
+    expect(page.get_by_text("Nothing of this is in the ledger.")).to_be_visible()
+    parts = open_workplace(site.folder / "skills", user="bob").parts
+    for note in ("about a zebra", "about a horse"):
+        parts.record(Event(stage="people", what="held", actor="bob", request=1, note=note))
+    expect(page.get_by_text("about a zebra")).to_be_visible()  # came in by itself, among what was searched for
+    expect(page.get_by_text("about a horse")).to_have_count(0)
+    page.get_by_role("link", name="#1").click()
+    page.wait_for_url("**/requests/1")
+    page.go_back()
+    expect(page.get_by_label("Search the ledger")).to_have_value("zebra")
+    expect(page.get_by_text("about a horse")).to_have_count(0)
 
 
 def test_a_skill_is_rolled_back_through_the_gates_while_another_tab_looks_on(site: Site) -> None:

@@ -71,7 +71,7 @@ def _rows(now: Manifest, before: Manifest | None, shelf: Shelf | None) -> list[W
             wider=(marks.destructive and not (old and old.destructive)) or (not marks.readOnly and not (old and not old.readOnly)),
         ),
         Want(
-            what="memory, cores, seconds a call", before=_size(before) if before else "", now=_size(now),
+            what="may use", before=_size(before) if before else "", now=_size(now),
             wider=before is not None and (
                 now.resources.memory_bytes > before.resources.memory_bytes or now.resources.cpu > before.resources.cpu
                 or now.resources.timeout_seconds > before.resources.timeout_seconds
@@ -105,4 +105,5 @@ def _marked(read_only: bool, destructive: bool) -> str:
 
 def _size(manifest: Manifest) -> str:
     size = manifest.resources
-    return f"{size.memory}, {size.cpu:g}, {size.timeout.removesuffix('s')}"
+    cores = "core" if size.cpu == 1 else "cores"
+    return f"{size.memory} of memory, {size.cpu:g} {cores}, {size.timeout_seconds:g} s a call"

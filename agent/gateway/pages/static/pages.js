@@ -3,6 +3,8 @@
   "use strict";
   let atEnd = false;
   const on = (name, act) => document.addEventListener(name, act);
+  const written = () => [...document.querySelectorAll("textarea, input[type=text]")].some((field) => field.value !== field.defaultValue);
+  const keys = matchMedia("(any-pointer: fine)").matches;  // where there is none, Enter is the only way to a new line
   const state = (word, text) => {
     const told = document.getElementById("link-state");
     if (told && told.dataset.state !== word) { told.dataset.state = word; told.textContent = text; }
@@ -10,9 +12,25 @@
   on("htmx:sse:after:connection", () => state("live", "live"));
   on("htmx:sse:error", (event) => {
     state("lost", "connection lost, trying again");
-    if (event.detail.status === 401) location.reload();  // the session is over: the page leads to signing in
+    if (event.detail.status !== 401) return;  // the session is over: the page leads to signing in, unless something was written in it
+    if (written()) state("out", "signed out; what you wrote is still here"); else location.reload();
   });
-  on("htmx:sse:before:message", () => { atEnd = innerHeight + scrollY > document.body.scrollHeight - 80; });
+  on("htmx:sse:before:message", (event) => {
+    atEnd = innerHeight + scrollY > document.body.scrollHeight - 80;
+    const field = document.querySelector("input[type=search][hx-get]");
+    if (!field || field.value === field.defaultValue) return;
+    event.detail.cancelled = true;  // the page is live for the words that it was opened with: what is new is asked for with those of now
+    state("live", "live");
+    htmx.trigger(field, "again");
+  });
+  // What was searched for stands in the address: a reload, and coming back, show it again.
+  on("htmx:after:request", (event) => {
+    const field = event.detail.ctx && event.detail.ctx.sourceElement;
+    if (!field || !field.matches("input[type=search]")) return;
+    const here = new URL(location.href);
+    here.search = field.value ? new URLSearchParams({[field.name]: field.value}) : "";
+    history.replaceState(history.state, "", here);
+  });
   on("htmx:sse:after:message", (event) => {
     state("live", "live");
     if (atEnd && document.querySelector(".talk")) scrollTo(0, document.body.scrollHeight);  // who reads further up is left there
@@ -47,7 +65,7 @@
       const field = document.querySelector("input[type=search]");
       if (field) { event.preventDefault(); field.focus(); }
     }
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches("[data-send]")) {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && keys && event.target.matches("[data-send]")) {
       event.preventDefault();
       event.target.form.requestSubmit();
     }
@@ -63,6 +81,12 @@
     field.setCustomValidity(over ? words : "");
     if (told) told.textContent = over ? words : told.dataset.words || "";
   });
+  for (const field of document.querySelectorAll("[data-send]")) {
+    const told = document.getElementById(field.getAttribute("aria-describedby"));
+    if (keys) told.textContent = told.dataset.words; else told.dataset.words = "";
+  }
   for (const log of document.querySelectorAll("[data-tail]")) log.scrollTop = log.scrollHeight;
+  const here = document.querySelector(".nav [aria-current]"), menu = here && here.closest("nav");
+  if (menu) menu.scrollLeft = here.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;  // on a phone the menu is wider than the screen
   if (document.querySelector(".talk") && !location.hash) scrollTo(0, document.body.scrollHeight);
 })();
