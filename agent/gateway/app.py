@@ -21,6 +21,7 @@ from agent.gateway.door import Answer, Door, Receive, Send, Visit, open_paths
 from agent.gateway.gateway import Gateway
 from agent.gateway.mcp_http import PATH, Endpoint
 from agent.gateway.pages.app import Pages
+from agent.gateway.pages.visitors import wants_page
 from agent.gateway.problems import WrongMethod, problem
 
 
@@ -49,7 +50,7 @@ def make_app(gateway: Gateway, *more: APIRouter) -> Door:
     for routes in more:
         app.include_router(routes)
     _add_documents(app, gateway)
-    _add_problems(app)
+    _add_problems(app, pages)
 
     def hot(visit: Visit) -> Coroutine[Any, Any, Answer] | None:
         return mcp.hot(visit) if visit.path == PATH else execute_route(visit)
@@ -100,7 +101,7 @@ def _methods(app: FastAPI, path: str) -> list[str]:
     return sorted({method for route in fitting if route.path.count("{") == closest for method in route.methods or ()})
 
 
-def _add_problems(app: FastAPI) -> None:
+def _add_problems(app: FastAPI, pages: Pages) -> None:
     def answer(request: Request, error: SkillOpsError) -> Response:
         status, headers, body = problem(error, request.state.request_id)
         return Response(body, status, headers)
@@ -119,6 +120,8 @@ def _add_problems(app: FastAPI) -> None:
         if error.status_code == 405:
             allowed = {"allow": ", ".join(_methods(app, request.url.path))}
             return answer(request, WrongMethod(f"{request.method} is not allowed here.", headers=allowed))
+        if error.status_code == 404 and wants_page(request.headers) and "authorization" not in request.headers:
+            return await pages.nowhere(request)
         if error.status_code == 404:
             return answer(request, NotFound(f"There is nothing at {request.url.path[:200]}.", next_step="GET /docs shows what there is."))
         return answer(request, UsageError("The request cannot be read.", why=str(error.detail)[:300], next_step="GET /openapi.json has the form."))

@@ -25,7 +25,7 @@ from agent.stages.proposing import propose_retire
 from tests.acceptance.harness import Home, answers
 from tests.browsing import ACCEPTS, Browser, text_of
 from tests.builders import a_manifest, a_review
-from tests.gateways import FakeRuntime, House, a_house, a_place_with, a_server, publish
+from tests.gateways import FakeRuntime, House, a_house, a_place, a_place_with, a_server, publish
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'>{{ 7 * 7 }}"
 pytestmark = pytest.mark.anyio
@@ -266,7 +266,10 @@ async def test_a_skill_is_tried_by_a_form_with_its_receipt_or_what_was_wrong(tmp
         assert 'name="in.text"' in page and "one two" in page and "-d &#39;{&#34;inputs&#34;" in page and "mcpServers" in page
         done = await browser.send("/skills/word-count/try", {"in.text": "a b\r\nc"}, on="/skills")
         assert done.status_code == 200 and "&#34;words&#34;: 3" in done.text and "Receipt: word-count 1.0.0" in text_of(done.text)
+        assert "<h1>" in done.text and "Back to word-count" in done.text, "without a script it is a page of its own"
         assert house.skill.calls[-1]["inputs"] == {"text": "a b\nc"}
+        part = await browser.send("/skills/word-count/try", {"in.text": "a b"}, on="/skills", **{"hx-request": "true"})
+        assert part.status_code == 200 and "Receipt" in part.text and "<html" not in part.text
         unsure = await browser.send("/skills/deadly/try", {"in.text": "a"}, on="/skills")
         sure = await browser.send("/skills/deadly/try", {"in.text": "a", "sure": "yes"}, on="/skills")
         nowhere = await browser.send("/skills/nowhere/try", on="/skills")
@@ -516,3 +519,18 @@ def test_a_feed_knows_what_is_at_work() -> None:
 
 def replace_what(event: Event, what: str) -> Event:
     return event.model_copy(update={"what": what})
+
+
+async def test_where_there_is_nothing_yet_a_page_says_so(tmp_path: Path) -> None:
+    async with a_house(tmp_path, place=a_place(tmp_path)) as house:
+        browser = await Browser(house).signed_in()
+        said = {
+            "/attention": "Nothing waits for you.", "/skills": "There is no skill yet.", "/skills?q=count": "Nothing fits.",
+            "/requests": "No request is open.", "/requests?state=all": "There is no request yet.",
+            "/proposals?state=merged": "No proposal is merged.",
+            "/proposals?state=all": "There is no proposal yet.", "/registry": "Nothing has been released yet.",
+            "/ledger": "Nothing has happened yet.",
+            "/ledger?q=count": "Nothing of this is in the ledger.", "/vault": "The vault holds no secret.",
+            "/own-secrets": "No skill takes a secret from those who call it.", "/ask": "None yet.",
+        }  # fmt: skip
+        assert [path for path, words in said.items() if words not in text_of(await browser.page(path))] == []

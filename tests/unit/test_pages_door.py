@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 async def test_whoever_has_not_signed_in_is_led_there_and_back(house: House) -> None:
     browser = Browser(house)
     start, led = await browser.open("/"), await browser.open("/proposals?state=all")
-    assert (start.status_code, start.headers["location"]) == (302, "/attention")
+    assert (start.status_code, start.headers["location"]) == (303, "/sign-in?to=%2F")
     assert (led.status_code, led.headers["location"]) == (303, "/sign-in?to=%2Fproposals%3Fstate%3Dall")
     page = await browser.page(led.headers["location"])
     assert 'name="to" value="/proposals?state=all"' in page
@@ -275,3 +275,36 @@ async def test_the_first_page_is_small(house: House) -> None:
     assert len(files) == 5 and all(file.status_code == 200 for file in files)
     assert len(page.content) + sum(int(file.headers["content-length"]) for file in files) < 100 * 2**10
     assert all("immutable" in file.headers["cache-control"] for file in files)
+
+
+@pytest.mark.parametrize(("scopes", "first"), [(("request",), "/attention"), (("invoke",), "/skills"), (("admin",), "/attention")])
+async def test_the_start_is_the_first_page_that_a_key_may_see_and_the_menu_leads_to_no_other(
+    house: House, scopes: tuple[str, ...], first: str
+) -> None:
+    browser = await Browser(house).signed_in(*scopes, to="/")
+    start = await browser.open("/")
+    assert (start.status_code, start.headers["location"]) == (302, first)
+    menu = re.findall(r'<li><a href="(/[a-z-]+)"', await browser.page(first))
+    assert [(await browser.open(address)).status_code for address in menu] == [200] * len(menu) and first in menu
+
+
+async def test_an_address_where_nothing_is_answers_a_browser_with_a_page_and_a_client_with_a_problem(house: House) -> None:
+    browser = await Browser(house).signed_in("request")
+    page, problem = await browser.open("/nowhere"), await browser.open("/nowhere", accept="application/json")
+    assert page.status_code == problem.status_code == 404 and problem.json()["code"] == "not-found"
+    assert "There is no page at /nowhere." in text_of(page.text) and "Requests" in text_of(page.text)
+
+
+async def test_what_somebody_wrote_comes_back_with_the_reason_why_it_was_not_taken(house: House) -> None:
+    browser = await Browser(house).signed_in(name="eve")
+    there, why = {"referer": "http://gateway/proposals/1"}, {"why": "My <b>thoughts</b>.", "head": "0" * 40}
+    stale = await browser.send("/proposals/1/approve", why, **there)
+    assert stale.status_code == 400 and "My &lt;b&gt;thoughts&lt;/b&gt;." in stale.text and 'href="/proposals/1"' in stale.text
+    assert "Write it under Reason" in (await browser.send("/proposals/1/reject", **there)).text
+    foreign = await browser.send("/proposals/1/approve", why, **{"sec-fetch-site": "cross-site"})
+    assert foreign.status_code == 403 and "thoughts" not in foreign.text, "a page of another site puts no words into ours"
+    token = token_of(await browser.page("/attention"))
+    browser.client.cookies.clear()
+    out = await browser.send("/proposals/1/approve", why, csrf=token, **there)
+    assert out.status_code == 401 and "My &lt;b&gt;thoughts&lt;/b&gt;." in out.text and "/sign-in?to=%2Fproposals%2F1" in out.text
+    assert (await browser.send("/proposals/1/approve", csrf=token, **there)).headers["location"] == "/sign-in?to=%2Fproposals%2F1"

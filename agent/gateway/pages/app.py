@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,8 +19,9 @@ from agent.errors import CouldNotTell, NotFound, SkillOpsError
 from agent.gateway.door import Receive, Send
 from agent.gateway.gateway import Gateway
 from agent.gateway.pages import ask, assets, attention, ledger, proposals, registry, requests, settings, sign_in, skills, vault
-from agent.gateway.pages.site import Site
-from agent.gateway.pages.visitors import FORM, SignedOut, inside, wants_page
+from agent.gateway.pages.rendering import MENU
+from agent.gateway.pages.site import Site, stands_on
+from agent.gateway.pages.visitors import FORM, SignedOut, Visitor, inside, wants_page
 from agent.gateway.problems import WrongMethod, problem, status_of
 from agent.keys import Key
 
@@ -37,7 +39,7 @@ class Pages:
             shelf.add_to(self.site)
         shown = [page.route for page in self.site.shown]
         own = [
-            Route("/", _start, methods=["GET"]),
+            Route("/", self._start, methods=["GET"]),
             Route("/static/{digest}/{name}", assets.serve, methods=["GET"]),
             Route("/live/{path:path}", self.site.serve_live, methods=["GET"]),
             *sign_in.routes(self.site),
@@ -67,6 +69,11 @@ class Pages:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
+    async def _start(self, request: Request) -> Response:
+        """To the first page of the menu that this visitor may see."""
+        visitor = await run_in_threadpool(self.site.visitor, request)
+        return RedirectResponse(next((address for address, name, scopes in MENU if name and visitor.may(*scopes)), "/attention"), 302)
+
     # ---- what goes wrong ------------------------------------------------------------------------------------------------
 
     async def _told(self, request: Request, error: SkillOpsError) -> Response:
@@ -75,12 +82,15 @@ class Pages:
         status, headers, body = problem(error, here)
         if not wants_page(request.headers) and request.headers.get("hx-request") != "true":
             return Response(body, status, headers)
-        if isinstance(error, SignedOut):
+        written = getattr(request.state, "written", ())
+        if isinstance(error, SignedOut) and not written:
             return _to_sign_in(request, error)
         headers = {name: value for name, value in headers.items() if name != "content-type"}
-        visitor = await run_in_threadpool(self.site.session, request.headers)
+        session = await run_in_threadpool(self.site.session, request.headers)
+        visitor = Visitor(session.key, session.csrf) if session else None
         template = "problem_part.html" if request.headers.get("hx-request") == "true" else "problem.html"
         told = {"error": error, "status": status_of(error), "request_id": here, "title": error.what}
+        told |= {"written": written, "back": _back(request, error)}
         answer = self.site.html(await run_in_threadpool(self.site.rendered, template, visitor, request, told), status)
         answer.headers.update(headers)
         return answer
@@ -88,6 +98,10 @@ class Pages:
     async def _refused(self, request: Request, error: HTTPException) -> Response:
         if error.status_code == 405:
             return await self._told(request, WrongMethod(f"{request.method} is not allowed here.", headers=dict(error.headers or {})))
+        return await self.nowhere(request)
+
+    async def nowhere(self, request: Request) -> Response:
+        """What a browser is shown at an address where nothing is."""
         return await self._told(request, NotFound(f"There is no page at {request.url.path[:200]}.", next_step="The menu shows what there is."))
 
     async def _unexpected(self, request: Request, error: Exception) -> Response:
@@ -98,14 +112,20 @@ class Pages:
         )
 
 
-async def _start(request: Request) -> Response:
-    return RedirectResponse("/attention", 302)
+def _sign_in(error: SignedOut) -> str:
+    return f"/sign-in?to={quote(inside(error.back), safe='')}" + ("&said=expired" if error.expired else "")
+
+
+def _back(request: Request, error: SkillOpsError) -> str:
+    """Where somebody whose form was not taken goes on; empty where that is nowhere but the start."""
+    if isinstance(error, SignedOut):
+        return _sign_in(error)
+    there = inside(stands_on(request)) if request.method == "POST" else "/"
+    return "" if there == "/" else there
 
 
 def _to_sign_in(request: Request, error: SignedOut) -> Response:
-    from urllib.parse import quote
-
-    there = f"/sign-in?to={quote(inside(error.back), safe='')}" + ("&said=expired" if error.expired else "")
+    there = _sign_in(error)
     if request.headers.get("hx-request") == "true":
         return Response(status_code=401, headers={"hx-redirect": there})
     return RedirectResponse(there, 303)

@@ -55,6 +55,8 @@ def _say(site: Site, verdict: str, number: int, person: str, why: str, head: str
     proposal = proposal_of(number, parts)
     if len(why) > WHY:
         raise UsageError("The reason is too long.", why=f"It has {len(why):,} characters; {WHY:,} is the most.", next_step="Say it in fewer words.")
+    if not why and verdict in ("reject", "revise"):
+        raise UsageError("A reason is needed: it is all that the author learns.", next_step="Write it under Reason, and send it again.")
     if head and head != proposal.head and verdict in ("approve", "reject", "revise"):
         raise UsageError(
             f"Proposal #{number} has changed since this page was made.",

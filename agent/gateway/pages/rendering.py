@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain import plain
 from agent.domain.check import Outcome
+from agent.keys import Scope
 from agent.markdown import woken
 from agent.story import event_sentence
 
@@ -30,11 +31,12 @@ HEADERS = {
     "content-type": "text/html; charset=utf-8",
 }
 
-MENU = (
-    ("/attention", "Needs attention", "request"), ("/ask", "Ask", "invoke"), ("", "", "request"), ("/requests", "Requests", "request"),
-    ("/proposals", "Proposals", "request"), ("/skills", "Skills", "invoke"), ("", "", "invoke"), ("/registry", "Registry", "invoke"),
-    ("/own-secrets", "Your secrets", "invoke"),
-    ("/ledger", "Ledger", "admin"), ("/vault", "Vault", "admin"), ("/settings", "Settings", "admin"),
+# Each page with the scopes that it takes to see it; a gap has no name.
+MENU: tuple[tuple[str, str, tuple[Scope, ...]], ...] = (
+    ("/attention", "Needs attention", ("request",)), ("/ask", "Ask", ("invoke", "request")), ("", "", ("request",)),
+    ("/requests", "Requests", ("request",)), ("/proposals", "Proposals", ("request",)), ("/skills", "Skills", ("invoke",)), ("", "", ("invoke",)),
+    ("/registry", "Registry", ("invoke",)), ("/own-secrets", "Your secrets", ("invoke",)),
+    ("/ledger", "Ledger", ("admin",)), ("/vault", "Vault", ("admin",)), ("/settings", "Settings", ("admin",)),
 )  # fmt: skip
 # What a page says after a form: `said` in its address names one of these, and nothing else can be said there.
 WORDS = {

@@ -23,7 +23,7 @@ from agent.gateway.gateway import Gateway
 from agent.gateway.pages import assets, rendering
 from agent.gateway.pages.live import Live
 from agent.gateway.pages.sessions import Session, Sessions
-from agent.gateway.pages.visitors import SignedOut, Visitor, checked_form, wants_page
+from agent.gateway.pages.visitors import SignedOut, Visitor, checked_form, typed, wants_page
 from agent.keys import Scope
 from agent.parts import Parts
 
@@ -116,7 +116,7 @@ class Site:
         elif session := self.session(request.headers):
             visitor = Visitor(session.key, session.csrf)
         else:
-            raise SignedOut(_whole(request), expired=bool(self.cookie(request.headers)))
+            raise SignedOut(stands_on(request), expired=bool(self.cookie(request.headers)))
         self.gateway.rates.take(visitor.key.id)
         return visitor
 
@@ -140,6 +140,7 @@ class Site:
 
     async def _take(self, request: Request, act: Act, scopes: tuple[Scope, ...]) -> Response:
         body = await body_of(request.headers, request.receive, LONGEST_FORM, DRAINED)
+        request.state.written = typed(request, body)
         visitor = await run_in_threadpool(self.allowed, request, scopes)
         fields = checked_form(request, visitor, body)
         if inspect.iscoroutinefunction(act):
@@ -193,8 +194,8 @@ def number_of(request: Request) -> int:
     return int(text)
 
 
-def _whole(request: Request) -> str:
-    """The address that was asked for, or that a form stands on."""
+def stands_on(request: Request) -> str:
+    """The address that was asked for, or of the page that a form stands on."""
     if request.method == "GET" and request.headers.get("hx-request") != "true" and not request.url.path.startswith("/live/"):
         return request.url.path + (f"?{request.url.query}" if request.url.query else "")
     there = urlsplit(request.headers.get("hx-current-url") or request.headers.get("referer") or "/")

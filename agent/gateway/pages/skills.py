@@ -133,6 +133,7 @@ def copies(base: str, name: str, example: dict[str, Any]) -> dict[str, str]:
 async def _tried(site: Site, request: Request, visitor: Visitor, fields: dict[str, str]) -> Page:
     """Calls the skill as any client's call is: with its limits, its receipt, its deadline. What it says of its inputs is no fault of the page."""
     name = request.path_params["name"][:200]
+    template = "tried.html" if request.headers.get("hx-request") == "true" else "tried_page.html"
     try:
         listed = await site.gateway.shelf.listed(name)
         if listed.manifest.annotations.destructive and fields.get("sure") != "yes":
@@ -143,8 +144,8 @@ async def _tried(site: Site, request: Request, visitor: Visitor, fields: dict[st
     except SkillOpsError as error:
         if isinstance(error, MissingSecret):
             await run_in_threadpool(offer_links, error, site.parts, address(request, site.parts.settings), visitor.name)
-        return Page("tried.html", {"title": name, "result": None, "error": error, "request_id": request.state.request_id, "inputs": None})
-    return Page("tried.html", {"title": name, "result": result, "error": None, "request_id": request.state.request_id, "inputs": inputs})
+        return Page(template, {"title": name, "result": None, "error": error, "request_id": request.state.request_id, "inputs": None})
+    return Page(template, {"title": name, "result": result, "error": None, "request_id": request.state.request_id, "inputs": inputs})
 
 
 def _rolled_back(parts: Parts, name: str, wanted: str, person: str, why: str) -> int:

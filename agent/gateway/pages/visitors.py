@@ -10,12 +10,14 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from starlette.requests import Request
 
 from agent.errors import UsageError
+from agent.gateway.pages.forms import PREFIX
 from agent.gateway.problems import Forbidden, Unauthorized
 from agent.gateway.secrets import own_page
 from agent.keys import Key, Scope
 
 FORM = "application/x-www-form-urlencoded"
 FIELDS = 500  # of a form
+WORDS = ("text", "why")  # the fields of our forms that hold a person's own words, beside the inputs of a skill
 LONGEST_RETURN = 2000  # characters of an address to come back to
 
 
@@ -39,8 +41,8 @@ class Visitor:
     def name(self) -> str:
         return self.key.name
 
-    def may(self, scope: Scope) -> bool:
-        return self.key.may(scope)
+    def may(self, *scopes: Scope) -> bool:
+        return all(map(self.key.may, scopes))
 
 
 def wants_page(headers: Mapping[str, str]) -> bool:
@@ -87,6 +89,17 @@ def checked_form(request: Request, visitor: Visitor, body: bytes) -> dict[str, s
             next_step="Open the page anew and send the form from there.",
         )
     return fields
+
+
+def typed(request: Request, body: bytes) -> tuple[str, ...]:
+    """What a person wrote in a form of ours, so that they have it back where it was not taken; nothing of what came from elsewhere."""
+    if not own_page(request):
+        return ()
+    try:
+        fields = fields_of(request, body)
+    except UsageError:
+        return ()
+    return tuple(text for name, text in fields.items() if text.strip() and (name in WORDS or name.startswith(PREFIX)))
 
 
 def fields_of(request: Request, body: bytes) -> dict[str, str]:
