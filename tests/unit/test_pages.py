@@ -276,7 +276,7 @@ async def test_a_skill_is_tried_by_a_form_with_its_receipt_or_what_was_wrong(tmp
         assert "It destroys something" in await browser.page("/skills/deadly")
         assert "Tick the box" in text_of(unsure.text) and "Receipt" in sure.text and "There is no skill" in text_of(nowhere.text)
         used = text_of(await browser.page("/skills/word-count"))
-        assert "calls 1 errors 0" in used and "How long calls took" in used
+        assert "calls 2 errors 0" in used and "How long calls took" in used
 
 
 async def test_a_version_is_rolled_back_by_a_proposal_in_the_persons_name(house: House) -> None:
