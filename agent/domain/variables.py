@@ -14,7 +14,7 @@ _BEGINNINGS = (
     "PYTHON", "PYTEST", "COVERAGE_", "COV_", "PIP_", "UV_", "VIRTUAL_ENV",  # CPython's own are listed by `python --help-env`
     "NODE_", "NPM_", "V8_", "CGO_", "LD_", "DYLD_", "GLIBC_", "MALLOC_", "GCONV_", "GCC_",  # ld.so(8)
     "BASH", "SHELLOPTS", "LC_", "LESS", "GIT_", "DOCKER_", "PERL5",
-    "OPENSSL_", "SSL_CERT_", "SSLKEYLOG", "SKILL_", "SKILLOPS_",
+    "OPENSSL_", "SSLKEYLOG", "SKILL_", "SKILLOPS_",
 )  # fmt: skip
 _NAMES = frozenset(
     (
