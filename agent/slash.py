@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, get_args
 
 from agent import people
@@ -17,6 +18,8 @@ from agent.story import event_sentence, story
 Verb = Literal["approve", "reject", "revise", "hold", "retry", "explain"]
 _LINE = re.compile(rf"/({'|'.join(get_args(Verb))})(?:[ \t]+(?P<why>.*))?", re.DOTALL)
 _HEARD = "heard:"  # the beginning of the marker of our answer, so that no command is heeded twice
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,40}")
+CLOCKS = timedelta(seconds=5)  # that the forge's clock and ours may be apart
 LINES = 30  # of a trail that is told in a comment
 
 
@@ -61,9 +64,13 @@ def _done(parts: Parts, comment: Comment, command: Command) -> str:
     if not parts.forge.may_judge(person):
         why = "That needs write permission on the repository."
         raise Refused(f"{person} may not /{command.verb}.", why=why, next_step="Ask somebody who has it.")
+    if comment.edited:
+        why = "Whoever may write to the repository can edit what others wrote on GitHub."
+        raise Refused(f"That comment was edited after {person} wrote it.", why=why, next_step=f"Write /{command.verb} in a comment of its own.")
     match command.verb:
         case "approve" | "reject" | "revise" as verdict:
-            review = people.judge(parts, verdict, number, person, command.why)
+            seen, why = _named(command.why) if verdict == "approve" else ("", command.why)
+            review = people.judge(parts, verdict, number, person, why, _seen(parts, comment, seen) if verdict == "approve" else "")
             return f"{person} says {verdict}, of {review.head[:12]}. A push after that needs a new word."
         case "hold":
             people.hold(parts, number, person, command.why)
@@ -71,6 +78,31 @@ def _done(parts: Parts, comment: Comment, command: Command) -> str:
         case _:
             people.retry(parts, number, person)
             return "It is taken up again, with a new budget."
+
+
+def _named(why: str) -> tuple[str, str]:
+    """The commit that an approval begins with, where it does, and the reason."""
+    first, _, rest = why.partition(" ")
+    return (first, rest.strip()) if _COMMIT.fullmatch(first) else ("", why)
+
+
+def _seen(parts: Parts, comment: Comment, named: str) -> str:
+    """The commit that an approval is of. Whoever wrote /approve saw the head of then, and we read it later: so it is of a head that we had
+    looked at before they wrote, or of the one that they name."""
+    proposal = parts.forge.proposal(comment.number)
+    if named:
+        return proposal.head if proposal.head.startswith(named.lower()) else named.lower()
+    looked = next((entry.at for entry in parts.ledger.entries(proposal=proposal.number) if entry.event.commit == proposal.head), "")
+    if not looked or (comment.at and _moment(comment.at) + CLOCKS < _moment(looked)):
+        raise Refused(
+            f"{proposal.head[:12]} was not looked at yet when that was written.", why="It may have been pushed after it.",
+            next_step=f"Look at what it is now, and write /approve {proposal.head[:12]}.",
+        )  # fmt: skip
+    return proposal.head
+
+
+def _moment(at: str) -> datetime:
+    return datetime.fromisoformat(at)
 
 
 def _trail(parts: Parts, number: int) -> str:

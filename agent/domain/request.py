@@ -54,10 +54,16 @@ class Request(Frozen):
 
 
 class Comment(Frozen):
-    """Something said on a request or proposal. `marker` identifies one of ours, which is edited rather than repeated."""
+    """Something said on a request or proposal. `marker` identifies one of ours, which is edited rather than repeated.
+
+    `at` is when it was written (ISO 8601, UTC), where the forge tells; `edited`: it says something else now than when it was written, by
+    whoever may edit what others wrote.
+    """
 
     id: int
     number: int
     author: str
     text: str
     marker: str | None = None
+    at: str = ""
+    edited: bool = False

@@ -109,8 +109,8 @@ class GitHubRequests(GitHubParts):
         return list(self._comments(number))
 
     def may_judge(self, person: str) -> bool:
-        """Whether they may push to the repository: anybody at all can comment on a public one."""
-        if not _LOGIN.fullmatch(person):
+        """Whether they may push to the repository: anybody at all can comment on a public one. An App is nobody's person, whatever it may."""
+        if not _LOGIN.fullmatch(person) or person.endswith("[bot]"):
             return False
         found = self.api.get(f"collaborators/{person}/permission")
         return bool(found) and not {found["permission"], found["role_name"]}.isdisjoint(("admin", "maintain", "write"))
@@ -129,7 +129,8 @@ class GitHubRequests(GitHubParts):
             if told is None and self._ours(each) and unmarked(each["body"], VERDICTS)[1]:
                 continue  # checks, where there are no check runs: nothing that was said
             author = str(told["author"]) if told else _who(each)
-            yield Comment(id=each["id"], number=number, author=author, text=text, marker=told and told["marker"])
+            at, edited = str(each.get("created_at") or ""), not self._ours(each) and each.get("updated_at") != each.get("created_at")
+            yield Comment(id=each["id"], number=number, author=author, text=text, marker=told and told["marker"], at=at, edited=edited)
 
     def _thread(self, number: int) -> dict[str, Any]:
         """An issue or a pull request. NotFound names the newest."""

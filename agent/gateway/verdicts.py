@@ -27,6 +27,12 @@ class Reason(Frozen):
     why: str = Field(default="", max_length=WHY)
 
 
+class Word(Reason):
+    """What somebody says of a proposal as it was at `commit`: refused where it is at another by now. Left out: of what it is."""
+
+    commit: str = Field(default="", pattern=r"^$|^[0-9a-f]{40,64}$")
+
+
 def router(gateway: Gateway) -> APIRouter:
     routes, parts = APIRouter(tags=["proposals"], dependencies=[needs("approve")]), gateway.place.parts
 
@@ -46,10 +52,11 @@ def router(gateway: Gateway) -> APIRouter:
         return proposal_of(number, parts)
 
     @routes.post("/proposals/{number}/{verdict}", status_code=201)
-    def judge_proposal(number: Number, verdict: Literal["approve", "reject", "revise"], request: Request, reason: Reason | None = None) -> Review:
+    def judge_proposal(number: Number, verdict: Literal["approve", "reject", "revise"], request: Request, reason: Word | None = None) -> Review:
         """Approves a proposal at its head, rejects it, or sends it back to its author."""
         proposal_of(number, parts)
-        review = people.judge(parts, verdict, number, key_of(request).name, (reason or Reason()).why)
+        said = reason or Word()
+        review = people.judge(parts, verdict, number, key_of(request).name, said.why, said.commit)
         gateway.raised()
         return review
 

@@ -26,10 +26,12 @@ def proposed(house: House, author: str = "ada") -> int:
 async def test_an_approval_counts_for_whom_the_key_stands_for_at_the_head_that_was_seen(tmp_path: Path) -> None:
     async with a_house(tmp_path) as house:
         number = proposed(house)
-        answer = await house.client.post(f"/proposals/{number}/approve", json={"why": "fine"}, headers=house.key("approve", name="bob"))
+        head, bob = house.place.parts.forge.proposal(number).head, house.key("approve", name="bob")
+        late = await house.client.post(f"/proposals/{number}/approve", json={"why": "fine", "commit": "0" * 40}, headers=bob)
+        answer = await house.client.post(f"/proposals/{number}/approve", json={"why": "fine", "commit": head}, headers=bob)
         told = (await house.client.get(f"/proposals/{number}")).json()
         entries = house.place.parts.ledger.entries(proposal=number)
-    assert answer.status_code == 201
+    assert (late.status_code, answer.status_code) == (409, 201)
     assert [(review["reviewer"], review["verdict"], review["head"]) for review in told["reviews"]] == [("bob", "approve", told["proposal"]["head"])]
     assert ("people", "approve", "bob") in [(entered.event.stage, entered.event.what, entered.event.actor) for entered in entries]
 
