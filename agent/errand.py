@@ -118,7 +118,7 @@ class Errand:
         ran = PlanRun(
             plan.steps, self.means.catalog, self.means.runtime, self.means.record, self.means.workers, task.task.asked_by, task.ident,
             task.request, self.means.strike, rules=rules, tell=self.means.tell, done=dict(task.done), skipped=set(task.skipped),
-            lines=self.means.lines,
+            lines=self.means.lines, own=self.means.operator not in (None, task.task.asked_by),
         ).run()  # fmt: skip
         self.task = task.but(calls=task.calls + ran.calls, seconds=round(task.seconds + time.monotonic() - started, 3))
         self.means.memory.keep_run(task.turn, task.ident, kept(plan, ran, self.task).model_dump(mode="json"))

@@ -28,7 +28,8 @@ def plain_assistant(name: str) -> Profile:
 
 @dataclass(frozen=True)
 class Means:
-    """What every errand stands on. `profile` gives an agent by its name, `model_of` its model; `tell` hears what no trail keeps."""
+    """What every errand stands on. `profile` gives an agent by its name, `model_of` its model; `tell` hears what no trail keeps.
+    `operator`: all but they have servers of their own of what they call; None: nobody has."""
 
     forge: Forge
     catalog: Catalog
@@ -41,6 +42,7 @@ class Means:
     profile: Callable[[str], Profile] = plain_assistant
     facts: Facts | None = None
     lines: Lines | None = None
+    operator: str | None = None
     tell: Record = silent
     clock: Callable[[], float] = time.time
 

@@ -16,7 +16,7 @@ from agent.fleet import Fleet
 from agent.served import Served, unknown
 from agent.vigil import Vigil
 
-AT_ONCE = 16  # people whose servers of one skill run side by side
+AT_ONCE = 64  # people whose servers of one skill run side by side
 log = logging.getLogger("agent.supervisor")
 
 

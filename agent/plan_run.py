@@ -59,8 +59,8 @@ class Rules:
 @dataclass
 class PlanRun:
     """`caller` is who asked; `ident` names the run, so that a step done over has the same request id; `request` is the number that
-    its events belong to; `given` are a workflow's inputs; `tell` hears of calls as they begin. After `run`, `done`, `skipped`, `held`
-    and `failed` hold how the steps ended, by their ids. A run that is given `done` goes on from there.
+    its events belong to; `given` are a workflow's inputs; `own` as in `invoke`; `tell` hears of calls as they begin. After `run`, `done`,
+    `skipped`, `held` and `failed` hold how the steps ended, by their ids. A run that is given `done` goes on from there.
     """
 
     steps: Sequence[Step]
@@ -75,6 +75,7 @@ class PlanRun:
     given: Json = None
     rules: Rules = Rules()
     lines: Lines | None = None
+    own: bool = False
     tell: Record = silent
     done: dict[str, StepEnd] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
@@ -251,6 +252,7 @@ class PlanRun:
         return invoke(
             manifest, entry, inputs, self.runtime, caller=self.caller, request_id=self._ident(step, number), strike=self.strike,
             deadline=None if seconds == math.inf else seconds, lines=self.lines.judged(self.rules.judge) if self.lines else None,
+            own=self.own,
         )  # fmt: skip
 
     def _ident(self, step: Step, number: int) -> str:

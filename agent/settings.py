@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     max_instances: int = Field(
         default=2, ge=1, le=16, description="How many instances of one skill run at once under load; one that keeps a storage has one."
     )
+    callers_apart: bool = Field(
+        default=True,
+        description="Each API key has servers of its own of the skills it calls, but for those that keep a storage: nothing leads to another's call.",
+    )
     idle_seconds: float = Field(default=900.0, gt=0, description="A skill that is not called for this long is stopped, and starts on the next call.")
 
     gateway_hosts: tuple[str, ...] = Field(default=(), description="Names that the gateway answers to, beside those of loopback and its address.")

@@ -75,7 +75,7 @@ class Supervisor:
         served = self._served.get(skill)
         if served and skill != served.deployment.skill:  # a person's place is no name of a skill
             raise unknown(skill, ())
-        if served and served.deployment.manifest.permissions.personal:
+        if served and (served.deployment.manifest.permissions.personal or (person and served.deployment.manifest.apart)):
             served = self._owned.awake(skill, person)
             served.used = time.monotonic()
             return self._launcher.endpoint(served.place)

@@ -84,7 +84,7 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
         memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
         strike=parts.strike, tell=tell, halts=parts.halts, facts=Facts(checkout.kept / "facts.sqlite"), lines=parts.lines,
-        profile=lambda name: profile_named(name, parts.forge),
+        profile=lambda name: profile_named(name, parts.forge), operator=parts.user if settings.callers_apart else None,
         model_of=lambda profile: stand_in or model_of_agent(profile, settings, checkout.kept, model),
     )  # fmt: skip
     return Workplace(parts, checkout, pipeline, conversations)

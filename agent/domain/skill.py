@@ -234,6 +234,13 @@ class Manifest(Frozen):
         return Version.parse(self.version)
 
     @property
+    def apart(self) -> bool:
+        """Whether each caller can have a server of their own, so that what a call leaves in memory or in a file is where nobody else's call
+        comes. What a skill keeps on purpose is all its callers'; a `container` brings its own server, and a workflow runs none."""
+        plain = self.permissions.storage == "none" and self.runtime not in ("container", "workflow")
+        return bool(self.permissions.personal) or plain
+
+    @property
     def contract(self) -> dict[str, Any]:
         """What a caller relies on: name, schemas, examples."""
         return {"name": self.name, "inputs": self.inputs, "outputs": self.outputs, "examples": [example.model_dump() for example in self.examples]}

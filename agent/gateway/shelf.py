@@ -118,7 +118,7 @@ class Shelf:
         Raises why where nothing serves.
         """
         entry, manifest = listed
-        place = entry.name, caller if manifest.permissions.personal else ""
+        place = entry.name, caller if self._own(manifest) else ""
         standing = self._standing.get(place)
         if standing and standing.entry is entry:
             return standing
@@ -137,6 +137,10 @@ class Shelf:
             if standing:
                 await standing.caller.retire()
             return fresh
+
+    def _own(self, manifest: Manifest) -> bool:
+        """Whether each caller has a server of their own."""
+        return bool(manifest.permissions.personal) or (manifest.apart and self._place.parts.settings.callers_apart)
 
     async def awake(self, standing: Standing) -> Endpoint:
         """Where the skill answers, started where it rests."""

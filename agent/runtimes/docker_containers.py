@@ -56,8 +56,8 @@ class Containers:
             trust = dict.fromkeys(TRUST, f"{AUTHORITIES}/{CERTIFICATES}")
         hosts = {rule.host: network.relay for rule in rules_of(manifest) if rule.exact}
         options = container_options(deployment.location, manifest, labels, volumes, hosts, trust)
-        if manifest.permissions.personal:
-            # On this network neighbours reach one another. What works with one person's secrets answers those alone who come by the relay.
+        if manifest.permissions.personal or deployment.person:
+            # On this network neighbours reach one another. What is one person's answers those alone who come by the relay.
             options["environment"]["SKILL_CALLERS"] = network.relay
         try:
             return self._engine.client().containers.create(

@@ -119,13 +119,16 @@ def invoke(
     strike: Strike = unstruck,
     traceparent: str = "",
     lines: Lines | None = None,
+    own: bool = False,
 ) -> InvocationResult:
-    """Calls a deployed skill. Without `lines` it cannot call those that it requires. Raises what `prepare`, `interpret` and
+    """Calls a deployed skill. Without `lines` it cannot call those that it requires. `own`: on a server of the caller's own, where the skill
+    can have one. Raises what `prepare`, `interpret` and
     `Runtime.endpoint` raise."""
     invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline, traceparent)
 
     def place() -> Endpoint:
-        return runtime.endpoint(entry.name, caller) if manifest.permissions.personal else runtime.endpoint(entry.name)
+        theirs = manifest.permissions.personal or (own and manifest.apart)
+        return runtime.endpoint(entry.name, caller) if theirs else runtime.endpoint(entry.name)
 
     endpoint = place()
     with lines.open(manifest, invocation) if lines and manifest.requires else nullcontext() as line:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.stages.proposing import propose_retire
+from tests.builders import a_manifest
 from tests.gateways import a_house, count
 from tests.redteam.threats import threat
 from tests.redteam.turncoat import Turncoat
@@ -47,6 +48,26 @@ def test_what_a_skill_remembers_of_one_caller_no_other_hears(turned: Turncoat) -
     assert "what ada said" in turned.said("recall", caller="ada")
     for caller in ("mallory", "ada ", "Ada", "", "ada\x00", "eve"):
         assert "what ada said" not in turned.said("recall", caller=caller)
+
+
+@threat(84)
+@pytest.mark.bubblewrap
+@pytest.mark.anyio
+async def test_what_a_skill_writes_down_of_one_caller_no_other_reads(turned: Turncoat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every place of the sandbox that can be written to; and the gateway leads each key to its own."""
+    places = ("/tmp/left", "/dev/shm/left", "/run/skill/left")
+    for place in places:
+        turned.said("write", place, "ada", own=True)
+        assert turned.said("read", place, "ada", own=True) == "'gone'"
+        assert [turned.said("read", place, caller, own=True) for caller in ("mallory", "")] == ["'FileNotFoundError'"] * 2
+    asked = []
+    async with a_house(tmp_path, a_manifest(), a_manifest(name="notes", permissions={"storage": "persistent"})) as house:
+        found = house.runtime.endpoint
+        monkeypatch.setattr(house.runtime, "endpoint", lambda skill, person="": (asked.append((skill, person)), found(skill))[1])
+        for name in ("word-count", "notes"):
+            for headers in ({}, house.key("invoke", name="mallory")):
+                assert (await house.execute(name, headers=headers)).status_code == 200
+    assert asked == [("word-count", "ada"), ("word-count", "mallory"), ("notes", "")]  # what is kept on purpose is all callers'
 
 
 @threat(43)

@@ -114,19 +114,19 @@ class Turncoat:
         self.bench.runtime.deploy(self.bench.deployment(TURNCOAT, **traits))
         self.bench.runtime.deploy(self.bench.deployment(COUNTS % 7, name="neighbour", permissions={"secrets": ["THEIRS"]}))
 
-    def call(self, do: str, text: Any = "", caller: str = "ada") -> Reply:
-        """Also where it has just brought itself down: a skill may harm itself."""
+    def call(self, do: str, text: Any = "", caller: str = "ada", own: bool = False) -> Reply:
+        """Also where it has just brought itself down: a skill may harm itself. `own`: where the gateway leads the caller to."""
         invocation = prepare(self.manifest, {"text": json.dumps([do, text])}, caller, "r1")
         deadline = time.monotonic() + 20
         while True:
             with contextlib.suppress(SkillOpsError):
-                reply = execute(self.bench.runtime.endpoint("word-count"), invocation)
+                reply = execute(self.bench.runtime.endpoint("word-count", caller if own else ""), invocation)
                 if reply.error_code != "unreachable":
                     return reply
             assert time.monotonic() < deadline, "it never came back"
             time.sleep(0.1)
 
-    def said(self, do: str, text: Any = "", caller: str = "ada") -> str:
-        reply = self.call(do, text, caller)
+    def said(self, do: str, text: Any = "", caller: str = "ada", own: bool = False) -> str:
+        reply = self.call(do, text, caller, own)
         assert reply.success or do in ("kill", "bomb", "memory"), reply
         return str(reply.outputs["said"]) if reply.success else ""

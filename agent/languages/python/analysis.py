@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
 import logging
@@ -17,6 +18,7 @@ from agent.domain.check import Finding
 from agent.errors import CouldNotTell
 from agent.languages.permitted import Permitted, permitted_by
 from agent.languages.python import rules, syntax
+from agent.languages.python.evasion import lendings
 
 CONFIGURATION = Path(__file__).with_name("style.toml")
 RUFF_SECONDS = 60.0
@@ -130,6 +132,7 @@ def said_by_rules(root: Path, permitted: Permitted) -> list[Finding]:
         if path.suffix in (".pyc", ".pyo", ".pyd", ".so", ".pth", ".egg", ".whl") or path.name in ("sitecustomize.py", "usercustomize.py")
     ]
     own = frozenset(path.stem for path in root.rglob("*.py")) | {path.name for path in root.rglob("*") if path.is_dir()}
+    lent = _lent(root)
     for path in _python_files(root):
         shown = _repository_path(root, path)
         source = (root / path).read_bytes()
@@ -141,9 +144,18 @@ def said_by_rules(root: Path, permitted: Permitted) -> list[Finding]:
         in_tests = Path(path).parts[0] == "tests"
         findings += [
             Finding(message=message, rule=f"skillops-{rule}", path=shown, line=line, level=level)
-            for line, rule, message, level in rules.broken(tree, permitted, own=own, in_tests=in_tests)
+            for line, rule, message, level in rules.broken(tree, permitted, own=own, in_tests=in_tests, lent=lent)
         ]
     return findings
+
+
+def _lent(root: Path) -> dict[str, dict[str, str]]:
+    """What each module of the skill has imported, by its name; nothing of one that cannot be read."""
+    found = {}
+    for path in _python_files(root):
+        with contextlib.suppress(ValueError):
+            found[Path(path).stem] = lendings(parsed((root / path).read_bytes()))
+    return found
 
 
 def parsed(source: bytes) -> ast.Module:

@@ -29,18 +29,22 @@ from agent.languages.python.banned import (
     SENSITIVE,
     WAYS_OUT,
 )
+from agent.languages.python.evasion import Lent, evasions
 
 LENIENT = frozenset((ENVIRONMENT[0], ENCODED[0], "module-as-value", "import"))  # in tests
+NONE: Lent = {}
 TESTING = frozenset(("pytest", "_pytest"))
 Broken = tuple[int, str, str, Literal["error", "note"]]
 
 
-def broken(tree: ast.Module, permitted: Permitted, *, own: frozenset[str] = frozenset(), in_tests: bool = False) -> list[Broken]:
-    """The rules that a module breaks: line, rule, message, level; each once a line. `own`: the names of the skill's own modules."""
+def broken(tree: ast.Module, permitted: Permitted, *, own: frozenset[str] = frozenset(), in_tests: bool = False, lent: Lent = NONE) -> list[Broken]:
+    """The rules that a module breaks: line, rule, message, level; each once a line. `own`: the names of the skill's own modules;
+    `lent`: as in `evasions`."""
     reading = _Reading(permitted)
     try:
         reading.names(tree)
         found = [*reading.broken(tree), *_unknown_imports(tree, permitted, own)]
+        found += evasions(tree, reading.modules, reading.qualified, lent, network=permitted.network, in_tests=in_tests)
         if not in_tests:  # whose files are the sandbox's
             found += files.reached(tree, reading.qualified, storage=permitted.storage)
     except RecursionError:
