@@ -36,7 +36,7 @@ STEERING = [
     "SKILL_LISTEN",
     "SKILL_CALLERS",
     "SKILL_SECRETS",
-    "SSL_CERT_FILE",
+    "OPENSSL_CONF",
 ]
 
 
