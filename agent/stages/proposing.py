@@ -225,9 +225,10 @@ def put_up(draft: ProposalDraft, files: Mapping[str, bytes], forge: Forge, keep:
     if other := next((each for each in forge.proposals("open") if each.branch == draft.branch and each.author != draft.author), None):
         hint = f'Ask for a change of it (`skillops revise {other.number} --why "…"`), or raise the version in skill.yaml.'
         raise Refused(f"{other.author} has proposed this version of {draft.skill} already: #{other.number}.", next_step=hint)
-    head = forge.head(draft.branch)
-    if put(forge, draft.branch, draft.skill, files, parent=head, message=messages.draft_commit(draft), author=draft.author, keep=keep) is None:
+    if not _changed(forge.files(forge.main, f"skills/{draft.skill}"), files, keep):  # whatever an earlier proposal left on the branch
         raise Refused(f"{draft.skill} is on main exactly like this.", next_step="Change something, and raise the version in skill.yaml.")
+    head = forge.head(draft.branch)
+    put(forge, draft.branch, draft.skill, files, parent=head, message=messages.draft_commit(draft), author=draft.author, keep=keep)
     return forge.open_proposal(draft)
 
 
@@ -236,12 +237,15 @@ def put(
     keep: Sequence[str] = (WITNESS_PATH,),
 ) -> str | None:  # fmt: skip
     """Makes `skills/<name>` on the branch be `files`, and lets the paths of `keep` be; the branch's head (`parent` where nothing differs)."""
-    now = forge.files(parent or forge.main, f"skills/{name}")
-    changed: dict[str, bytes | None] = {path: data for path, data in files.items() if now.get(path) != data}
-    changed |= dict.fromkeys(now.keys() - files.keys() - set(keep))
+    changed = _changed(forge.files(parent or forge.main, f"skills/{name}"), files, keep)
     if not changed:
         return parent
     return forge.commit(branch, {_path(name, path): data for path, data in changed.items()}, parent=parent, message=message, author=author)
+
+
+def _changed(now: Mapping[str, bytes], files: Mapping[str, bytes], keep: Sequence[str]) -> dict[str, bytes | None]:
+    """What makes `files` of what is there now."""
+    return {path: data for path, data in files.items() if now.get(path) != data} | dict.fromkeys(now.keys() - files.keys() - set(keep))
 
 
 def _with(files: Mapping[str, bytes], **values: str) -> dict[str, bytes]:

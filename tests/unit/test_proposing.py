@@ -378,6 +378,10 @@ def test_a_broken_manifest_or_an_unchanged_folder_is_refused(office: Office) -> 
     same = office.forge.files("main", FOLDER)
     with pytest.raises(Refused, match="exactly like this"):
         proposing.propose_folder(same, "ada", office.forge, FakeModel(), office.ledger.record)
+    merged = proposing.propose_folder(a_folder("2.0.0"), "ada", office.forge, FakeModel(), office.ledger.record)
+    office.forge.merge(merged.number, expected_head=merged.head, message="Merge", author="ada")
+    with pytest.raises(Refused, match="exactly like this"):
+        proposing.propose_folder(a_folder("2.0.0"), "ada", office.forge, FakeModel(), office.ledger.record)
     with pytest.raises(UsageError):
         proposing.propose_folder(a_folder("2.0.0"), AUTHOR, office.forge, FakeModel(), office.ledger.record)
 
