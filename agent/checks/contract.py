@@ -16,6 +16,7 @@ from agent.domain.invocation import MAX_BODY, Invocation, Reply
 from agent.domain.release import Endpoint
 from agent.domain.schema import Json
 from agent.domain.skill import Example, Manifest, same_json
+from agent.domain.wording import counted
 from agent.errors import Refused
 from agent.ports import Check, Workbench
 from agent.strict_yaml import locate
@@ -52,8 +53,8 @@ class ContractCheck(Check):
         if not findings:  # what one call at a time gets wrong, many at once only repeat
             findings += _concurrent(subject.manifest, endpoint)
         findings += [*_wrong(subject.manifest, endpoint), *_metrics(endpoint), *_healthy(endpoint)]
-        count = len(subject.manifest.examples)
-        said = f"It starts, is healthy, gives the outputs of {count} examples and answers errors cleanly."
+        examples = counted(len(subject.manifest.examples), "example")
+        said = f"It starts, is healthy, gives the outputs of {examples} and answers errors cleanly."
         return concluded(self.name, subject, findings, said).with_tests(test for test, _ in ran)
 
 

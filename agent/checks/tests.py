@@ -15,6 +15,7 @@ from agent.domain.invocation import Invocation
 from agent.domain.release import Endpoint
 from agent.domain.schema import violations
 from agent.domain.skill import Case, Manifest, tree_digest
+from agent.domain.wording import counted
 from agent.errors import CouldNotTell, Refused
 from agent.ports import Check, Language, Sandbox, Workbench
 
@@ -94,14 +95,14 @@ class TestsCheck(Check):
             yield Finding(message=f"no test notices this change: {mutant.change}", rule="mutants", path=mutant.path, line=mutant.line)
 
     def _passed(self, subject: Subject, report: TestReport) -> str:
-        own = f"{sum(test.outcome == 'passed' for test in report.tests)} tests passed"
+        own = counted(sum(test.outcome == "passed" for test in report.tests), "test") + " passed"
         parts = ["It is tested from outside alone" if report.from_outside else own]
         if report.coverage is not None:
             parts.append(f"{report.coverage:.0%} of the lines run")
         if report.mutants:
             parts.append(f"{sum(mutant.killed for mutant in report.mutants)} of {len(report.mutants)} mutants noticed")
         if self._witness and subject.witness:
-            parts.append(f"{len(subject.witness)} witness cases hold")
+            parts.append(counted(len(subject.witness), "witness case") + (" holds" if len(subject.witness) == 1 else " hold"))
         return ", ".join(parts) + "."
 
 

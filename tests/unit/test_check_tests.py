@@ -41,7 +41,7 @@ def test_tests_that_pass_and_notice_enough_pass(tmp_path: Path) -> None:
     report = TestReport(tests=(PASSED,), coverage=0.95, gutted_passes=False, mutants=mutants(3, 2))
     result = run(tmp_path, report)
     assert result.outcome is Outcome.PASSED
-    assert result.summary == "1 tests passed, 95% of the lines run, 3 of 5 mutants noticed."
+    assert result.summary == "1 test passed, 95% of the lines run, 3 of 5 mutants noticed."
 
 
 def test_what_each_test_came_to_is_kept_within_bounds_the_failures_first(tmp_path: Path) -> None:
