@@ -27,7 +27,7 @@ from agent.markdown import plain
 T = TypeVar("T", bound=BaseModel)
 
 # Markers of our sticky comments: one of each on a request or proposal.
-GAP, PROGRESS, DECISION, SECRET, OUTCOME, PARTS, STALE = "gap", "progress", "decision", "secret", "outcome", "parts", "stale"
+GAP, PROGRESS, SECRET, OUTCOME, PARTS, STALE = "gap", "progress", "secret", "outcome", "parts", "stale"
 LOST = "lost"  # the beginning of the marker of what is said of a part that will not be built
 
 
@@ -224,15 +224,6 @@ def decision_sentence(decision: Decision) -> str:
     opening = {Action.MERGE: "Merge", Action.WAIT: "Wait", Action.REVISE: "Revise", Action.REJECT: "Reject"}[decision.action]
     waits = f" (for the {decision.waiting_for})" if decision.waiting_for else ""
     return f"**{opening}**{waits}, at {decision.risk} risk: {plain(decision.why)}"
-
-
-def review_comment(review: Review) -> str:
-    lines = []
-    for remark in review.remarks:
-        place = f"`{remark.path}:{remark.line}` " if remark.path else ""
-        weight = "blocks: " if remark.blocks else "its reproducer does not fail, so it blocks nothing: " if remark.reproduced is False else ""
-        lines.append(f"- {place}{weight}{plain(remark.message)}")
-    return f"**{review.reviewer}: {review.verdict.replace('_', ' ')}**. {plain(review.summary)}\n\n" + "\n".join(lines)
 
 
 # ---- commit messages -----------------------------------------------------------------------------------------------

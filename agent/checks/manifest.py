@@ -9,6 +9,7 @@ from agent.checks.skill_md import skill_md_findings
 from agent.domain.capability import Capability
 from agent.domain.check import CheckResult, Finding, Subject
 from agent.domain.look_alike import skills_alike
+from agent.domain.permissions import MOST_HOSTS
 from agent.domain.requirement import DEEPEST, Requirement, circle, depth, left_behind, may_do, reach, requirements, unmet
 from agent.domain.schema import violations
 from agent.domain.skill import Manifest, same_json
@@ -180,6 +181,8 @@ def _calls(subject: Subject, shelf: Registered) -> tuple[Capability, ...]:
 
 
 def _hosts(manifest: Manifest) -> Iterator[Problem]:
+    if (count := len({rule.host for rule in manifest.permissions.rules if rule.exact})) > MOST_HOSTS and manifest.runtime != RUNTIME:
+        yield "network", f"it names {count} hosts, and {MOST_HOSTS} are the most; use a wildcard", "/permissions/network"
     for index, rule in enumerate(manifest.permissions.rules):
         if rule.host.endswith(_LOCAL):
             yield "network", f"'{rule}' is a name of the machine's own network", f"/permissions/network/{index}"

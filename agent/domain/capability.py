@@ -9,8 +9,6 @@ from agent.domain import Frozen
 
 Kind = Literal["network", "process", "files", "environment", "dynamic code", "native code", "skills"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-# What a manifest has a word for: permissions.network, permissions.storage, environment, requires. The others no skill may have.
-DECLARABLE: frozenset[Kind] = frozenset(("network", "files", "environment", "skills"))
 
 
 class Capability(Frozen):

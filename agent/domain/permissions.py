@@ -17,6 +17,7 @@ def _network_rule(text: str) -> str:
         raise ValueError(f"{text!r} {error}") from None
 
 
+MOST_HOSTS = 250  # that are named singly: each has a loopback address of its own in 127.77.0.0/24 (agent/runtimes/way_out.py)
 NetworkRule = Annotated[str, AfterValidator(_network_rule)]
 SecretName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
 

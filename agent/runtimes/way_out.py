@@ -24,7 +24,6 @@ INSIDE, PROGRAM = "/run/egress", "/run/forwarder.py"
 DOOR, WAY, CERTIFICATES = "door", "way", "certificates.pem"
 NAMES_ADDRESS = "127.0.0.53"
 MEMORY = 64 * 2**20  # bytes for the forwarder, beside what the server may use
-LARGEST_LIST = 250  # hosts: one loopback address each in 127.77.0.0/24
 # Where programs look for the authorities that they trust: OpenSSL and Python, Node, curl, Python's requests.
 TRUST = ("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 SYSTEM_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")

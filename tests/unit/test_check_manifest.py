@@ -7,6 +7,7 @@ import pytest
 
 from agent.checks.manifest import ManifestCheck
 from agent.domain.check import CheckResult, Outcome
+from agent.domain.permissions import MOST_HOSTS
 from tests.subjects import SKILL_MD, SKILL_YAML, ToldBench, ToldLanguage, a_subject, skill_files
 
 
@@ -73,6 +74,16 @@ def test_a_host_that_cannot_be_reached_fails_with_its_line(tmp_path: Path, entry
     result = run(tmp_path, with_yaml("version: 1.0.0", f"version: 1.0.0\npermissions: {{network: ['{entry}']}}"))
     assert [(f.path, f.line) for f in result.findings] == [("skills/word-count/skill.yaml", 4)]
     assert why in result.findings[0].message
+
+
+def test_more_hosts_than_can_be_led_to_are_refused_and_ports_of_one_count_once(tmp_path: Path) -> None:
+    def said(*entries: str) -> list[str]:
+        result = run(tmp_path / str(len(entries)), with_yaml("version: 1.0.0", f"version: 1.0.0\npermissions: {{network: {list(entries)}}}"))
+        return [finding.message for finding in result.findings if finding.level == "error"]
+
+    hosts = [f"a{number}.example.com:443" for number in range(MOST_HOSTS)]
+    assert said(*hosts, "a0.example.com:80", "*.example.org:443") == []
+    assert said(*hosts, "b.example.com:443", "c.example.com:443") == ["it names 252 hosts, and 250 are the most; use a wildcard"]
 
 
 STAND_INS = """\
