@@ -102,7 +102,7 @@ class WorkflowRuntime:
         """A workflow's is everybody's: it holds no secret, and its steps are called as whoever called it."""
         deployment = self._deployment(skill)
         if deployment is None:
-            return self._inner.endpoint(skill, person) if person else self._inner.endpoint(skill)
+            return self._inner.endpoint(skill, person)
         with self._lock:
             digest, server = self._servers.get(skill, ("", None))
             if server is None or digest != deployment.digest:

@@ -67,7 +67,7 @@ class Brokers:
             vault = self._vault
             if vault is None:
                 return {}
-            return {key.placeholder: _value(vault, skill, key) for key in keys if key.person or not key.personal}
+            return {key.placeholder: vault.values(skill, [key.secret], key.person)[key.secret] for key in keys if key.person or not key.personal}
 
         return Broker(*place, values, self._trusted())
 
@@ -84,8 +84,3 @@ class Brokers:
                 ) from None  # fmt: skip
             self._trust = trust
         return self._trust
-
-
-def _value(vault: Secrets, skill: str, key: Key) -> str:
-    found = vault.values(skill, [key.secret], key.person) if key.person else vault.values(skill, [key.secret])
-    return found[key.secret]

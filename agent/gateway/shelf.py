@@ -199,7 +199,7 @@ class Shelf:
         runtime = self._place.parts.runtime
         if not serves(entry, runtime.services()):
             self._place.pipeline.deploy(entry.name)
-        return runtime.endpoint(entry.name, person) if person else runtime.endpoint(entry.name)
+        return runtime.endpoint(entry.name, person)
 
 
 def another_version(entry: Entry, wanted: str) -> NotFound:

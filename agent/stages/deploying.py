@@ -65,12 +65,11 @@ class OnDemand:
         self._runtime, self._deploy_now = runtime, deploy_now
 
     def endpoint(self, skill: str, person: str = "") -> Endpoint:
-        of = (person,) if person else ()
         try:
-            return self._runtime.endpoint(skill, *of)
+            return self._runtime.endpoint(skill, person)
         except NotFound:
             self._deploy_now(skill)
-            return self._runtime.endpoint(skill, *of)
+            return self._runtime.endpoint(skill, person)
 
 
 def _event(entry: Entry, what: str, **more: Any) -> Event:

@@ -9,12 +9,12 @@ import json
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Protocol
 
 from agent.caller import execute
 from agent.domain.invocation import MAX_BODY, Invocation, InvocationResult, Receipt, Reply
 from agent.domain.registry import Entry
-from agent.domain.release import Endpoint
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.domain.wire import written
@@ -125,11 +125,8 @@ def invoke(
     can have one. Raises what `prepare`, `interpret` and
     `Runtime.endpoint` raise."""
     invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline, traceparent)
-
-    def place() -> Endpoint:
-        theirs = manifest.permissions.personal or (own and manifest.apart)
-        return runtime.endpoint(entry.name, caller) if theirs else runtime.endpoint(entry.name)
-
+    theirs = manifest.permissions.personal or (own and manifest.apart)
+    place = partial(runtime.endpoint, entry.name, caller if theirs else "")
     endpoint = place()
     with lines.open(manifest, invocation) if lines and manifest.requires else nullcontext() as line:
         reply = execute(endpoint, invocation._replace(ticket=line.ticket) if line else invocation, again=place)

@@ -142,7 +142,7 @@ def test_what_a_step_meets_is_told_with_the_step(merged: Home) -> None:
     runtime = merged.parts.runtime
     real = runtime._inner.endpoint  # type: ignore[attr-defined]
 
-    def gone(skill: str) -> Any:
+    def gone(skill: str, person: str) -> Any:
         raise Refused("It does not start.")
 
     runtime._inner.endpoint = gone  # type: ignore[attr-defined]

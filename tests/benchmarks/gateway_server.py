@@ -27,7 +27,7 @@ class Elsewhere(FakeRuntime):
         super().__init__(Path())
         self._url = url
 
-    def endpoint(self, skill: str) -> Endpoint:
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
         return Endpoint(url=self._url)
 
 

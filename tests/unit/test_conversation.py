@@ -132,7 +132,7 @@ class Runtime:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
-    def endpoint(self, skill: str) -> Endpoint:
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
         return Endpoint(url=f"http://127.0.0.1:{self.server.server_port}")
 
 
@@ -335,7 +335,7 @@ def test_outputs_that_break_the_schema_are_a_failure_of_the_step(world: World) -
 
 
 def test_a_runtime_that_cannot_tell_is_not_planned_around(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def endpoint(skill: str) -> Endpoint:
+    def endpoint(skill: str, person: str) -> Endpoint:
         raise SandboxUnavailable("bubblewrap is missing")
 
     monkeypatch.setattr(world.runtime, "endpoint", endpoint)

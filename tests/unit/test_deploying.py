@@ -102,7 +102,7 @@ def test_a_service_drifted_where_its_entry_differs_is_retired_or_is_gone(home: H
 class Cold(RememberingRuntime):
     """Answers for what was deployed alone."""
 
-    def endpoint(self, skill: str) -> Endpoint:
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
         if skill not in self.running:
             raise NotFound(f"{skill} is not deployed.")
         return Endpoint(socket=f"/run/{skill}.sock")

@@ -98,7 +98,7 @@ def test_an_error_keeps_its_code_and_message(code: str) -> None:
 class OneEndpoint:
     """As much of a Runtime as invoking needs."""
 
-    def endpoint(self, skill: str) -> Endpoint:
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
         return Endpoint(socket=f"/nowhere/{skill}")
 
 

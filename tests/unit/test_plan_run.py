@@ -61,8 +61,8 @@ class Skills:
     def manifest(self, name: str) -> Manifest | None:
         return self.manifests.get(name)
 
-    def endpoint(self, name: str) -> Endpoint:
-        return Endpoint(url=f"http://127.0.0.1:{self.servers[name].server_port}")
+    def endpoint(self, skill: str, person: str = "") -> Endpoint:
+        return Endpoint(url=f"http://127.0.0.1:{self.servers[skill].server_port}")
 
     def close(self) -> None:
         for server in self.servers.values():
@@ -238,7 +238,7 @@ def test_a_reply_that_nobody_can_use_is_a_failure(skilled: Callable[..., Skills]
 
 
 def test_that_nobody_can_tell_is_raised(skilled: Callable[..., Skills], monkeypatch: pytest.MonkeyPatch) -> None:
-    def endpoint(name: str) -> Endpoint:
+    def endpoint(name: str, person: str) -> Endpoint:
         raise SandboxUnavailable("bubblewrap is missing")
 
     skills = skilled(count=lambda inputs: {})
