@@ -122,8 +122,7 @@ def invoke(
     own: bool = False,
 ) -> InvocationResult:
     """Calls a deployed skill. Without `lines` it cannot call those that it requires. `own`: on a server of the caller's own, where the skill
-    can have one. Raises what `prepare`, `interpret` and
-    `Runtime.endpoint` raise."""
+    can have one. Raises what `prepare`, `interpret` and `Runtime.endpoint` raise."""
     invocation = prepare(manifest, inputs, caller, request_id or uuid.uuid4().hex, deadline, traceparent)
     theirs = manifest.permissions.personal or (own and manifest.apart)
     place = partial(runtime.endpoint, entry.name, caller if theirs else "")
