@@ -92,6 +92,13 @@ def execute(endpoint: Endpoint, invocation: Invocation, again: Callable[[], Endp
     return Reply.parse(body, seconds=time.monotonic() - started)
 
 
+def anybodys(skill: str, inputs: dict[str, Any], seconds: float) -> Invocation:
+    """A call of ours that looks like any caller's: what a skill could tell from its context that it is being judged, it could be good by."""
+    name = "".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=random.randint(3, 9)))
+    trace, span = f"{random.getrandbits(128):032x}", f"{random.getrandbits(64):016x}"
+    return Invocation(skill, inputs, f"{random.getrandbits(128):032x}", name, seconds, f"00-{trace}-{span}-00")
+
+
 def probe(endpoint: Endpoint, timeout: float) -> tuple[bool, str]:
     """Whether `GET /health` says healthy, and what it said where it does not."""
     status, why = health(endpoint, timeout)

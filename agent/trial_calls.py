@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
-from agent.caller import execute
-from agent.domain.invocation import Invocation, InvocationResult, Receipt
+from agent.caller import anybodys, execute
+from agent.domain.invocation import InvocationResult, Receipt
 from agent.domain.registry import Entry
 from agent.domain.release import Artifact, Endpoint
 from agent.domain.requirement import DEEPEST, requirements
@@ -48,7 +48,8 @@ class TrialLine:
             entry, manifest, endpoint = self._running(name)
         except Refused as error:
             raise InvocationFailed("unmet", f"{name} could not be tried.", why=str(error)) from None
-        invocation: Invocation = prepare(manifest, inputs, "skillops", "trial", seconds)
+        like = anybodys(name, {}, 0.0)
+        invocation = prepare(manifest, inputs, like.caller, like.request_id, seconds, like.traceparent)
         return interpret(manifest, entry, invocation, execute(endpoint, invocation))
 
     def _running(self, name: str) -> tuple[Entry, Manifest, Endpoint]:

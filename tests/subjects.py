@@ -123,9 +123,10 @@ def count_words(inputs: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def served(
-    execute: Execute = count_words, *, metrics: str = "calls_total 1\n", strict: bool = True, dies_after: int | None = None
-) -> Iterator[Endpoint]:
-    """A skill's server on loopback. Not `strict`: it answers malformed calls with a bare 500. `dies_after`: it is
+    execute: Execute = count_words, *, sees: Callable[[dict[str, Any]], None] = lambda context: None, metrics: str = "calls_total 1\n",
+    strict: bool = True, dies_after: int | None = None,
+) -> Iterator[Endpoint]:  # fmt: skip
+    """A skill's server on loopback. Not `strict`: it answers malformed calls with a bare 500. `sees` is told each call's context. `dies_after`: it is
     unhealthy after so many calls."""
     calls = []
 
@@ -147,7 +148,9 @@ def served(
             body = self.rfile.read(length)
             calls.append(1)
             try:
-                inputs = json.loads(body)["inputs"]
+                told = json.loads(body)
+                inputs = told["inputs"]
+                sees(told.get("context", {}))
                 if not isinstance(inputs, dict):
                     raise TypeError
             except (ValueError, KeyError, TypeError, RecursionError):

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from agent.caller import NoAnswer, call, execute, probe
+from agent.caller import NoAnswer, anybodys, call, execute, probe
 from agent.checks import concluded
 from agent.domain.check import CheckResult, Finding, Subject, TestRun
-from agent.domain.invocation import MAX_BODY, Invocation, Reply
+from agent.domain.invocation import MAX_BODY, Reply
 from agent.domain.release import Endpoint
 from agent.domain.schema import Json
 from agent.domain.skill import Example, Manifest, same_json
@@ -153,7 +153,7 @@ def _healthy(endpoint: Endpoint) -> Iterator[Finding]:
 
 def _execute(manifest: Manifest, endpoint: Endpoint, inputs: dict[str, Json]) -> Reply:
     timeout = manifest.resources.timeout_seconds
-    return execute(endpoint, Invocation(skill=manifest.name, inputs=inputs, request_id="contract", caller="skillops", deadline_seconds=timeout))
+    return execute(endpoint, anybodys(manifest.name, inputs, timeout))
 
 
 def _reason(error: Refused) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import get_args
 
-from agent.caller import Trouble, execute
+from agent.caller import Trouble, anybodys, execute
 from agent.checks import concluded, language_of
 from agent.checks.before import marked, named
 from agent.domain.capability import Capability, told
 from agent.domain.check import CheckResult, Finding, Outcome, Subject, TestReport
-from agent.domain.invocation import Invocation
 from agent.domain.release import Endpoint
 from agent.domain.schema import violations
 from agent.domain.skill import Case, Manifest, tree_digest
@@ -134,8 +133,7 @@ def _holds(case: Case, manifest: Manifest, endpoint: Endpoint) -> bool:
     if violations(manifest.inputs, case.inputs, limit=1):
         return case.expect.error is not None
     timeout = manifest.resources.timeout_seconds
-    call = Invocation(skill=manifest.name, inputs=case.inputs, request_id="witness", caller="skillops", deadline_seconds=timeout)
-    reply = execute(endpoint, call)
+    reply = execute(endpoint, anybodys(manifest.name, case.inputs, timeout))
     if reply.error_code in _NO_ANSWER:  # a case that expects any error does not expect a crash
         return False
     fits = not reply.success or not violations(manifest.outputs, reply.outputs, limit=1)

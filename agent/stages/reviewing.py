@@ -12,10 +12,9 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from agent.caller import execute
+from agent.caller import anybodys, execute
 from agent.domain.check import Subject
 from agent.domain.event import Event
-from agent.domain.invocation import Invocation
 from agent.domain.progress import Situation
 from agent.domain.proposal import Proposal
 from agent.domain.release import Endpoint
@@ -94,7 +93,7 @@ def ask(reviewed: Reviewed, reviewers: Sequence[Reviewer], workers: int) -> Iter
 
 def run(endpoint: Endpoint, case: Case) -> str | None:
     """Why the skill's reply does not meet the case, or None where it does."""
-    reply = execute(endpoint, Invocation(skill="reproducer", inputs=case.inputs, request_id=case.name, caller="reviewing"))
+    reply = execute(endpoint, anybodys("reproducer", case.inputs, 30.0))
     if reply.error_code == "unreachable":
         raise CouldNotTell("The skill could not be reached.", why=reply.error_message, next_step="Try again.")
     return case.expect.unmet(reply.success, reply.outputs, reply.error_code)
