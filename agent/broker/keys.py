@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import secrets
-import ssl
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from agent.broker.carrying import Broker
 from agent.domain import Frozen
 from agent.domain.skill import Manifest
-from agent.egress.proxy import Carrier
 from agent.egress.rules import Rule
 from agent.errors import CouldNotTell
 from agent.ports import Secrets
+
+if TYPE_CHECKING:
+    import ssl
+
+    from agent.broker.carrying import Broker
+    from agent.egress.proxy import Carrier
 
 
 class Key(Frozen):
@@ -63,6 +67,8 @@ class Brokers:
         return {place: self._broker(skill, place, [key for key in keys if key.place == place]) for place in {key.place for key in keys}}
 
     def _broker(self, skill: str, place: tuple[str, int], keys: Sequence[Key]) -> Broker:
+        from agent.broker.carrying import Broker
+
         def values() -> dict[str, str]:
             vault = self._vault
             if vault is None:
@@ -73,6 +79,8 @@ class Brokers:
 
     def _trusted(self) -> ssl.SSLContext:
         if self._trust is None:
+            import ssl
+
             trust = ssl.create_default_context()
             try:
                 if self._authorities:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent.egress.proxy import Carrier, Door, Limits, Proxy, Target, Verdict
 from agent.egress.rules import Rule
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
+
+    from agent.egress.proxy import Carrier, Door, Limits, Proxy, Target, Verdict
 
 T = TypeVar("T")
 LOG_BYTES = 4 * 2**20  # of the newest part of a log, and as much of an older one
@@ -31,7 +34,8 @@ class Egress:
         sealed: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        self._proxy = Proxy(record, pinned or {}, sealed, limits or Limits())
+        self._told = record, pinned or {}, sealed, limits
+        self._proxy: Proxy | None = None
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -40,9 +44,18 @@ class Egress:
     def open(self, skill: str, rules: Sequence[Rule], path: Path, carriers: Mapping[tuple[str, int], Carrier] | None = None,
              own: Mapping[tuple[str, int], Target] | None = None) -> Door:  # fmt: skip
         """As `Proxy.open`. Raises OSError."""
-        door = self.do(self._proxy.open(skill, rules, path, carriers, own))
+        door = self.do(self._made().open(skill, rules, path, carriers, own))
         self._doors.add(door)
         return door
+
+    def _made(self) -> Proxy:
+        from agent.egress.proxy import Limits, Proxy
+
+        with self._lock:
+            if self._proxy is None:
+                record, pinned, sealed, limits = self._told
+                self._proxy = Proxy(record, pinned, sealed, limits or Limits())
+            return self._proxy
 
     def close(self, door: Door) -> None:
         """Closing twice does no harm."""
@@ -66,6 +79,8 @@ class Egress:
 
     def begin(self, order: Coroutine[Any, Any, T]) -> Future[T]:
         """As `do`, without waiting; what is not done by then is cancelled by `stop`."""
+        import asyncio
+
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -75,6 +90,8 @@ class Egress:
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()

@@ -36,7 +36,7 @@ from agent.runtimes.docker_stand_ins import LentStage
 from agent.runtimes.docker_watch import Watch
 from agent.runtimes.docker_way import Way, docker_host
 from agent.runtimes.docker_way_back import Lent, LentTogether, LentWayBack
-from agent.runtimes.way_back import rules_of
+from agent.runtimes.ways import rules_of
 from agent.supervisor_client import home, make_sockets
 
 log = logging.getLogger("agent.supervisor")

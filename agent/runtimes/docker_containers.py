@@ -15,8 +15,8 @@ from agent.errors import CouldNotTell
 from agent.ports import Deployment
 from agent.runtimes.docker_network import Network
 from agent.runtimes.docker_options import AUTHORITIES, INSTANCE, REPOSITORY, ROLE, SECRETS, SKILL, STORAGE, USER, container_options, security
-from agent.runtimes.way_back import rules_of
 from agent.runtimes.way_out import CERTIFICATES, TRUST
+from agent.runtimes.ways import rules_of
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

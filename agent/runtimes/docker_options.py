@@ -7,7 +7,7 @@ from typing import Any
 
 from agent import seccomp
 from agent.domain.skill import Manifest
-from agent.runtimes.way_back import variables_of
+from agent.runtimes.ways import variables_of
 
 PORT = 8080  # where the images' servers listen; a `container` skill may name another
 USER = "65532:65532"

@@ -16,7 +16,8 @@ from agent.egress.hosting import Egress
 from agent.egress.proxy import connected
 from agent.relay.lending import key_of
 from agent.runtimes.docker_stand_ins import READY, lend
-from agent.runtimes.way_back import RULE, WayBack
+from agent.runtimes.way_back import WayBack
+from agent.runtimes.ways import RULE
 from agent.supervisor_client import short_folder
 
 

@@ -29,8 +29,8 @@ from agent.errors import Refused, SkillOpsError
 from agent.instance import Instance, handed, made_up, not_healthy, tail
 from agent.ports import AdoptingSandbox, Availability, Deployment, Language, Mount, Running, SandboxProcess, Secrets, Usage
 from agent.runtimes.supervised import SupervisedRuntime
-from agent.runtimes.way_back import rules_of, variables_of
 from agent.runtimes.way_out import WayOut, hermetic
+from agent.runtimes.ways import rules_of, variables_of
 from agent.supervisor_client import home, make_sockets, short_folder
 
 SOCKET = "skill.sock"

@@ -10,37 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import h11
 
 from agent.depth import DEEPEST, too_deep
 from agent.domain.invocation import MAX_BODY
-from agent.domain.skill import Manifest
 from agent.egress.hosting import Egress
 from agent.egress.proxy import Target
-from agent.egress.rules import Rule
 from agent.egress.splicing import drop
+from agent.runtimes.ways import RULE
 from agent.switchboard import SKILL, TICKET, place_of, refused
 
-RULE = Rule("gateway.skillops.internal", 80)
-ADDRESS = f"http://{RULE.host}"  # what $SKILL_GATEWAY is
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0  # in which each must have arrived
 LONGEST_HEAD, BITE = 2**14, 2**16  # bytes
 AT_ONCE = 64  # requests of one instance
 LINGER = 2.0  # seconds for a skill to stop sending what was refused
 _HINT = re.compile(rb'"call"\s*:\s*"(%b)"' % TICKET.pattern.replace("(", "(?:").encode())
-
-
-def rules_of(manifest: Manifest) -> tuple[Rule, ...]:
-    """All that a running skill is let out to: the hosts that it declares, and the way back where it requires others."""
-    return (*manifest.permissions.rules, *((RULE,) if manifest.requires else ()))
-
-
-def variables_of(manifest: Manifest) -> Mapping[str, str]:
-    """What it finds in its environment for that."""
-    return {"SKILL_GATEWAY": ADDRESS} if manifest.requires else {}
 
 
 class WayBack:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.broker.keys import Brokers, Key
 from agent.domain.skill import Manifest
@@ -18,7 +18,10 @@ from agent.egress.rules import Rule
 from agent.errors import SkillOpsError
 from agent.interpreter import base_mounts, interpreter
 from agent.ports import Mount, SandboxSpec
-from agent.runtimes.way_back import RULE, WayBack, rules_of
+from agent.runtimes.ways import RULE, rules_of
+
+if TYPE_CHECKING:
+    from agent.runtimes.way_back import WayBack
 
 INSIDE, PROGRAM = "/run/egress", "/run/forwarder.py"
 DOOR, WAY, CERTIFICATES = "door", "way", "certificates.pem"
@@ -88,7 +91,11 @@ class WayOut:
                  brokers: Brokers | None = None) -> None:  # fmt: skip
         """Opens the door in what is prepared already. `keys`: the placeholders that `brokers` exchange. Raises OSError."""
         self._egress, self._skill, self._rules, self._folder, self._keys = egress, skill, rules, _beside(folder), keys
-        self._back = WayBack(egress, skill, state, folder.with_name(f"{folder.name}.back")) if RULE in rules else None
+        self._back: WayBack | None = None
+        if RULE in rules:
+            from agent.runtimes.way_back import WayBack
+
+            self._back = WayBack(egress, skill, state, folder.with_name(f"{folder.name}.back"))
         carriers = brokers.carriers(skill, keys) if brokers else None
         self._door = egress.open(skill, rules, self._folder / DOOR, carriers, self._back.pinned if self._back else None)
 

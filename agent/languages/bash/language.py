@@ -14,7 +14,6 @@ from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.errors import Refused
 from agent.languages import front, image
-from agent.languages.bash import analysis, template, testing
 from agent.languages.bash.toolchain import program, versions
 from agent.languages.capabilities import capabilities
 from agent.ports import Sandbox, SandboxSpec
@@ -29,6 +28,8 @@ class BashLanguage:
     name, entrypoint = "bash", "skill.sh"
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
+        from agent.languages.bash import template
+
         return template.files(manifest)
 
     def digest(self) -> str:
@@ -58,18 +59,28 @@ class BashLanguage:
         return image.dockerfile(manifest, base, command=front.COMMAND, probe=front.PROBE, shim=shim, labels=labels)
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        from agent.languages.bash import testing
+
         return testing.run_tests(root, manifest, sandbox, mutants=mutants, seed=seed, gut=gut)
 
     def tidy(self, root: Path) -> None:
+        from agent.languages.bash import analysis
+
         analysis.tidy(root)
 
     def style(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.bash import analysis
+
         return analysis.style(root)
 
     def security(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.bash import analysis
+
         return analysis.security(root)
 
     def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        from agent.languages.bash import analysis
+
         return capabilities(root, analysis.said_by_rules)
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:

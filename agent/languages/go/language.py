@@ -14,7 +14,6 @@ from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
 from agent.languages.capabilities import capabilities
-from agent.languages.go import analysis, building, locking, template, testing
 from agent.languages.go.toolchain import HERE, version
 from agent.ports import Sandbox, SandboxSpec
 
@@ -35,10 +34,14 @@ class GoLanguage:
         self._cutoff = cutoff
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
+        from agent.languages.go import template
+
         return template.files(manifest)
 
     def digest(self) -> str:
         """Over the version of Go and the shim's source."""
+        from agent.languages.go import building
+
         hashed = hashlib.sha256(version().encode())
         for path in building.SHIM:
             hashed.update(path.relative_to(HERE).as_posix().encode() + path.read_bytes())
@@ -46,6 +49,8 @@ class GoLanguage:
 
     def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
         """Fills `target` with `code/`, the program `skill` (the skill and its server, static) and `service.json`."""
+        from agent.languages.go import building
+
         front.copy_code(root, manifest, target)
         building.build(root, manifest, target / PROGRAM, self._cache)
         front.write_service(manifest, target)
@@ -60,28 +65,46 @@ class GoLanguage:
         return image.dockerfile(manifest, base, command=(program,), probe=(program, "-health"), shim=(PROGRAM,), labels=labels)
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        from agent.languages.go import testing
+
         return testing.run_tests(root, manifest, sandbox, self._cache, mutants=mutants, seed=seed, gut=gut)
 
     def tidy(self, root: Path) -> None:
+        from agent.languages.go import analysis
+
         analysis.tidy(root, self._cache)
 
     def style(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.go import analysis
+
         return analysis.style(root, self._cache)
 
     def security(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.go import analysis
+
         return analysis.security(root, self._cache)
 
     def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        from agent.languages.go import analysis
+
         return capabilities(root, lambda root, permitted: analysis.said_by_rules(root, self._cache, permitted))
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
+        from agent.languages.go import locking
+
         return locking.findings(root, manifest)
 
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
+        from agent.languages.go import locking
+
         return locking.lock(manifest, self._cache)
 
     def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        from agent.languages.go import locking
+
         return locking.locked(files)
 
     def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        from agent.languages.go import locking
+
         return locking.newer(manifest, self._cache, self._cutoff())

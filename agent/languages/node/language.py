@@ -15,7 +15,6 @@ from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
 from agent.languages.capabilities import capabilities
-from agent.languages.node import analysis, locking, template, testing
 from agent.languages.node.toolchain import HERE, base_mounts, node, version
 from agent.ports import Sandbox, SandboxSpec
 
@@ -39,6 +38,8 @@ class NodeLanguage:
         self._cutoff = cutoff
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
+        from agent.languages.node import template
+
         return template.files(manifest)
 
     def digest(self) -> str:
@@ -50,6 +51,8 @@ class NodeLanguage:
 
     def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
         """Fills `target` with `code/`, `node_modules/` (where there are dependencies), the shim and `service.json`."""
+        from agent.languages.node import locking
+
         front.copy_code(root, manifest, target)
         if dependencies := locking.installed(root, manifest, self._cache):
             shutil.copytree(dependencies, target / "node_modules", symlinks=True)
@@ -66,29 +69,47 @@ class NodeLanguage:
         return image.dockerfile(manifest, base, command=command, probe=PROBE, shim=SHIM, dependencies="node_modules", labels=labels)
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        from agent.languages.node import locking, testing
+
         dependencies = locking.installed(root, manifest, self._cache)
         return testing.run_tests(root, manifest, sandbox, dependencies, mutants=mutants, seed=seed, gut=gut)
 
     def tidy(self, root: Path) -> None:
+        from agent.languages.node import analysis
+
         analysis.tidy(root, self._cache)
 
     def style(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.node import analysis
+
         return analysis.style(root, self._cache)
 
     def security(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.node import analysis
+
         return analysis.security(root)
 
     def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        from agent.languages.node import analysis
+
         return capabilities(root, analysis.said_by_rules)
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
+        from agent.languages.node import locking
+
         return locking.findings(root, manifest)
 
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
+        from agent.languages.node import locking
+
         return locking.lock(manifest, self._cutoff() if manifest.dependencies else None)
 
     def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        from agent.languages.node import locking
+
         return locking.locked(files)
 
     def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        from agent.languages.node import locking
+
         return locking.newer(manifest, self._cutoff())

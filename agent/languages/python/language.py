@@ -16,7 +16,6 @@ from agent.domain.package import Package
 from agent.domain.skill import Manifest
 from agent.languages import front, image
 from agent.languages.capabilities import capabilities
-from agent.languages.python import analysis, locking, template, testing
 from agent.ports import Sandbox, SandboxSpec
 
 
@@ -31,6 +30,8 @@ class PythonLanguage:
         self._cutoff = cutoff
 
     def template(self, manifest: Manifest) -> dict[str, bytes]:
+        from agent.languages.python import template
+
         return template.files(manifest)
 
     def digest(self) -> str:
@@ -42,6 +43,8 @@ class PythonLanguage:
 
     def prepare(self, root: Path, manifest: Manifest, target: Path) -> None:
         """Fills `target` with `code/`, `deps/` (where there are dependencies), the shim and `service.json`."""
+        from agent.languages.python import locking
+
         front.copy_code(root, manifest, target)
         if dependencies := locking.installed(root, manifest, self._cache):
             shutil.copytree(dependencies, target / "deps")
@@ -59,29 +62,47 @@ class PythonLanguage:
         )  # fmt: skip
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:
+        from agent.languages.python import locking, testing
+
         dependencies = locking.installed(root, manifest, self._cache)
         return testing.run_tests(root, manifest, sandbox, dependencies, mutants=mutants, seed=seed, gut=gut)
 
     def tidy(self, root: Path) -> None:
+        from agent.languages.python import analysis
+
         analysis.tidy(root)
 
     def style(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.python import analysis
+
         return analysis.style(root)
 
     def security(self, root: Path) -> tuple[Finding, ...]:
+        from agent.languages.python import analysis
+
         return analysis.security(root)
 
     def capabilities(self, root: Path) -> tuple[Capability, ...]:
+        from agent.languages.python import analysis
+
         return capabilities(root, analysis.said_by_rules)
 
     def dependencies(self, root: Path, manifest: Manifest) -> tuple[Finding, ...]:
+        from agent.languages.python import locking
+
         return locking.findings(root, manifest)
 
     def lock(self, manifest: Manifest) -> dict[str, bytes]:
+        from agent.languages.python import locking
+
         return locking.lock(manifest, self._cutoff() if manifest.dependencies else None)
 
     def locked(self, files: Mapping[str, bytes]) -> tuple[Package, ...]:
+        from agent.languages.python import locking
+
         return locking.locked(files)
 
     def newer(self, manifest: Manifest) -> tuple[str, ...]:
+        from agent.languages.python import locking
+
         return locking.newer(manifest, self._cutoff())
