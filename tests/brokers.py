@@ -126,13 +126,13 @@ async def say(door: Path, *pieces: bytes, host: str = HOST, ends: bool = True) -
         writer.write_eof()
     said = b""
     with contextlib.suppress(OSError):
-        said = await asyncio.wait_for(reader.read(), 10)
+        said = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return said
 
 
 async def until(told: list[Verdict]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not told:
             await asyncio.sleep(0.002)
 

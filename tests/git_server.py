@@ -159,7 +159,7 @@ def running(root: Path) -> Iterator[GitServer]:
         server.close()
 
 
-def awaited(condition: Callable[[], bool], seconds: float = 20) -> bool:
+def awaited(condition: Callable[[], bool], seconds: float = 60) -> bool:
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:
         time.sleep(0.05)

@@ -31,7 +31,7 @@ class Images:
         found = self.api.containers(all=True, filters={"label": "skillops.build"})
         return [container for container in found if not container["Labels"].get("skillops.digest") and running in container["Command"]]
 
-    def wait_for_build(self, seconds: float = 30.0) -> None:
+    def wait_for_build(self, seconds: float = 100.0) -> None:
         """Until a step of a build runs."""
         until = time.monotonic() + seconds
         while not any(container["State"] == "running" for container in self.builds()) and time.monotonic() < until:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agent.caller import execute
+from agent.caller import call, execute
 from agent.docker_engine import DockerEngine
 from agent.domain.invocation import Reply
 from agent.domain.release import Artifact
@@ -120,6 +120,11 @@ class ProcessBench:
         endpoint = (runtime or self.runtime).endpoint(skill)
         return execute(endpoint, invocation, again=lambda: (runtime or self.runtime).endpoint(skill))
 
+    def under_way(self, skill: str = "word-count") -> bool:
+        """Whether a call of the skill is under way."""
+        _, body = call(self.runtime.endpoint(skill), "GET", "/metrics", None, timeout=10)
+        return f'skill_calls_in_flight{{skill="{skill}"}} 1\n'.encode() in body
+
     def words(self, skill: str = "word-count") -> int:
         reply = self.call(skill)
         assert reply.success, reply
@@ -213,7 +218,7 @@ def clear_engine(*, volumes: bool = False, images: bool = False) -> None:
             client.images.remove(image.id, force=True)
 
 
-def eventually(true: Callable[[], object], seconds: float = 20.0) -> None:
+def eventually(true: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come about"

@@ -52,7 +52,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = Home.founded(folder / "skills")
     publish(home, "word-count", CODE)
     publish(home, "deadly", DEADLY, annotations={"idempotent": False})
-    publish(home, "slow", SLOW, resources={"timeout": "1s"})
+    publish(home, "slow", SLOW, resources={"timeout": "3s"})
     command = [sys.executable, "-m", "agent.cli", "serve", "--port", "0", "--json", "--repository", str(home.path)]
     stderr = (folder / "stderr").open("w+")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)

@@ -71,7 +71,7 @@ def answers(home: Home, value: str) -> bool:
     return done.code == 0 and done.document["outputs"] == {"words": known_as(value)}
 
 
-def eventually(true: Callable[[], object], seconds: float = 20.0) -> None:
+def eventually(true: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come about"

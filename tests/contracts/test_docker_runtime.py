@@ -9,7 +9,6 @@ import signal
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,7 +170,7 @@ def test_an_endless_loop_ends_at_its_timeout_and_the_container_answers_the_next_
     before = container(bench, "lonely").id
     reply = told(bench, "lonely", loop=1)
     assert (reply.success, reply.error_code) == (False, "timeout")
-    assert reply.seconds < 15
+    assert reply.seconds < 60
     assert said(bench, "lonely", env="TZ") == "UTC"
     assert container(bench, "lonely").id == before
 
@@ -186,7 +185,7 @@ def test_a_skill_that_dies_in_the_middle_of_a_call_is_a_bad_reply_and_comes_back
     replies: list[Reply] = []
     client = threading.Thread(target=lambda: replies.append(told(bench, "lonely", loop=1)))
     client.start()
-    time.sleep(0.7)
+    eventually(lambda: bench.under_way("lonely"))
     container(bench, "lonely").kill()
     client.join()
     assert (replies[0].success, replies[0].error_code) == (False, "bad-reply")

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,30 @@ def bench(kind: str, tmp_path: Path) -> Iterator[ProcessBench]:
     bench.close()
 
 
+@pytest.fixture(scope="module")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ProcessBench]]:
+    made: dict[str, ProcessBench] = {}
+
+    def of(kind: str) -> ProcessBench:
+        if kind not in made:
+            made[kind] = BENCHES[kind](tmp_path_factory.mktemp(kind))
+        return made[kind]
+
+    yield of
+    for bench in made.values():
+        bench.close()
+
+
+@pytest.fixture
+def port(kind: str, benches: Callable[[str], ProcessBench]) -> Iterator[ProcessBench]:
+    """A runtime on which nothing runs; its supervisor is that of the test before, as what the port promises needs no new one."""
+    bench = benches(kind)
+    yield bench
+    for service in bench.runtime.services():
+        bench.runtime.remove(service.skill)
+    eventually(lambda: not (bench.state / "supervisor/services.json").exists() or bench.running() == [])
+
+
 @pytest.fixture
 def sleepy(kind: str, tmp_path: Path) -> Iterator[ProcessBench]:
     bench = BENCHES[kind](tmp_path, idle=1.0)
@@ -59,51 +83,51 @@ def sleepy(kind: str, tmp_path: Path) -> Iterator[ProcessBench]:
 # ---- the port ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_deployed_skill_answers_at_its_endpoint(bench: ProcessBench) -> None:
-    service = bench.runtime.deploy(bench.deployment())
+def test_a_deployed_skill_answers_at_its_endpoint(port: ProcessBench) -> None:
+    service = port.runtime.deploy(port.deployment())
     assert (service.skill, service.version, service.state, service.restarts) == ("word-count", "1.0.0", "healthy", 0)
-    assert bench.words() == 1
+    assert port.words() == 1
 
 
-def test_deploying_what_already_serves_does_nothing(bench: ProcessBench) -> None:
-    first = bench.runtime.deploy(bench.deployment())
-    processes = bench.running()
-    assert bench.runtime.deploy(bench.deployment()) == first
-    assert bench.running() == processes
+def test_deploying_what_already_serves_does_nothing(port: ProcessBench) -> None:
+    first = port.runtime.deploy(port.deployment())
+    processes = port.running()
+    assert port.runtime.deploy(port.deployment()) == first
+    assert port.running() == processes
 
 
-def test_a_new_version_takes_over_and_no_call_fails(bench: ProcessBench) -> None:
-    bench.runtime.deploy(bench.deployment())
+def test_a_new_version_takes_over_and_no_call_fails(port: ProcessBench) -> None:
+    port.runtime.deploy(port.deployment())
     replies: list[Reply] = []
     done = threading.Event()
 
     def keep_calling() -> None:
         while not done.is_set():
-            replies.append(bench.call(runtime=bench.another()))
+            replies.append(port.call(runtime=port.another()))
 
     client = threading.Thread(target=keep_calling)
     client.start()
     for number in range(2, 5):
-        bench.runtime.deploy(bench.deployment(COUNTS % number, version=f"1.{number}.0"))
-    assert bench.words() == 4
+        port.runtime.deploy(port.deployment(COUNTS % number, version=f"1.{number}.0"))
+    assert port.words() == 4
     done.set()
     client.join()
     assert [reply for reply in replies if not reply.success] == []
-    assert {1, 4} <= {reply.outputs["words"] for reply in replies} | {bench.words()}
+    assert {1, 4} <= {reply.outputs["words"] for reply in replies} | {port.words()}
 
 
-def test_a_call_that_is_under_way_outlives_the_switch(bench: ProcessBench) -> None:
+def test_a_call_that_is_under_way_outlives_the_switch(port: ProcessBench) -> None:
     slow = "import time\ndef execute(inputs, context):\n    time.sleep(1.5)\n    return {'words': 1}\n"
-    bench.runtime.deploy(bench.deployment(slow))
+    port.runtime.deploy(port.deployment(slow))
     replies: list[Reply] = []
-    client = threading.Thread(target=lambda: replies.append(bench.call()))
+    client = threading.Thread(target=lambda: replies.append(port.call()))
     client.start()
-    time.sleep(0.3)
-    bench.runtime.deploy(bench.deployment(COUNTS % 2, version="2.0.0"))
+    eventually(port.under_way)
+    port.runtime.deploy(port.deployment(COUNTS % 2, version="2.0.0"))
     client.join()
     assert replies[0].success and replies[0].outputs == {"words": 1}
-    assert bench.words() == 2
-    eventually(lambda: len(bench.running()) == 1)
+    assert port.words() == 2
+    eventually(lambda: len(port.running()) == 1)
 
 
 BROKEN = {
@@ -114,52 +138,52 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("code", BROKEN.values(), ids=BROKEN)
-def test_a_broken_version_is_refused_and_the_old_one_stays(bench: ProcessBench, code: str) -> None:
-    bench.runtime.deploy(bench.deployment())
+def test_a_broken_version_is_refused_and_the_old_one_stays(port: ProcessBench, code: str) -> None:
+    port.runtime.deploy(port.deployment())
     with pytest.raises(Refused) as refused:
-        bench.runtime.deploy(bench.deployment(code, version="1.1.0"))
+        port.runtime.deploy(port.deployment(code, version="1.1.0"))
     assert "does not become healthy" in refused.value.what
-    assert bench.words() == 1
-    assert [service.version for service in bench.runtime.services()] == ["1.0.0"]
-    assert len(bench.running()) == 1
+    assert port.words() == 1
+    assert [service.version for service in port.runtime.services()] == ["1.0.0"]
+    assert len(port.running()) == 1
 
 
-def test_the_refusal_quotes_the_log(bench: ProcessBench) -> None:
+def test_the_refusal_quotes_the_log(port: ProcessBench) -> None:
     with pytest.raises(Refused) as refused:
-        bench.runtime.deploy(bench.deployment(BROKEN["crashes on import"]))
+        port.runtime.deploy(port.deployment(BROKEN["crashes on import"]))
     assert "no luck today" in refused.value.why
-    assert bench.runtime.services() == []
+    assert port.runtime.services() == []
 
 
-def test_a_version_that_never_gets_ready_is_refused_when_its_time_is_up(bench: ProcessBench) -> None:
-    hangs = bench.deployment("import time\ntime.sleep(3600)\n", health={"interval": "1s", "timeout": "1s", "retries": 1})
+def test_a_version_that_never_gets_ready_is_refused_when_its_time_is_up(port: ProcessBench) -> None:
+    hangs = port.deployment("import time\ntime.sleep(3600)\n", health={"interval": "1s", "timeout": "1s", "retries": 1})
     with pytest.raises(Refused, match="within 1 s"):
-        bench.runtime.deploy(hangs)
+        port.runtime.deploy(hangs)
 
 
-def test_a_removed_skill_is_gone_and_removing_it_again_does_no_harm(bench: ProcessBench) -> None:
-    bench.runtime.deploy(bench.deployment())
-    bench.runtime.remove("word-count")
-    bench.runtime.remove("word-count")
-    assert bench.runtime.services() == []
+def test_a_removed_skill_is_gone_and_removing_it_again_does_no_harm(port: ProcessBench) -> None:
+    port.runtime.deploy(port.deployment())
+    port.runtime.remove("word-count")
+    port.runtime.remove("word-count")
+    assert port.runtime.services() == []
     with pytest.raises(NotFound):
-        bench.runtime.endpoint("word-count")
-    eventually(lambda: bench.running() == [])
+        port.runtime.endpoint("word-count")
+    eventually(lambda: port.running() == [])
 
 
-def test_an_unknown_skill_is_not_found_and_the_nearest_is_named(bench: ProcessBench) -> None:
-    bench.runtime.deploy(bench.deployment())
+def test_an_unknown_skill_is_not_found_and_the_nearest_is_named(port: ProcessBench) -> None:
+    port.runtime.deploy(port.deployment())
     with pytest.raises(NotFound) as unknown:
-        bench.runtime.endpoint("word-counts")
+        port.runtime.endpoint("word-counts")
     assert "word-count?" in unknown.value.next_step
     with pytest.raises(NotFound):
-        bench.runtime.logs("nothing-like-it")
+        port.runtime.logs("nothing-like-it")
 
 
-def test_services_are_told_in_order(bench: ProcessBench) -> None:
+def test_services_are_told_in_order(port: ProcessBench) -> None:
     for name in ("b-skill", "a-skill"):
-        bench.runtime.deploy(bench.deployment(name=name))
-    assert [(service.skill, service.state) for service in bench.runtime.services()] == [("a-skill", "healthy"), ("b-skill", "healthy")]
+        port.runtime.deploy(port.deployment(name=name))
+    assert [(service.skill, service.state) for service in port.runtime.services()] == [("a-skill", "healthy"), ("b-skill", "healthy")]
 
 
 def test_what_a_skill_prints_is_in_its_logs(bench: ProcessBench) -> None:
@@ -169,7 +193,7 @@ def test_what_a_skill_prints_is_in_its_logs(bench: ProcessBench) -> None:
     assert bench.runtime.logs("word-count", 0) == ""
 
 
-def test_a_skill_gets_its_environment_and_keeps_its_storage_over_versions(bench: ProcessBench) -> None:
+def test_a_skill_gets_its_environment_and_keeps_its_storage_over_versions(port: ProcessBench) -> None:
     code = """
 import os
 from pathlib import Path
@@ -179,20 +203,20 @@ def execute(inputs, context):
     return {"words": len(notes.read_text())}
 """
     traits = {"environment": {"MORE": "xy"}, "permissions": {"storage": "persistent"}}
-    bench.runtime.deploy(bench.deployment(code, **traits))
-    assert [bench.words(), bench.words()] == [2, 4]
-    bench.runtime.deploy(bench.deployment(code, version="1.0.1", **traits))
-    assert bench.words() == 6
-    bench.runtime.remove("word-count")
-    bench.runtime.deploy(bench.deployment(code, version="1.0.2", **traits))
-    assert bench.words() == 8
+    port.runtime.deploy(port.deployment(code, **traits))
+    assert [port.words(), port.words()] == [2, 4]
+    port.runtime.deploy(port.deployment(code, version="1.0.1", **traits))
+    assert port.words() == 6
+    port.runtime.remove("word-count")
+    port.runtime.deploy(port.deployment(code, version="1.0.2", **traits))
+    assert port.words() == 8
 
 
-def test_a_skill_whose_secret_is_missing_waits_for_a_person_and_what_served_goes_on(bench: ProcessBench) -> None:
-    bench.runtime.deploy(bench.deployment(COUNTS % 1))
+def test_a_skill_whose_secret_is_missing_waits_for_a_person_and_what_served_goes_on(port: ProcessBench) -> None:
+    port.runtime.deploy(port.deployment(COUNTS % 1))
     with pytest.raises(MissingSecret, match="word-count waits for the secret MISSING"):
-        bench.runtime.deploy(bench.deployment(COUNTS % 2, version="1.0.1", permissions={"secrets": ["MISSING"]}))
-    assert bench.words() == 1
+        port.runtime.deploy(port.deployment(COUNTS % 2, version="1.0.1", permissions={"secrets": ["MISSING"]}))
+    assert port.words() == 1
 
 
 READS = """
@@ -208,24 +232,24 @@ def execute(inputs, context):
 """
 
 
-def test_a_trial_has_made_up_secrets_in_place_of_real_ones(bench: ProcessBench) -> None:
+def test_a_trial_has_made_up_secrets_in_place_of_real_ones(port: ProcessBench) -> None:
     manifest = a_manifest(permissions={"secrets": ["TOKEN"]})
-    with bench.runtime.trial(bench.built(READS, manifest), manifest) as endpoint:
+    with port.runtime.trial(port.built(READS, manifest), manifest) as endpoint:
         reply = execute(endpoint, prepare(manifest, {"text": "a"}, "ada", "r1"))
     assert reply.outputs == {"words": len("trial-TOKEN")}, reply
 
 
-def test_a_skill_finds_its_secrets_as_files_that_lie_on_no_disk(bench: ProcessBench) -> None:
-    bench.runtime.deploy(bench.deployment(READS, permissions={"secrets": ["TOKEN"]}))
-    assert bench.words() == len("the TOKEN of word-count")
+def test_a_skill_finds_its_secrets_as_files_that_lie_on_no_disk(port: ProcessBench) -> None:
+    port.runtime.deploy(port.deployment(READS, permissions={"secrets": ["TOKEN"]}))
+    assert port.words() == len("the TOKEN of word-count")
 
 
-def test_a_trial_is_healthy_apart_and_gone_afterwards(bench: ProcessBench) -> None:
+def test_a_trial_is_healthy_apart_and_gone_afterwards(port: ProcessBench) -> None:
     manifest = a_manifest()
-    with bench.runtime.trial(bench.built(COUNTS % 3, manifest), manifest) as endpoint:
+    with port.runtime.trial(port.built(COUNTS % 3, manifest), manifest) as endpoint:
         reply = execute(endpoint, prepare(manifest, {"text": "a"}, "ada", "r1"))
     assert reply.outputs == {"words": 3}
-    assert bench.runtime.services() == []
+    assert port.runtime.services() == []
     eventually(lambda: not probe(endpoint, 5.0)[0])
 
 
@@ -237,7 +261,7 @@ def test_a_trial_needs_no_supervisor(bench: ProcessBench) -> None:
     assert not (bench.state / "supervisor").exists()
 
 
-def test_a_trial_keeps_nothing(bench: ProcessBench) -> None:
+def test_a_trial_keeps_nothing(port: ProcessBench) -> None:
     code = """
 import os
 from pathlib import Path
@@ -247,15 +271,15 @@ def execute(inputs, context):
     return {"words": len(notes.read_text())}
 """
     manifest = a_manifest(permissions={"storage": "persistent"})
-    artifact, invocation = bench.built(code, manifest), prepare(manifest, {"text": "a"}, "ada", "r1")
+    artifact, invocation = port.built(code, manifest), prepare(manifest, {"text": "a"}, "ada", "r1")
     for _ in range(2):
-        with bench.runtime.trial(artifact, manifest) as endpoint:
+        with port.runtime.trial(artifact, manifest) as endpoint:
             assert execute(endpoint, invocation).outputs == {"words": 1}
 
 
-def test_a_trial_of_a_broken_skill_is_refused_with_the_end_of_its_log(bench: ProcessBench) -> None:
+def test_a_trial_of_a_broken_skill_is_refused_with_the_end_of_its_log(port: ProcessBench) -> None:
     manifest = a_manifest()
-    with pytest.raises(Refused) as refused, bench.runtime.trial(bench.built(BROKEN["crashes on import"], manifest), manifest):
+    with pytest.raises(Refused) as refused, port.runtime.trial(port.built(BROKEN["crashes on import"], manifest), manifest):
         pass
     assert "no luck today" in refused.value.why
 
@@ -280,7 +304,7 @@ def test_calls_work_again_right_after_a_crash(bench: ProcessBench) -> None:
 
 
 def test_a_skill_that_hangs_is_started_again(bench: ProcessBench) -> None:
-    bench.runtime.deploy(bench.deployment(health={"interval": "1s", "timeout": "1s", "retries": 1}))
+    bench.runtime.deploy(bench.deployment(health={"interval": "1s", "timeout": "3s", "retries": 1}))
     (pid,) = bench.running()
     bench.freeze(pid)
     eventually(lambda: bench.running() not in ([pid], []))

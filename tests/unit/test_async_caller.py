@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -154,14 +153,12 @@ async def test_a_full_backlog_is_waited_for_and_then_a_timeout(tmp_path: Path) -
 async def test_silence_and_dripping_end_at_the_deadline(tmp_path: Path) -> None:
     async def drip(heard: Heard, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(100):
+        while not writer.is_closing():
             writer.write(b"a")
             await asyncio.sleep(0.01)
 
-    async with a_skill(tmp_path, drip) as (caller, _):
-        began = time.monotonic()
+    async with a_skill(tmp_path, drip) as (caller, _), asyncio.timeout(30):
         assert (await caller.execute(an_invocation(deadline_seconds=0.05))).error_code == "timeout"
-    assert time.monotonic() - began < 0.6
 
 
 async def endless(heard: Heard, writer: asyncio.StreamWriter) -> None:

@@ -26,7 +26,7 @@ from tests.engines import missing
 SLEEP = SandboxSpec(argv=("/bin/sleep", "300"))
 
 
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -214,7 +214,7 @@ def test_a_task_is_planned_invoked_and_answered_with_its_receipt(world: World) -
 
 
 def test_steps_that_do_not_refer_to_one_another_run_side_by_side(world: World) -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
     world.runtime.answer = lambda inputs: {"words": together.wait() and 0}
     world.model = Model(calls(a="x", b="y", c="z"))
 

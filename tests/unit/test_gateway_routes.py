@@ -309,8 +309,8 @@ def test_a_worker_outlives_what_cannot_be_told() -> None:
 
     worker = Worker(SimpleNamespace(work=work), every=60)  # type: ignore[arg-type]
     worker.start()
-    assert tries.acquire(timeout=10)
+    assert tries.acquire(timeout=60)
     worker.wake()
-    assert tries.acquire(timeout=10)
+    assert tries.acquire(timeout=60)
     assert worker.state() == "ok"
     worker.stop()

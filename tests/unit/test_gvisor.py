@@ -27,7 +27,7 @@ from tests.builders import a_manifest
 TRUE = SandboxSpec(argv=("/bin/true",))
 
 
-def eventually(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)

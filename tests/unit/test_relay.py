@@ -193,7 +193,7 @@ def test_what_is_no_request_for_anybody_is_answered_and_ended(sent: bytes) -> No
         async with a_relay(a_table()) as url:
             reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
             writer.write(sent)
-            assert (await asyncio.wait_for(reader.read(), 5)).startswith((b"HTTP/1.1 421", b"HTTP/1.1 431"))
+            assert (await asyncio.wait_for(reader.read(), 60)).startswith((b"HTTP/1.1 421", b"HTTP/1.1 431"))
             writer.close()
 
     asyncio.run(story())
@@ -229,7 +229,7 @@ async def exchanged(port: int, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
     try:
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 60)
     except ConnectionError:
         return b""
     finally:
@@ -314,7 +314,7 @@ def test_a_lent_connection_that_ended_is_given_to_nobody() -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(lent.take("10.0.0.2/mail.example.com:993"), 0.05)
             reader, writer = await lend(relay, "10.0.0.2/mail.example.com:993")
-            _, given = await asyncio.wait_for(lent.take("10.0.0.2/mail.example.com:993"), 5)
+            _, given = await asyncio.wait_for(lent.take("10.0.0.2/mail.example.com:993"), 60)
             assert await reader.readuntil(b"\r\n\r\n") == GIVEN
             given.close()
             writer.close()
@@ -350,7 +350,7 @@ def test_who_may_no_longer_loses_connection_and_port() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", out)
             writer.write(b"x")
             await asyncio.sleep(0.1)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", out)
         server.close()
@@ -358,7 +358,7 @@ def test_who_may_no_longer_loses_connection_and_port() -> None:
     asyncio.run(story())
 
 
-async def until(true: Callable[[], object] | Callable[[], Awaitable[object]], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object] | Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
     for _ in range(int(seconds / 0.01)):
         if true():
             return

@@ -120,7 +120,7 @@ def test_a_reviewer_that_cannot_tell_leaves_the_others_their_say() -> None:
 
 
 def test_reviewers_are_asked_side_by_side() -> None:
-    meeting = threading.Barrier(3, timeout=10)
+    meeting = threading.Barrier(3, timeout=60)
 
     class Meets(Fixed):
         def review(self, reviewed: Reviewed) -> Review:
