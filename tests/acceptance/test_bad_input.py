@@ -131,6 +131,7 @@ def test_a_broken_file_is_told_with_its_place_and_what_was_expected(repository: 
 
 def test_a_broken_variable_is_told_by_its_name(repository: Path) -> None:
     told(skillops("list", "-C", repository, SKILLOPS_WORKERS="many"), 5, "SKILLOPS_WORKERS is wrong", "valid integer")
+    told(skillops("list", "-C", repository, SKILLOPS_REVIEWERS="security"), 5, "SKILLOPS_REVIEWERS is wrong", 'expected JSON, like ["one", "two"]')
 
 
 @pytest.mark.parametrize(
