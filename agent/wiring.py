@@ -152,7 +152,7 @@ def chat_of(gateway: Gateway) -> Slack | None:
     if not slack.is_set_up(settings):
         return None
     client = slack.client_of(settings)
-    board = slack.SlackBoard(client, settings.gateway_url)
+    board = slack.SlackBoard(client, settings.gateway_url, slack.client_of(settings, waits=False))
     desk = Desk(gateway, Inbox(gateway.place.checkout.kept / "slack.sqlite"), board)
     if gateway.feed:
         gateway.feed.heard_by(desk.hear)

@@ -10,10 +10,10 @@ import hashlib
 import logging
 import threading
 import time
-from typing import Protocol
 
 from agent import people
 from agent.chats import posts
+from agent.chats.board import Board, NotNow
 from agent.chats.confided import own_forms, pasted, shared_form, without_pasted
 from agent.chats.inbox import Inbox, Said, Shown
 from agent.chats.posts import Post
@@ -31,22 +31,6 @@ EVERY, PAUSE = 5.0, 1.0  # seconds between looks, and at least: Slack takes abou
 AGAIN = 30.0  # seconds until something is tried again that the platform did not take
 NO_LONGER = "That question is no longer open."
 log = logging.getLogger("agent.chats")
-
-
-class Board(Protocol):
-    """Where posts are put up. Each raises CouldNotTell where the platform does not take it, NotFound where the message or its place is gone."""
-
-    def post(self, thread: str, post: Post) -> str:
-        """Puts it up in the thread; gives the stamp that names it."""
-
-    def edit(self, thread: str, stamp: str, post: Post) -> None:
-        """Puts it in the place of what the message said."""
-
-    def whisper(self, thread: str, who: str, post: Post) -> None:
-        """Shows it to one person alone."""
-
-    def picture(self, thread: str, name: str, data: bytes) -> None:
-        """Puts a picture up in the thread, as a file of this name."""
 
 
 class Desk:
@@ -271,7 +255,7 @@ class Desk:
                     shown = self._drawn(shown)
             except SkillOpsError as error:
                 log.warning("conversation %s: %s", shown.conversation, error)
-                self._later[shown.stamp] = time.monotonic() + AGAIN
+                self._later[shown.stamp] = time.monotonic() + (error.seconds if isinstance(error, NotNow) else AGAIN)
                 continue
             if over or as_of != shown.as_of:
                 self._inbox.drawn(shown, as_of, over=over)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from agent.chats.board import NotNow
 from agent.chats.inbox import Said
 from agent.chats.posts import Post
 from agent.chats.slack_blocks import blocks_of, plain_of, reason_form
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "docs/slack.md has an app manifest to paste."
 CALL_SECONDS, RETRIES = 15, 2  # of one call of Slack's API; how often it is repeated when Slack says 429, after as long as it says
+TOO_OFTEN = 30.0  # seconds until the next edit where Slack says 429 and not for how long
 log = logging.getLogger("agent.chats")
 GONE = frozenset(("message_not_found", "channel_not_found", "is_archived", "cant_update_message"))
 _MENTION = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
@@ -47,13 +49,14 @@ def is_set_up(settings: Settings) -> bool:
     return bool(token)
 
 
-def client_of(settings: Settings) -> WebClient:
-    """Slack's API, which waits as long as Slack says where it is called too often."""
+def client_of(settings: Settings, *, waits: bool = True) -> WebClient:
+    """Slack's API; `waits`: as long as Slack says, where it is called too often."""
     from slack_sdk import WebClient
     from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, RateLimitErrorRetryHandler
 
     client = WebClient(token=settings.slack_bot_token.get_secret_value(), base_url=settings.slack_api, timeout=CALL_SECONDS)
-    client.retry_handlers = [ConnectionErrorRetryHandler(max_retry_count=1), RateLimitErrorRetryHandler(max_retry_count=RETRIES)]
+    client.retry_handlers = [ConnectionErrorRetryHandler(max_retry_count=1)]
+    client.retry_handlers += [RateLimitErrorRetryHandler(max_retry_count=RETRIES)] if waits else []
     return client
 
 
@@ -83,17 +86,20 @@ def our_user(client: WebClient) -> str:
 
 
 class SlackBoard:
-    """A Board in Slack. A thread is TEAM/CHANNEL/TS. `base` is the gateway's address, where pages are linked; empty: nowhere."""
+    """A Board in Slack. A thread is TEAM/CHANNEL/TS. `base` is the gateway's address, where pages are linked; empty: nowhere.
 
-    def __init__(self, client: WebClient, base: str = "") -> None:
-        self._client, self._base = client, base
+    `edits` is a client that does not wait where Slack is called too often: all messages are edited by one thread, and none waits for another's turn.
+    """
+
+    def __init__(self, client: WebClient, base: str = "", edits: WebClient | None = None) -> None:
+        self._client, self._base, self._edits = client, base, edits or client
 
     def post(self, thread: str, post: Post) -> str:
         _, channel, ts = thread.split("/")
         return str(self._call("chat.postMessage", channel=channel, thread_ts=ts, unfurl_links=False, unfurl_media=False, **self._of(post))["ts"])
 
     def edit(self, thread: str, stamp: str, post: Post) -> None:
-        self._call("chat.update", channel=thread.split("/")[1], ts=stamp, **self._of(post))
+        self._call("chat.update", self._edits, channel=thread.split("/")[1], ts=stamp, **self._of(post))
 
     def whisper(self, thread: str, who: str, post: Post) -> None:
         _, channel, ts = thread.split("/")
@@ -120,15 +126,17 @@ class SlackBoard:
         # Nobody is called by what a model or a skill said: `parse` and `link_names` would make mentions of plain text.
         return {"text": plain_of(post), "blocks": blocks_of(post, self._base), "parse": "none", "link_names": False}
 
-    def _call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
+    def _call(self, method: str, client: WebClient | None = None, **arguments: Any) -> Mapping[str, Any]:
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         try:
-            told: Any = self._client.api_call(method, json=arguments).data
+            told: Any = (client or self._client).api_call(method, json=arguments).data
         except SlackApiError as error:
             why = str(error.response.get("error", ""))
             if why in GONE:
                 raise NotFound("The message or its channel is gone.", why=why) from None
+            if error.response.status_code == 429:
+                raise NotNow(f"Slack is called too often with {method}.", _seconds(error.response.headers)) from None
             raise CouldNotTell(f"Slack refused {method}.", why=why, next_step="`skillops doctor` looks at it.") from None
         except (SlackClientError, OSError) as error:
             raise CouldNotTell("Slack cannot be reached.", why=str(error), next_step="It is tried again.") from None
@@ -230,6 +238,12 @@ class Slack:
         login = self._people.get(user) or self._people.get(f"{team}/{user}")
         person = login or f"slack:{team or place.split('/')[0]}/{user}"
         self._desk.take(Said(id=ident, kind=kind, thread=place, who=user, person=person, known=bool(login), text=text, about=dict(about or {})))
+
+
+def _seconds(headers: Mapping[str, str]) -> float:
+    """How long Slack wants to be left alone ("Rate limits": Retry-After, in seconds)."""
+    told = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    return float(told) if told.isdecimal() and len(told) < 5 else TOO_OFTEN
 
 
 def _acknowledged(ack: Any) -> None:

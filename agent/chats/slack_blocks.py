@@ -13,7 +13,7 @@ from typing import Any
 from agent.chats.posts import Button, Post
 
 TEXT, NOTE, LABEL, REASON = 2900, 1400, 75, 1800  # characters: Slack takes 3000 in a section, 75 on a button, 3000 in a field
-NOTES, WIDTH = 8, 30
+NOTES, WIDTH, SECTIONS = 8, 30, 3  # notes of a post, characters of a cell, and sections that its text may take
 _CALLS = re.compile(r"@(?=(?:channel|here|everyone)\b)", re.IGNORECASE)
 
 
@@ -33,6 +33,19 @@ def cut(text: str, most: int) -> tuple[str, bool]:
     return text[:low], True
 
 
+def sections(text: str) -> tuple[list[str], bool]:
+    """`text` in as many parts as a message takes, parted at an end of a line or between words, and whether that is less than all."""
+    parts, rest = list[str](), text
+    while rest and len(parts) < SECTIONS:
+        part, more = cut(rest, TEXT)
+        if more:
+            ends = (part.rfind(mark) + 1 for mark in ("\n", " "))
+            part = part[: next((end for end in ends if end > len(part) // 2), len(part))]
+        parts.append(part)
+        rest = rest[len(part) :]
+    return parts, bool(rest)
+
+
 def plain_of(post: Post) -> str:
     """What a notification says."""
     return escaped(cut(post.text, 300)[0])
@@ -40,8 +53,8 @@ def plain_of(post: Post) -> str:
 
 def blocks_of(post: Post, base: str) -> list[dict[str, Any]]:
     """The blocks; `base` is the gateway's address, empty where it has none that people reach."""
-    text, shortened = cut(post.text or " ", TEXT)
-    blocks = [_section(escaped(text))]
+    texts, shortened = sections(post.text or " ")
+    blocks = [_section(escaped(text)) for text in texts]
     drawn = [drawing(rows) for rows in post.tables]
     blocks += [_section(table) for table, _ in drawn]
     shortened = shortened or not all(whole for _, whole in drawn)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from agent import doctor, wiring
+from agent.chats.board import NotNow
 from agent.chats.confided import own_forms
 from agent.chats.desk import Desk
 from agent.chats.inbox import Inbox, Said, Shown
@@ -134,6 +135,14 @@ def test_a_long_answer_is_cut_after_escaping_and_says_where_the_rest_is() -> Non
     assert "skillops chat" in json.dumps(blocks_of(Post(text="&" * 5000), ""))
 
 
+def test_an_answer_of_several_sections_loses_nothing_and_breaks_between_words() -> None:
+    text = "\n".join(" ".join(f"word-{line}-{number}" for number in range(12)) for line in range(60))
+    blocks = blocks_of(Post(text=text, page="/ask/1"), "https://skills.example.com/")
+    told = [block["text"]["text"] for block in blocks if block["type"] == "section"]
+    assert len(told) == 3 and "".join(told) == text and all(part.endswith("\n") for part in told[:-1])
+    assert "cut here" not in json.dumps(blocks)
+
+
 def test_a_table_is_drawn_in_fixed_width_and_ends_no_block_and_calls_nobody() -> None:
     rows = (("name", "n"), ("``` <!channel>", "1"), ("x" * 80, "22"))
     blocks = blocks_of(Post(text="Here.", tables=(rows,)), "")
@@ -200,6 +209,24 @@ def test_the_board_waits_as_long_as_slack_says_and_then_goes_on() -> None:
         board = SlackBoard(client_of(Settings(slack_api=api)))
         assert board.post("T/C/1", Post(text="hello")) == "1.2"
     assert called == ["chat.postMessage", "chat.postMessage"]
+
+
+def test_an_edit_waits_for_nobody_and_is_tried_when_slack_says(tmp_path: Path) -> None:
+    limits = [(429, {"Retry-After": "77"}, {"ok": False, "error": "ratelimited"}), (429, {}, {"ok": False, "error": "ratelimited"})]
+    with answering(*limits) as (api, called):
+        settings = Settings(slack_api=api)
+        board = SlackBoard(client_of(settings), "", client_of(settings, waits=False))
+        for seconds in (77, 30):
+            with pytest.raises(NotNow, match=r"too often with chat\.update") as told:
+                board.edit("T/C/1", "1.2", Post(text="hello"))
+            assert told.value.seconds == seconds
+        assert called == ["chat.update"] * 2
+        wall = Wall()
+        wall.edit = board.edit  # type: ignore[method-assign]
+        desk = a_desk(a_place(tmp_path, {}), wall)
+        desk._do(said())
+        desk._show()
+    assert 20 < desk._later["1"] - time.monotonic() <= 30 and len(desk._inbox.open()) == 1
 
 
 def test_what_slack_refuses_says_why() -> None:
