@@ -36,7 +36,8 @@ class Standing:
         task = next((each for each in memory.undone(shown.conversation) if each.turn == turn), None)
         words = [each for each in memory.turns(shown.conversation) if each.role == "agent" and (each.data or {}).get("turn") == turn]
         if task:
-            return self._under_way(Pending.model_validate({**task.pending, "turn": turn})).model_copy(update={"page": page}), False
+            post = self._under_way(Pending.model_validate({**task.pending, "turn": turn}))
+            return post.model_copy(update={"page": post.page or page}), False
         if busy or not (turn and words):
             return posts.WORKING, False
         drawn = memory.drawings(turn, data=False)
@@ -49,7 +50,9 @@ class Standing:
         if task.requests and task.plan is None:
             built = [self._building(number) for number in task.requests]
             buttons = tuple(button for each in built for button in each.buttons)
-            return Post(text=WAITING, notes=tuple(each.text for each in built), buttons=buttons)
+            # Whoever is to decide cannot open the talk of another: the page is the one of what they decide on.
+            decided = next((each.page for each in built if each.buttons), "")
+            return Post(text=WAITING, notes=tuple(each.text for each in built), buttons=buttons, page=decided)
         feed, calls = self._gateway.feed, f"{task.ident}-"
         lines = feed.lately() if feed else []
         called = {str(line.event.data.get("step", "")) for line in lines if str(line.event.data.get("call", "")).startswith(calls)}

@@ -128,6 +128,7 @@ def test_a_gap_becomes_a_request_that_bob_approves_and_the_answer_comes_in_the_s
     waiting = served.shows(ts, "waits for a person")
     proposal = served.home.proposal()
     assert proposal.head[:8] in json.dumps(waiting)
+    assert f"https://skills.example.com/proposals/{proposal.number}|" in json.dumps(waiting), "which bob can open, unlike ada's talk"
     for nobody, why in ((EVE, "nobody that the policy could know"), (ADA, "ada may not approve")):
         assert slack.press(nobody, waiting, "Approve").status == 200
         until(lambda why=why: why in str(served.whispers))
