@@ -38,7 +38,8 @@ def make_app(gateway: Gateway, *more: APIRouter) -> Door:
     app = FastAPI(
         title="SkillOps gateway",
         version=__version__,
-        description="Calls skills, raises requests for new ones, and tells how they fare.",
+        description="Calls skills, raises requests for new ones, and tells how they fare. Each page answers JSON at its address as well: "
+        "/attention, /ask, /registry, /ledger, /vault, /settings and /own-secrets beside those that are here.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -8,15 +8,16 @@ from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
 
 from agent.domain import Frozen
-from agent.domain.check import CheckResult
+from agent.domain.gap import Gap
 from agent.domain.proposal import Proposal
 from agent.domain.request import Comment
 from agent.domain.request import Request as Asked
-from agent.domain.review import Review
 from agent.errors import UsageError
 from agent.gateway.access import key_of, needs
 from agent.gateway.gateway import Gateway
-from agent.gateway.verdicts import Number, proposal_of
+from agent.gateway.pages.judged import Judged, judged
+from agent.gateway.pages.requests import Progress, progress_of
+from agent.gateway.verdicts import Number
 from agent.gateway.wishes import Wish, plain, raise_wish, request_of, standing
 from agent.stages.assessing import LIMIT
 from agent.story import Story, story
@@ -29,7 +30,7 @@ class Words(Frozen):
 
 
 class Followed(Frozen):
-    """A request: where it stands, whom it waits for and why, what was said, and its story."""
+    """A request: where it stands, whom it waits for and why, what was said, its contract and proposals, how far it is, and its story."""
 
     request: Asked
     state: str
@@ -37,15 +38,10 @@ class Followed(Frozen):
     waiting_for: str
     why: str
     comments: tuple[Comment, ...]
+    gap: Gap | None
+    proposals: tuple[Proposal, ...]
+    progress: Progress
     story: Story
-
-
-class Judged(Frozen):
-    """A proposal with the verdicts on its head."""
-
-    proposal: Proposal
-    checks: tuple[CheckResult, ...]
-    reviews: tuple[Review, ...]
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -70,10 +66,12 @@ def router(gateway: Gateway) -> APIRouter:
     def follow_request(number: Number) -> Followed:
         """A request, where it stands, and its story so far."""
         asked = request_of(number, parts)
-        _, step = standing(number, parts)
+        seen, step = standing(number, parts)
         return Followed(
             request=asked, state=step.state, stage=step.stage, waiting_for=step.waiting_for, why=step.why,
-            comments=tuple(parts.forge.comments(number)), story=story(number, parts.forge, parts.ledger),
+            comments=tuple(parts.forge.comments(number)), gap=seen.gap, progress=progress_of(number, seen, step),
+            proposals=tuple(proposal for proposal in parts.forge.proposals("all") if proposal.request == number),
+            story=story(number, parts.forge, parts.ledger),
         )  # fmt: skip
 
     @routes.post("/requests/{number}/replies", status_code=201, tags=["requests"], dependencies=[needs("request")])
@@ -92,9 +90,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/proposals/{number}", tags=["proposals"], dependencies=[needs("request")])
     def show_proposal(number: Number) -> Judged:
-        """A proposal with the checks and reviews of its head."""
-        proposal = proposal_of(number, parts)
-        report = parts.forge.checks(number, proposal.head)
-        return Judged(proposal=proposal, checks=report.results, reviews=parts.forge.reviews(number, proposal.head))
+        """A proposal with the verdicts on its head, where it stands and why, what it asks for beside before, its diff and what was done."""
+        return judged(parts, gateway.feed, number)
 
     return routes

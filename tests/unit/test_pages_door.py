@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,31 @@ async def test_every_page_has_a_json_twin_for_a_session_and_for_a_key(house: Hou
         assert (twin.status_code, mine.status_code) == (200, 200), (path, twin.text)
         assert twin.headers["content-type"].startswith("application/json")
         assert type(twin.json()) is type(mine.json())
+
+
+async def test_the_twin_of_a_page_has_the_facts_that_the_page_shows_under_names_that_stay(house: House) -> None:
+    browser, forge = await Browser(house).signed_in(), house.place.parts.forge
+    number = forge.open_request(RequestDraft(key="k", title="Count letters", text="How many?", requester="eve", source="cli")).number
+
+    async def twin(path: str) -> Any:
+        return (await browser.open(path, accept="application/json")).json()
+
+    proposal, request, skill = await twin("/proposals/1"), await twin(f"/requests/{number}"), await twin("/skills/word-count")
+    page = text_of(await browser.page("/proposals/1"))
+    assert (proposal["state"], proposal["held"], proposal["decision"]) == ("proposed", False, None)
+    assert all(row["what"] in page and row["now"] in page for row in proposal["wants"]["rows"]) and proposal["wants"]["rows"]
+    assert [file["path"] for file in proposal["diff"]["files"]] == ["skills/word-count/skill.yaml"] and proposal["timeline"]["bars"] == []
+    assert request["progress"]["milestones"][request["progress"]["at"]] == "assessed" and (request["gap"], request["proposals"]) == (None, [])
+    assert (skill["fares"]["sync"], skill["fares"]["health"], skill["calls"], skill["called_by"], skill["latency"]) == (
+        "not running", "resting", [], [], [],
+    )  # fmt: skip
+    assert [each["number"] for each in skill["proposals"]] == [1]
+    found, none = await twin("/skills?q=count the words"), await twin("/skills?status=retired&q=count")
+    assert [each["name"] for each in found["skills"]] == ["word-count"] == list(found["fares"]) and none["skills"] == []
+    assert await twin("/skills/word-count/logs") == {"skill": "word-count", "lines": "the last 200 lines of word-count\n"}
+    await house.execute()
+    called = await twin("/skills/word-count")
+    assert called["latency"][-1] == [None, 1] and called["fares"]["sync"] == "running"
 
 
 async def test_an_api_client_sees_no_page_whatever_it_accepts(house: House) -> None:

@@ -23,11 +23,12 @@ from agent.gateway.pages.plots import Usages, latency
 from agent.gateway.pages.site import Page, Site
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.secrets import address
+from agent.gateway.skills import FOUND, fares
 from agent.history import versions_of
 from agent.parts import Parts
 from agent.stages.proposing import propose_retire, propose_rollback
 
-FOUND, LOG_LINES, QUERY = 50, 400, 2000
+LOG_LINES, QUERY = 400, 2000
 
 
 class Listed(Frozen):
@@ -88,10 +89,7 @@ def _catalogue(parts: Parts, query: str) -> dict[str, Any]:
 
 
 def _listed(entry: Entry, service: Service | None) -> Listed:
-    if service is None:
-        return Listed(entry=entry, sync="not running", health="resting", detail="It starts when it is called." if entry.status != "retired" else "")
-    same = service.digest == entry.digest and entry.status != "retired"
-    return Listed(entry=entry, sync="running" if same else "drifted", health=service.state, detail=service.detail)
+    return Listed(entry=entry, **dict(fares(entry, service)))
 
 
 def _skill(site: Site, usages: Usages, request: Request, name: str) -> dict[str, Any]:
