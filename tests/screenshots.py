@@ -27,12 +27,15 @@ from agent.gateway.server import configured, listen, url_of
 from agent.manifest_file import read_manifest, write_manifest
 from agent.parts import Parts
 from agent.screen import Quiet
+from agent.workplace import Workplace
+from tests.builders import a_manifest
 from tests.chromium import a_chromium
+from tests.gateways import publish
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-WHO, SKILL = "you", "duration-to-seconds"
+WHO, SKILL, OWN = "you", "duration-to-seconds", "issue-list"
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 CHANGE = '''
 
@@ -67,8 +70,10 @@ def main() -> None:
         tell_story(Quiet(), home, live=False, record=None, rekey=None)
         place = wiring.open_workplace(home, feed := Feed(), user=WHO)
         try:
+            a_skill_that_takes_secrets(place)
             number = a_colleagues_proposal(place.parts)
             place.parts.vault.set("WEATHER_API_KEY", "not shown", WHO, ["weather"])
+            place.parts.vault.set("GITHUB_TOKEN", "not shown", WHO, [OWN], person=WHO)
             gateway = wiring.gateway_of(place, "127.0.0.1", work=False, feed=feed)
             key, listening = gateway.keys.create(WHO, ["admin"])[1], listen("127.0.0.1", 0)
             server = uvicorn.Server(configured(wiring.app_of(gateway)))
@@ -85,6 +90,13 @@ def main() -> None:
             serving.join(20)
         finally:
             place.parts.runtime.shutdown()  # type: ignore[attr-defined]
+
+
+def a_skill_that_takes_secrets(place: Workplace) -> None:
+    """One that works for each who calls it with their own keys, put on main by hand."""
+    secrets = ["GITHUB_TOKEN", "TRACKER_TOKEN"]
+    described = "List the issues that wait for you, in both places. Use when somebody asks what there is to do."
+    publish(place, a_manifest(name=OWN, description=described, permissions={"secrets": secrets, "personal": secrets}))
 
 
 def a_colleagues_proposal(parts: Parts) -> int:
