@@ -95,7 +95,7 @@ case $do in
   said) echo 'something went wrong' >&2; exit 4 ;;
   silent) exec 2>/dev/null; exit 3 ;;
   unset) echo "$nothing" ;;
-  segfault) kill -SEGV $$ ;;
+  segfault) kill -SEGV "$BASHPID" ;;
   memory) head -c 900000000 /dev/zero | tail -c 900000000 | wc -c ;;
   hang) sleep 3600 ;;
   leave) sleep 3600 & echo '{}' ;;
@@ -106,7 +106,7 @@ case $do in
   twice) echo '{}{}' ;;
   nan) echo '{"a": NaN}' ;;
   large) head -c 9437184 /dev/zero | tr '\0' x | jq -R '{a: .}' ;;
-  endless) while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done ;;
+  endless) while :; do printf '%8192s\n' x; done ;;
   fine) echo '{"a": 1}' ;;
   *) fail skill-error "unknown: $do" ;;
 esac

@@ -1,7 +1,13 @@
-"""A call of a Bash skill: one run of `bash skill.sh`. The adapter of the server shim (`python/zygote.py`); standard library only.
+"""Calls of a Bash skill: a Bash that has started is held, and forks for each. The adapter of the server shim (`python/zygote.py`); standard
+library only.
 
-The inputs are one JSON object on stdin, the outputs one JSON object on stdout; `$SKILL_CONTEXT` holds the context as JSON. A status
+The inputs are one JSON object and a newline on stdin, the outputs one JSON object on stdout; `$SKILL_CONTEXT` holds the context as JSON. A status
 other than 0 is an error, whose code and message are the last line on stderr: {"code": "…", "message": "…"}.
+
+Nothing of the skill is run but in those forks, so no variable, function, option, folder or open file of one call reaches the next, whatever
+the manifest says of the skill. That is why this process may stay for its caller's next call, and why nothing is tried twice. Two things are
+the same for the calls of one held Bash: what lies in /tmp, which is the sandbox's and so every call's in any language; and `$$`, so that a
+skill whose scripts name it has a Bash for each call. The held Bash ends after a call that failed, or that left a process running.
 """
 
 from __future__ import annotations
@@ -10,75 +16,155 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
-import threading
-from collections import deque
-from collections.abc import Callable
-from subprocess import PIPE
-from typing import IO, Any
+import time
+from typing import Any
 
 MAX_OUTPUT = 8 * 2**20  # bytes: agent.domain.invocation.MAX_BODY
 CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PARSE_SECONDS = 10.0
-LINE = 4096  # bytes of a line on stderr that count
-LEFT_SECONDS = 0.5  # how long a skill that has ended may be waited for where what it left running holds its output open
+SAID = 2**14  # bytes of what was last said on stderr that count
+LEFT_SECONDS = 0.5  # how long what a call left running is waited for, where the outputs are not there yet
+SETTLE_SECONDS = 0.005
+STATUS = 200  # descriptor of hold.sh
+PART = 2**16
+OWN_NUMBER = re.compile(rb"\$(?:\$|\{\$)")
 
-Execute = Callable[[dict[str, Any], dict[str, Any]], Any]
 
-
-def load(service: dict[str, Any]) -> Execute:
+def load(service: dict[str, Any]) -> Command:
     """The skill as a function; SyntaxError where Bash cannot read it."""
     bash, entrypoint, code = service["bash"], service["entrypoint"], service["code"]
     read = subprocess.run([bash, "-n", entrypoint], cwd=code, capture_output=True, timeout=PARSE_SECONDS, check=False)
     if read.returncode:
         raise SyntaxError(read.stderr.decode(errors="replace").strip())
+    with open(os.path.join(os.path.dirname(__file__), "hold.sh"), encoding="utf-8") as file:  # noqa: PTH118, PTH120
+        return Command([bash, "-c", file.read(), entrypoint], code, once=any(OWN_NUMBER.search(text) for text in _scripts(code, entrypoint)))
 
-    def execute(inputs: dict[str, Any], context: dict[str, Any]) -> Any:
-        environment = {**os.environ, "SKILL_CONTEXT": json.dumps(context)}
-        process = subprocess.Popen([bash, entrypoint], cwd=code, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-        printed, last = bytearray(), deque[bytes](maxlen=3)
-        started(_feed, process.stdin, json.dumps(inputs).encode())
-        readers = (started(_read, process, printed), started(_log, process.stderr, last))
-        status = process.wait()
-        for thread in readers:
-            thread.join(LEFT_SECONDS)
-        if len(printed) > MAX_OUTPUT:
-            raise _failure("bad-outputs", f"the outputs are larger than {MAX_OUTPUT} bytes")
+
+def _scripts(code: str, entrypoint: str) -> list[bytes]:
+    found = {os.path.join(folder, name) for folder, _, names in os.walk(code) for name in names if name.endswith((".sh", ".bash"))}  # noqa: PTH118
+    texts = []
+    for path in found | {os.path.join(code, entrypoint)}:  # noqa: PTH118
+        with open(path, "rb") as file:
+            texts.append(file.read())
+    return texts
+
+
+class Command:
+    """The skill as a function of inputs and context, in the process that answers calls. `once`: it answers one alone."""
+
+    def __init__(self, command: list[str], code: str, *, once: bool) -> None:
+        self._command, self._code, self._once = command, code, once
+        self._held: Held | None = None
+
+    def begin(self) -> None:
+        """Before the first call comes. Where there is no process to be had, that call is told so."""
+        with contextlib.suppress(OSError):
+            self._held = Held(self._command, self._code)
+
+    def __call__(self, inputs: dict[str, Any], context: dict[str, Any]) -> Any:
+        self._held = self._held or Held(self._command, self._code)
+        status, printed, said = self._held.run(json.dumps(context).encode(), json.dumps(inputs).encode())
         if status:
-            raise _error(status, list(last))
-        return _outputs(bytes(printed))
+            raise _error(status, said)
+        return _outputs(printed)
 
-    return execute
-
-
-def started(target: Callable[..., None], *arguments: Any) -> threading.Thread:
-    thread = threading.Thread(target=target, args=arguments, daemon=True)
-    thread.start()
-    return thread
+    def alone(self) -> bool:
+        """Whether the next call finds nothing of the last one's."""
+        return not self._once and self._held is not None and self._held.alone()
 
 
-def _feed(stdin: IO[bytes], data: bytes) -> None:
-    """A skill need not read its inputs."""
-    with contextlib.suppress(BrokenPipeError), stdin:
-        stdin.write(data)
+class Held:
+    """A Bash that has started, and waits. OSError where it cannot be."""
+
+    def __init__(self, command: list[str], code: str) -> None:
+        self._status, theirs = os.pipe()
+        os.dup2(theirs, STATUS)
+        os.close(theirs)
+        try:
+            pipe = subprocess.PIPE
+            self._bash = subprocess.Popen(command, cwd=code, stdin=pipe, stdout=pipe, stderr=pipe, pass_fds=(STATUS,))
+        finally:
+            os.close(STATUS)
+        self._calls, self._out, self._err = (line.fileno() for line in (self._bash.stdin, self._bash.stdout, self._bash.stderr) if line)
+        self._poll = select.poll()
+        for descriptor in (self._status, self._out, self._err):
+            os.set_blocking(descriptor, False)
+            self._poll.register(descriptor, select.POLLIN)
+        self._children = f"/proc/self/task/{os.getpid()}/children"
+
+    def run(self, context: bytes, inputs: bytes) -> tuple[int, bytes, list[bytes]]:
+        """The status of a call (of a signal: less than 0), what it printed, and the last lines that it said. Raises where it printed too much."""
+        self._printed, self._said = bytearray(), b""
+        with contextlib.suppress(BrokenPipeError):
+            request = memoryview(b"%d %d\n" % (len(context), len(inputs)) + context + inputs)
+            while request:
+                request = request[os.write(self._calls, request) :]
+        status = None
+        while status is None:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == self._status:
+                    status = self._ended()
+                else:
+                    self._take(descriptor)
+        self._drain()
+        until = time.monotonic() + LEFT_SECONDS
+        while status == 0 and not self._settled() and not _whole(self._printed) and time.monotonic() < until:
+            self._drain()
+        return status, bytes(self._printed), [line.strip() for line in self._said.splitlines() if line.strip()][-3:]
+
+    def alone(self) -> bool:
+        """Whether this process has no child but the held Bash; not, where nobody can tell (proc_tid_children(5))."""
+        try:
+            with open(self._children, "rb") as file:
+                others = {int(number) for number in file.read().split()} - {self._bash.pid}
+            return not [number for number in others if os.waitpid(number, os.WNOHANG) == (0, 0)]
+        except (OSError, ValueError):
+            return False
+
+    def _settled(self) -> bool:
+        """Whether nothing runs on, or has only now come to its end, as what a script read by `< <(…)` may have."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while not (alone := self.alone()) and time.monotonic() < until:
+            time.sleep(SETTLE_SECONDS / 5)
+        return alone
+
+    def _ended(self) -> int:
+        """The status: of the call, or of the held Bash where that is gone."""
+        told = os.read(self._status, PART).strip()
+        if told.isdigit():
+            return int(told)
+        self._bash.kill()
+        return self._bash.wait() or -signal.SIGKILL
+
+    def _drain(self) -> None:
+        """Takes what is there."""
+        for descriptor in (self._out, self._err):
+            with contextlib.suppress(BlockingIOError):
+                while self._take(descriptor):
+                    pass
+
+    def _take(self, descriptor: int) -> int:
+        """How many bytes of what the skill printed or said were taken; 0 where no more can come."""
+        part = os.read(descriptor, PART)
+        if descriptor == self._out:
+            self._printed += part
+            if len(self._printed) > MAX_OUTPUT:
+                raise _failure("bad-outputs", f"the outputs are larger than {MAX_OUTPUT} bytes")
+        else:  # goes to the log; its last line may be the error
+            self._said = (self._said + part)[-SAID:]
+            sys.stderr.buffer.write(part)
+            sys.stderr.flush()
+        return len(part)
 
 
-def _read(process: subprocess.Popen[bytes], printed: bytearray) -> None:
-    while len(printed) <= MAX_OUTPUT and (part := process.stdout.read1(2**16)):  # type: ignore[union-attr]
-        printed += part
-    if len(printed) > MAX_OUTPUT:
-        process.kill()
-
-
-def _log(stderr: IO[bytes], last: deque[bytes]) -> None:
-    """What the skill says on stderr goes to the log; its last line may be the error."""
-    while line := stderr.readline(LINE):
-        sys.stderr.buffer.write(line)
-        sys.stderr.flush()
-        if line.strip():
-            last.append(line.strip())
+def _whole(printed: bytes | bytearray) -> bool:
+    with contextlib.suppress(ValueError, RecursionError):
+        return isinstance(json.loads(printed), dict)
+    return False
 
 
 def _outputs(printed: bytes) -> Any:

@@ -18,12 +18,12 @@ from agent.languages.bash.toolchain import program, versions
 from agent.languages.capabilities import capabilities
 from agent.ports import Sandbox, SandboxSpec
 
-ADAPTER = Path(__file__).with_name("command.py")
+ADAPTER, HOLD = (Path(__file__).with_name(name) for name in ("command.py", "hold.sh"))
 _NONE = "A Bash skill has no dependencies: its tools are Bash, coreutils and jq, and curl where it declares hosts."
 
 
 class BashLanguage:
-    """`Language` for Bash. A skill is run once for each call, with Bash, coreutils and jq of this machine, and curl where it declares hosts."""
+    """`Language` for Bash. A call is a fork that runs the script, with Bash, coreutils and jq of this machine, and curl where it declares hosts."""
 
     name, entrypoint = "bash", "skill.sh"
 
@@ -35,7 +35,7 @@ class BashLanguage:
     def digest(self) -> str:
         """Over the versions of Bash and jq, and the shim's bytes."""
         hashed = hashlib.sha256(f"{sys.version}\n{versions()}".encode())
-        for path in (*front.SHIM, ADAPTER):
+        for path in (*front.SHIM, ADAPTER, HOLD):
             hashed.update(path.read_bytes())
         return "sha256:" + hashed.hexdigest()
 
@@ -48,14 +48,15 @@ class BashLanguage:
         front.copy_code(root, manifest, target)
         self.lock(manifest)
         front.copy_shim(target)
-        shutil.copyfile(ADAPTER, target / ADAPTER.name)
-        front.write_service(manifest, target, adapter=ADAPTER.stem, bash=bash)
+        for path in (ADAPTER, HOLD):
+            shutil.copyfile(path, target / path.name)
+        front.write_service(manifest, target, adapter=ADAPTER.stem, apart=True, bash=bash)
 
     def server(self, artifact: Path, manifest: Manifest, socket_folder: Path) -> SandboxSpec:
         return front.spec(artifact, manifest, socket_folder)
 
     def dockerfile(self, manifest: Manifest, base: str, labels: Mapping[str, str] | None = None) -> str:
-        shim = [path.name for path in (*front.SHIM, ADAPTER)]
+        shim = [path.name for path in (*front.SHIM, ADAPTER, HOLD)]
         return image.dockerfile(manifest, base, command=front.COMMAND, probe=front.PROBE, shim=shim, labels=labels)
 
     def run_tests(self, root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int = 0, seed: int = 0, gut: bool = False) -> TestReport:

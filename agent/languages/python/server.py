@@ -34,7 +34,8 @@ class Skill:
 
     def __init__(self, loop: Loop, control: socket.socket, service: dict[str, Any]) -> None:
         self._loop, self._control, self._service = loop, control, service
-        self._pool = Pool(loop, lambda line: socket.send_fds(control, [b"f"], [line.fileno()]), keep=bool(service.get("keep")))
+        apart = bool(service.get("apart"))
+        self._pool = Pool(loop, self._fork, keep=apart or bool(service.get("keep")), apart=apart)
         self._unhealthy = "starting"
         self.calls = self.errors = self.in_flight = 0
         self.seconds = 0.0
@@ -91,6 +92,9 @@ class Skill:
             done(False, error_body("unhealthy", self._unhealthy))
         else:
             self._pool.submit(Call(body, caller, started + min(max(deadline, 0.0), self._service["timeout"]), done))
+
+    def _fork(self, line: socket.socket) -> None:
+        socket.send_fds(self._control, [b"f"], [line.fileno()])
 
     def _hear(self, events: int) -> None:
         """The zygote tells that it is ready, or why it cannot be; then nothing until it is gone."""

@@ -4,7 +4,8 @@ Each call has a process of its own, forked from the zygote. Only where the manif
 anything (readOnly and idempotent) does a process stay for the next call, and then of the same caller alone: a fork costs about a
 millisecond of CPU, which is most of a short call. It stays only after a call that ended well and left nothing (`zygote.py`
 says what), and for MANY calls at most. A failure in a process that has answered before may be the fault of what it
-kept: where it came soon, the call is made once more, in a fresh one.
+kept: where it came soon, the call is made once more, in a fresh one. A skill whose calls are processes of their own all the same (apart:
+Bash) needs no such promise, and no such second try.
 """
 
 from __future__ import annotations
@@ -107,10 +108,13 @@ class Worker(Line):
 
 
 class Pool:
-    """The processes of one skill. `fork` asks the zygote for one at the other end of the socket that it is given."""
+    """The processes of one skill. `fork` asks the zygote for one at the other end of the socket that it is given.
 
-    def __init__(self, loop: Loop, fork: Callable[[socket.socket], None], keep: bool) -> None:
-        self._loop, self._fork, self._keep = loop, fork, keep
+    `keep`: whether one stays for its caller's next call; `apart`: whether no call can leave anything in it to the next.
+    """
+
+    def __init__(self, loop: Loop, fork: Callable[[socket.socket], None], keep: bool, apart: bool = False) -> None:
+        self._loop, self._fork, self._keep, self._apart = loop, fork, keep, apart
         self._waiting: deque[Call] = deque()
         self._spare: list[Worker] = []
         self._idle: dict[str, list[Worker]] = {}  # by caller; the one that waited longest first
@@ -142,7 +146,7 @@ class Pool:
         else:
             self._let_go(worker)
         if call:
-            if kind == FAULT and call.may_be_repeated(worker.calls - 1):
+            if kind == FAULT and not self._apart and call.may_be_repeated(worker.calls - 1):
                 self._repeat(call)
             else:
                 self._finish(call, kind in (KEPT, OUTPUTS), reply)
@@ -158,7 +162,7 @@ class Pool:
         worker.kill()
         self._let_go(worker)
         if call:
-            if call.may_be_repeated(worker.calls):
+            if not self._apart and call.may_be_repeated(worker.calls):
                 self._repeat(call)
             else:
                 self._finish(call, False, reply)

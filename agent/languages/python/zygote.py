@@ -109,12 +109,16 @@ class Zygote:
             send(line, PID, str(os.getpid()).encode())
             resource.setrlimit(resource.RLIMIT_AS, (self._memory, self._memory))
             looked, wanted = Looked(), SOME
+            alone = looked.alone
+            if "adapter" in self._service:
+                execute.begin()  # type: ignore[attr-defined]
+                alone = execute.alone  # type: ignore[attr-defined]
             while wanted == SOME:
                 wanted, body = receive(line)
                 kind, reply = answered(execute, body)
                 sys.stdout.flush()
                 sys.stderr.flush()
-                wanted = wanted if kind == OUTPUTS and looked.alone() and looked.touched() - self._touched < GROWTH else ONE
+                wanted = wanted if kind == OUTPUTS and alone() and looked.touched() - self._touched < GROWTH else ONE
                 kind = KEPT if wanted == SOME else kind
                 send(line, kind, reply)
         os._exit(0)
