@@ -7,7 +7,8 @@ other than 0 is an error, whose code and message are the last line on stderr: {"
 Nothing of the skill is run but in those forks, so no variable, function, option, folder or open file of one call reaches the next, whatever
 the manifest says of the skill. That is why this process may stay for its caller's next call, and why nothing is tried twice. Two things are
 the same for the calls of one held Bash: what lies in /tmp, which is the sandbox's and so every call's in any language; and `$$`, so that a
-skill whose scripts name it has a Bash for each call. The held Bash ends after a call that failed, or that left a process running.
+skill whose scripts name it has a Bash for each call. The held Bash ends after a call that failed, or that left a process running;
+and after each where the kernel does not tell what runs (a gVisor of 2022).
 """
 
 from __future__ import annotations
