@@ -13,8 +13,25 @@ from agent.switchboard import Switchboard
 from tests.builders import an_entry
 from tests.runtimes import ProcessBench
 
-ASKS = '''
+# As a skill's author would write it: the code's own modules are `json` and those of `urllib`, and `Any`.
+POSTED = '''def posted(gateway: str, skill: str, inputs: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+    """What the other skill's gateway answers, whatever that is."""
+    body = json.dumps({"inputs": inputs, "context": context}).encode()
+    request = urllib.request.Request(f"{gateway}/skills/{skill}/execute", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        return dict(json.load(error))
+'''
+ASKS = (
+    f"""
 import json, os, socket, urllib.error, urllib.request
+from typing import Any
+
+{POSTED}
+"""
+    + '''
 
 def execute(inputs, context):
     """Calls `whom` with the `text`, and tells what came back; `how` says what it does wrongly."""
@@ -32,17 +49,13 @@ def execute(inputs, context):
         sent.update(how=how, whom="asks" if inputs["whom"] == "thief" else "thief")
     elif inputs["whom"] == "asks":
         sent.update(whom="word-count")
-    body = json.dumps({"inputs": sent, "context": given}).encode()
-    asked = urllib.request.Request(f"{gateway}/skills/{inputs['whom']}/execute", body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:
-            told = json.load(answer)
-    except urllib.error.HTTPError as error:
-        told = json.load(error)
+        told = posted(gateway, inputs["whom"], sent, given)
     except (OSError, ValueError) as error:
         told = {"success": False, "error": {"code": "no-way", "message": str(error)}}
     return {"told": told, "context": context}
 '''
+)
 WORDS = """
 class Odd(ValueError):
     code = 'odd-words'

@@ -7,7 +7,6 @@ capability, cannot make a user namespace, and ends with its starter.
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -70,8 +69,8 @@ def _explore(run: Callable[[Ground, SandboxSpec], SandboxResult]) -> Ground:
     program = shutil.which("bwrap")
     if program is None:
         return Ground(diagnosis.MISSING)
-    if platform.machine() not in seccomp.ARCHITECTURES:
-        return Ground(diagnosis.UNKNOWN_MACHINE)
+    if unfiltered := diagnosis.unfiltered():
+        return Ground(unfiltered)
     is_root, trouble = os.geteuid() == 0, lowering.trouble() if os.geteuid() == 0 else ""
     ground = Ground(diagnosis.unlowered(trouble) if trouble else Availability(ok=True), program, lowered=is_root and not trouble,
                      set_user_id=bool(Path(program).stat().st_mode & 0o4000))  # fmt: skip

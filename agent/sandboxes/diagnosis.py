@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
+from agent import seccomp
 from agent.ports import Availability
 
 INSTALL = "Install it: `apt-get install bubblewrap` (Debian, Ubuntu), `dnf install bubblewrap` (Fedora), `apk add bubblewrap` (Alpine)."
@@ -16,11 +16,6 @@ profile bwrap /usr/bin/bwrap flags=(unconfined) {
 }"""
 
 MISSING = Availability(ok=False, why="bubblewrap (the command bwrap) is not installed.", fix=INSTALL)
-UNKNOWN_MACHINE = Availability(
-    ok=False,
-    why=f"There is no table of the system calls of {platform.machine()}, so no filter for them.",
-    fix='Use an x86_64 or aarch64 machine, or `sandbox = "docker"` in skillops.toml with an engine on one.',
-)
 UNLIMITED_ROOT = Availability(
     ok=False,
     why="root may start as many processes as it likes unless a control group holds it, and none can be written here.",
@@ -31,6 +26,12 @@ UNGROUPED = Availability(
     why="No control group can be written here, so memory is limited for each process by itself, and a run that hits its limit ends as nonzero.",
     fix="Start it in a group of its own: `systemd-run --user --scope -p Delegate=yes skillops …`.",
 )
+
+
+def unfiltered() -> Availability | None:
+    """Where this machine is one whose system calls nobody has listed."""
+    trouble = seccomp.trouble()
+    return _no(trouble.why, trouble.next_step) if trouble else None
 
 
 def unlowered(trouble: str) -> Availability:

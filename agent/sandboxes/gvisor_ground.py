@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from agent import seccomp
 from agent.ports import Availability, SandboxResult, SandboxSpec
 from agent.sandboxes import cgroup, diagnosis, lowering
 from agent.sandboxes.treed import Ground
@@ -43,8 +42,8 @@ def explored(run: Callable[[GvisorGround, SandboxSpec], SandboxResult]) -> Gviso
         return GvisorGround(diagnosis.MISSING)
     if runsc is None:
         return _no("gVisor (the command runsc) is not installed.", INSTALL)
-    if platform.machine() not in seccomp.ARCHITECTURES:
-        return GvisorGround(diagnosis.UNKNOWN_MACHINE)
+    if unfiltered := diagnosis.unfiltered():
+        return GvisorGround(unfiltered)
     if os.geteuid() != 0:
         return _no("root alone makes the user namespace that gVisor needs here.", f"Start SkillOps as root. {OTHERWISE}")
     if trouble := lowering.trouble():

@@ -15,6 +15,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from agent.errors import SandboxUnavailable
 from agent.seccomp.bpf import ALLOW, Condition, Leaf, assembled, refusal
 
 _TABLE = Path(__file__).parent / "system_calls.txt"
@@ -87,12 +88,24 @@ def conditions(loopback: bool) -> dict[str, tuple[int, Alternatives]]:
     }
 
 
+def trouble(machine: str = "") -> SandboxUnavailable | None:
+    """Why there is no filter for a machine (this one), and what can be done; None where there is one."""
+    machine = machine or platform.machine()
+    if machine in ARCHITECTURES:
+        return None
+    return SandboxUnavailable(
+        "A sandbox could not be set up.",
+        why=f"There is no table of the system calls of {machine}, so no filter for them.",
+        next_step='Use an x86_64 or aarch64 machine, or `sandbox = "docker"` in skillops.toml with an engine on one.',
+    )
+
+
 @functools.cache
 def program(loopback: bool, machine: str = "") -> bytes:
-    """For `bwrap --seccomp`. Raises NotImplementedError on a machine whose numbers we do not know."""
+    """For `bwrap --seccomp`. Raises SandboxUnavailable on a machine whose numbers we do not know."""
     machine = machine or platform.machine()
-    if machine not in ARCHITECTURES:
-        raise NotImplementedError(f"There is no table of system calls for {machine}.")
+    if unknown := trouble(machine):
+        raise unknown
     architecture, column = ARCHITECTURES[machine]
     depending = conditions(loopback)
     leaves: dict[int, Leaf] = {}

@@ -15,12 +15,14 @@ from agent.manifest_file import write_manifest
 from agent.wiring import app_of, check_folder, gateway_of
 from tests.acceptance.harness import Home, a_contract, a_draft, an_assessment, answers
 from tests.builders import a_manifest
+from tests.callers import POSTED
 from tests.command import skillops
 from tests.gateways import a_key
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
 
-CODE = '''"""Counts the words of two texts, by the skill that counts those of one."""
+CODE = (
+    f'''"""Counts the words of two texts, by the skill that counts those of one."""
 
 from __future__ import annotations
 
@@ -37,15 +39,12 @@ class Failed(ValueError):
     code = "no-count"
 
 
-def ask(skill: str, inputs: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+{POSTED}
+
+'''
+    + '''def ask(skill: str, inputs: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
     """What another skill answers."""
-    body = json.dumps({"inputs": inputs, "context": context}).encode()
-    request = urllib.request.Request(f"{os.environ['SKILL_GATEWAY']}/skills/{skill}/execute", body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            told = json.load(answer)
-    except urllib.error.HTTPError as error:
-        told = json.load(error)
+    told = posted(os.environ["SKILL_GATEWAY"], skill, inputs, context)
     if not told["success"]:
         raise Failed(f"{told['error']['code']}: {told['error']['message']}")
     return dict(told["outputs"])
@@ -55,6 +54,7 @@ def execute(inputs: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
     """The words of both texts."""
     return {"words": sum(ask("word-count", {"text": inputs[name]}, context)["words"] for name in ("one", "two"))}
 '''
+)
 TESTS = """import skill
 
 

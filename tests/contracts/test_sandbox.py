@@ -21,6 +21,7 @@ from agent.ports import Limits, Mount, Sandbox, SandboxProcess, SandboxResult, S
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.sandboxes.docker import DockerSandbox
 from agent.sandboxes.gvisor import GvisorSandbox
+from tests.sandboxes import eventually
 
 INTERPRETER = (Mount(source=Path(sys.base_prefix), target=sys.base_prefix),) if sys.base_prefix != "/usr" else ()
 PYTHON = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
@@ -90,13 +91,6 @@ def alive(marker: str) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (true := bool(condition())) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true
 
 
 def told_apart(sandbox: Sandbox, ending: str) -> str:

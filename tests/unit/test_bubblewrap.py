@@ -22,15 +22,9 @@ from agent.sandboxes.bubblewrap import BubblewrapSandbox, started_at
 from agent.sandboxes.process import descendants, name_of
 from agent.sandboxes.service import trim
 from tests.engines import missing
+from tests.sandboxes import a_private_folder, eventually
 
 SLEEP = SandboxSpec(argv=("/bin/sleep", "300"))
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(condition())
 
 
 # ---- where it cannot work -----------------------------------------------------------------------------------------
@@ -146,12 +140,7 @@ def root() -> BubblewrapSandbox:
 
 @pytest.mark.bubblewrap
 def test_what_root_starts_is_nobody_outside_and_sees_what_only_root_may(root: BubblewrapSandbox, tmp_path: Path) -> None:
-    private = tmp_path / "home" / "private"
-    private.mkdir(parents=True)
-    for folder in (tmp_path / "home", private):
-        folder.chmod(0o700)
-    (private / "file").write_text("private")
-    (private / "file").chmod(0o600)
+    private = a_private_folder(tmp_path)
     script = "cat /data/file; echo made > /data/made; chmod 4755 /data/made; cp /bin/true /data/program; sleep 300"
     mounts = (Mount(source=private, target="/data", writable=True), Mount(source=private / "file", target="/run/one"))
     service = root.start(SandboxSpec(argv=("/bin/sh", "-c", script), mounts=mounts), log=tmp_path / "log")

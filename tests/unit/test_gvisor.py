@@ -6,8 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +21,9 @@ from agent.sandboxes.gvisor import GvisorSandbox, refused_a_process
 from agent.sandboxes.gvisor_ground import NEEDED, explored
 from agent.sandboxes.process import children, descendants, name_of, started_at
 from tests.builders import a_manifest
+from tests.sandboxes import a_private_folder, eventually
 
 TRUE = SandboxSpec(argv=("/bin/true",))
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(condition())
 
 
 # ---- where it cannot work -----------------------------------------------------------------------------------------
@@ -131,12 +123,7 @@ def sandbox() -> GvisorSandbox:
 
 @pytest.mark.gvisor
 def test_no_part_of_it_is_root_outside_and_what_only_root_may_see_is_seen(sandbox: GvisorSandbox, tmp_path: Path) -> None:
-    private = tmp_path / "home" / "private"
-    private.mkdir(parents=True)
-    for folder in (tmp_path / "home", private):
-        folder.chmod(0o700)
-    (private / "file").write_text("private")
-    (private / "file").chmod(0o600)
+    private = a_private_folder(tmp_path)
     script = "cat /data/file; uname -r; : > /data/made; chmod 4755 /data/made; cp /bin/true /data/program; sleep 300"
     service = sandbox.start(
         SandboxSpec(argv=("/bin/sh", "-c", script), mounts=(Mount(source=private, target="/data", writable=True),)), log=tmp_path / "log"

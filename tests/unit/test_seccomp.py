@@ -6,10 +6,13 @@ from __future__ import annotations
 import errno
 import json
 import platform
+from pathlib import Path
 
 import pytest
 
-from agent import seccomp
+from agent import doctor, seccomp
+from agent.errors import SandboxUnavailable
+from agent.ports import SandboxSpec
 from agent.sandboxes import diagnosis
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from agent.seccomp.bpf import ALLOW, ERRNO, KILL, answer
@@ -110,6 +113,22 @@ def test_dockers_profile_says_the_same(loopback: bool) -> None:
                 assert (profiled(loopback, name, *given) == "SCMP_ACT_ALLOW") is ours, (name, given)
 
 
-def test_on_an_architecture_without_a_table_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_an_architecture_without_a_table_nothing_runs_and_the_doctor_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    assert BubblewrapSandbox().available() == diagnosis.UNKNOWN_MACHINE
+    assert (shown := diagnosis.unfiltered()) and not shown.ok
+    assert BubblewrapSandbox().available() == shown
+    with pytest.raises(SandboxUnavailable, match="riscv64") as raised:
+        BubblewrapSandbox().run(SandboxSpec(argv=("/bin/true",)))
+    assert raised.value.next_step == shown.fix and '`sandbox = "docker"`' in shown.fix
+    looked_at = doctor._sandbox(tmp_path)
+    assert (looked_at.ok, looked_at.found, looked_at.fix) == (False, shown.why, shown.fix) and "riscv64" in shown.why
+
+
+def test_a_filter_for_an_unknown_machine_is_refused_with_what_can_be_done() -> None:
+    with pytest.raises(SandboxUnavailable) as raised:
+        seccomp.program(loopback=False, machine="s390x")
+    assert raised.value.told() == {
+        "code": "sandbox-unavailable", "what": "A sandbox could not be set up.",
+        "why": "There is no table of the system calls of s390x, so no filter for them.",
+        "next_step": 'Use an x86_64 or aarch64 machine, or `sandbox = "docker"` in skillops.toml with an engine on one.',
+    }  # fmt: skip
