@@ -63,7 +63,7 @@ SCRIPTS = {
     "exec": "exec echo replaced",
     "streams": "exec >&2; echo said; exit 9",
     "signals": "trap 'echo caught' INT; kill -INT $BASHPID; echo on",
-    "what it has": 'ls /proc/self/fd | wc -l; echo "$SECONDS"; jobs; ulimit -c',
+    "what it has": 'ls /proc/self/fd | wc -l; echo "$((SECONDS / 60))"; jobs; ulimit -c',
     "variables": "compgen -v | grep -vE '^(BASH|PIPESTATUS|FUNCNAME|_$|COMP|DIRSTACK|[A-Z]*$)'; echo none",
 }
 
