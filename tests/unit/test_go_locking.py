@@ -71,6 +71,7 @@ def test_what_is_not_pinned_exactly_is_found_and_never_locked(tmp_path, pin):
         (MOD + "toolchain go1.99.0\n", SUM, "is no `module skill`"),
         (MOD.replace("module skill", "module other"), SUM, "is no `module skill`"),
         (MOD + "require github.com/stretchr/testifi v1.0.0 // indirect\n", SUM, "looks like github.com/stretchr/testify"),
+        (MOD + "require -modfile=/etc/go.mod v1.0.0 // indirect\n", SUM, "is no `module skill`"),
     ],
 )
 def test_a_lock_that_is_broken_is_found_and_nothing_is_built_with_it(tmp_path, mod, sums, message):

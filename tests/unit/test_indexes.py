@@ -81,6 +81,14 @@ def test_what_it_does_not_have_is_refused_and_out_of_reach_could_not_be_told(eco
         index.released([broken])
 
 
+@pytest.mark.parametrize(("ecosystem", "index"), EACH[1:])
+def test_a_name_that_is_an_option_of_the_client_is_none_to_it(ecosystem: Any, index: Index, served: PackageIndex, tmp_path: Path) -> None:
+    option = f"--cache={tmp_path / 'cache'}" if ecosystem == "npm" else f"-modfile={tmp_path}/go.mod"
+    with pytest.raises((Refused, CouldNotTell)) as found:
+        index.released([Package(ecosystem=ecosystem, name=option, version="v1.0.0")])
+    assert option in str(found.value) and not [*tmp_path.iterdir()]
+
+
 def test_of_python_the_youngest_file_that_the_lock_file_allows_counts(served: PackageIndex) -> None:
     package = Package(ecosystem="PyPI", name="alpha", version="1.0", sha256=(HASH, OTHER))
     files = [

@@ -24,10 +24,10 @@ from agent.languages.names import look_alikes
 MOD, SUM = "go.mod", "go.sum"
 GO_SECONDS = 300.0
 _START = "module skill\n\ngo 1.22\n"
-_PIN = re.compile(
-    r"(?P<name>[a-z0-9][a-z0-9.-]*\.[a-z]{2,}(?:/[A-Za-z0-9._~-]+)*)@(?P<version>v\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+incompatible)?)"
-)
-_REQUIRED = re.compile(r"(?:require )?(?P<name>\S+) (?P<version>v\S+)(?P<indirect> // indirect)?")
+_NAME = r"(?P<name>[a-z0-9][a-z0-9.-]*\.[a-z]{2,}(?:/[A-Za-z0-9._~-]+)*)"
+_VERSION = r"(?P<version>v\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+incompatible)?)"
+_PIN = re.compile(f"{_NAME}@{_VERSION}")
+_REQUIRED = re.compile(f"(?:require )?{_NAME} {_VERSION}(?P<indirect> // indirect)?")
 _SUM = re.compile(r"(?P<name>\S+) (?P<version>v[^\s/]+)(?P<mod>/go\.mod)? h1:[A-Za-z0-9+/]{43}=")
 _KNOWN = Path(__file__).with_name("known_names.txt")
 _OUT_OF_REACH = re.compile(
@@ -122,7 +122,7 @@ def lock(manifest: Manifest, cache: Path) -> dict[str, bytes]:
 def locked(files: Mapping[str, bytes]) -> tuple[Package, ...]:
     """What go.mod among a skill's files requires. go.sum's hashes are of trees, not of files, so none is told."""
     lines = files.get(MOD, b"").decode(errors="replace").splitlines()
-    found = [match for line in lines if (match := _REQUIRED.fullmatch(line.strip())) and match["name"] not in ("module", "go")]
+    found = [match for line in lines if (match := _REQUIRED.fullmatch(line.strip()))]
     return tuple(Package(ecosystem="Go", name=match["name"], version=match["version"]) for match in found)
 
 
@@ -144,7 +144,7 @@ def listed(modules: Sequence[str], cache: Path) -> dict[str, tuple[str, datetime
     """The version that the proxy has for each `module@query`, and its time, by the module's name. Raises as `lock` does."""
     with _scratch(cache) as (place, folder):
         (place / MOD).write_text(_START)
-        told, decoder, found = _fetch(cache, place, folder, "list", "-m", "-json=Path,Version,Time", *modules).strip(), json.JSONDecoder(), {}
+        told, decoder, found = _fetch(cache, place, folder, "list", "-m", "-json=Path,Version,Time", "--", *modules).strip(), json.JSONDecoder(), {}
     while told:
         each, end = decoder.raw_decode(told)
         at = datetime.fromisoformat(each["Time"]) if "Time" in each else None

@@ -29,7 +29,7 @@ class NpmIndex:
 def _times(name: str) -> dict[str, str]:
     """By version; empty where the registry tells none."""
     with tempfile.TemporaryDirectory(prefix="skillops-") as nowhere:  # where no .npmrc of a project lies
-        said = npm("view", "--json", "--prefer-online", name, "time", cwd=Path(nowhere), seconds=SECONDS).strip()
+        said = npm("view", "--json", "--prefer-online", "--", name, "time", cwd=Path(nowhere), seconds=SECONDS).strip()
     try:
         found = json.loads(said or "{}")
     except ValueError:

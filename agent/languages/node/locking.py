@@ -25,7 +25,10 @@ from agent.languages.node.toolchain import version
 
 LOCK = "package.lock"
 NPM_SECONDS = 300.0
-_PIN = re.compile(r"(?P<name>(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*)@(?P<version>\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)")
+_NAME = r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*"
+_PIN = re.compile(rf"(?P<name>{_NAME})@(?P<version>\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)")
+# What is no such name is an option or an address to npm.
+_PLACE = re.compile(rf"(?:node_modules/{_NAME}/)*node_modules/{_NAME}", re.IGNORECASE)  # old names have capitals
 _INTEGRITY = re.compile(r"(sha512-[A-Za-z0-9+/]{86}==)( sha512-[A-Za-z0-9+/]{86}==)*")
 _SHA512 = re.compile(r"sha512-([A-Za-z0-9+/]{86}==)")
 _KNOWN = Path(__file__).with_name("known_names.txt")
@@ -71,7 +74,7 @@ def _lock_findings(content: bytes, pins: dict[str, str], path: str) -> Iterator[
         yield Finding(message="it is not made from the dependencies in skill.yaml: make it again", rule="lock", path=path)
     for place, item in packages.items():
         name = place.rpartition("node_modules/")[2]
-        if not place.startswith("node_modules/") or item.get("link") or ".." in place:
+        if not _PLACE.fullmatch(place) or item.get("link"):
             yield Finding(message=f"{place!r} is no package from the registry", rule="lock", path=path)
         elif not _INTEGRITY.fullmatch(str(item.get("integrity", ""))) and not item.get("inBundle"):
             yield Finding(message=f"{name} has no hash", rule="lock", path=path)
