@@ -18,6 +18,7 @@ from agent.ports import Availability, Completion, Question
 from agent.settings import Settings
 
 ATTEMPTS = 4
+_STARTING = threading.Lock()
 GRACE = 1.0  # seconds beyond the timeout in which the client may end a call itself
 OLLAMA_WINDOW = 32_768  # tokens: its own default is 4,096, and what is longer it cuts without a word (docs.ollama.com/context-length)
 EXPLAIN = "`skillops config` shows what is set."
@@ -155,9 +156,14 @@ async def _within(seconds: float, call: Awaitable[Any]) -> Any:
         raise openai.APITimeoutError(request=httpx.Request("POST", "http://model")) from None
 
 
-@lru_cache(maxsize=1)
 def _loop() -> asyncio.AbstractEventLoop:
     """The one loop in which all calls are made: LiteLLM keeps its connections for the loop that opened them."""
+    with _STARTING:  # reviewers are asked side by side, also first of all
+        return _started_loop()
+
+
+@lru_cache(maxsize=1)
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="models", daemon=True).start()
     return loop

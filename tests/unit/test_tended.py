@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 from agent.domain.profile import Models
 from agent.errors import ModelLimit, ModelUnavailable
+from agent.llms import litellm
 from agent.llms.tended import Embedded, Spending, TendedEmbedder, TendedModel
 from agent.ports import Question
 from agent.settings import Settings
@@ -155,3 +160,18 @@ def test_embeddings_take_turns_and_tokens_from_the_same_purse_and_do_not_wait(tm
     with pytest.raises(ModelLimit, match="Today's 20 tokens"):
         tended(tmp_path, clock, says({}), tokens=20).complete(a_question())
     assert len(asked) == 2
+
+
+def test_those_who_ask_at_once_first_of_all_share_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, made = threading.Barrier(2), asyncio.new_event_loop
+
+    def slow() -> asyncio.AbstractEventLoop:
+        with suppress(threading.BrokenBarrierError):  # which two alone pass
+            both.wait(0.2)
+        return made()
+
+    litellm._started_loop.cache_clear()
+    monkeypatch.setattr(asyncio, "new_event_loop", slow)
+    with ThreadPoolExecutor(2) as pool:
+        loops = {asked.result() for asked in [pool.submit(litellm._loop) for _ in range(2)]}
+    assert len(loops) == 1
