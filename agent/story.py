@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.domain import Frozen
 from agent.domain.decision import Problem
 from agent.domain.event import Entered, Event
+from agent.domain.proposal import Proposal
+from agent.domain.request import Request
 from agent.errors import NotFound
 from agent.markdown import woken
 from agent.messages import problem_line
@@ -67,7 +71,25 @@ class Story(Frozen):
 
 
 def story(number: int, forge: Forge, ledger: Ledger) -> Story:
-    """The story of a request with its proposals, whichever of the numbers is given. NotFound where there is none."""
+    """The story of a request with its proposals, whichever of the numbers is given; the whole ledger is verified. NotFound where there is none."""
+    asked, mine = _belonging(number, forge)
+    entries, newest = _entries(asked, mine, ledger), mine[-1] if mine else None
+    return Story(
+        number=number, title=asked.title if asked else newest.title if newest else "",
+        state=(f"{asked.state} {asked.closed_as}".strip() if asked else newest.state if newest else ""),
+        request=asked.number if asked else None, proposals=tuple(proposal.number for proposal in mine), entries=entries,
+        seconds=round(sum(entry.event.seconds for entry in entries), 3), tokens=sum(entry.event.tokens for entry in entries),
+        cost=round(sum(entry.event.cost for entry in entries), 6), tampered=ledger.tampered(),
+    )  # fmt: skip
+
+
+def entries_of(number: int, forge: Forge, ledger: Ledger) -> tuple[Entered, ...]:
+    """The entries of a story, in order, and nothing verified: that takes as long as the ledger is. NotFound where there is none."""
+    return _entries(*_belonging(number, forge), ledger)
+
+
+def _belonging(number: int, forge: Forge) -> tuple[Request | None, list[Proposal]]:
+    """The request and its proposals; of a proposal that nobody requested, it alone."""
     proposals = forge.proposals("all")
     given = next((proposal for proposal in proposals if proposal.number == number), None)
     request = given.request if given else number
@@ -78,18 +100,14 @@ def story(number: int, forge: Forge, ledger: Ledger) -> Story:
             f"There is no request or proposal #{number}.", next_step="`skillops list --requests` and `--proposals` show the open ones."
         ) from None
     mine = [given] if given and not request else [proposal for proposal in proposals if proposal.request == request]
-    found = {entry.number: entry for entry in ledger.entries(request=request)} if request else {}
+    return asked, mine
+
+
+def _entries(asked: Request | None, mine: Sequence[Proposal], ledger: Ledger) -> tuple[Entered, ...]:
+    found = {entry.number: entry for entry in ledger.entries(request=asked.number)} if asked else {}
     for proposal in mine:
         found.update({entry.number: entry for entry in ledger.entries(proposal=proposal.number)})
-    entries = tuple(found[key] for key in sorted(found))
-    newest = mine[-1] if mine else None
-    return Story(
-        number=number, title=asked.title if asked else newest.title if newest else "",
-        state=(f"{asked.state} {asked.closed_as}".strip() if asked else newest.state if newest else ""),
-        request=request, proposals=tuple(proposal.number for proposal in mine if proposal), entries=entries,
-        seconds=round(sum(entry.event.seconds for entry in entries), 3), tokens=sum(entry.event.tokens for entry in entries),
-        cost=round(sum(entry.event.cost for entry in entries), 6), tampered=ledger.tampered(),
-    )  # fmt: skip
+    return tuple(found[key] for key in sorted(found))
 
 
 def event_sentence(event: Event, width: int | None = None) -> str:

@@ -19,7 +19,7 @@ from agent.gateway.pages.wants import Wants
 from agent.gateway.verdicts import proposal_of
 from agent.parts import Parts
 from agent.situation import Work, look
-from agent.story import story
+from agent.story import entries_of
 
 LOG = 200  # lines of the author at work
 
@@ -58,13 +58,13 @@ def judged(parts: Parts, feed: Feed | None, number: int) -> Judged:
     report, reviews = parts.forge.checks(number, proposal.head), parts.forge.reviews(number, proposal.head)
     folder = f"skills/{proposal.skill}"
     base = parts.forge.main if proposal.state == "open" else proposal.base
-    told = story(number, parts.forge, parts.ledger)
+    entries = entries_of(number, parts.forge, parts.ledger)
     return Judged(
         proposal=proposal, checks=report.results, reviews=reviews, state=step.state, stage=step.stage, waiting_for=step.waiting_for, why=step.why,
         decision=seen.decision, wants=wants_at(parts, Situation(proposal=proposal, report=report)), gained=report.gained,
-        rulings=tuple(Ruling.model_validate(entry.event.data["ruling"]) for entry in told.entries if entry.event.what == "ruled"),
+        rulings=tuple(Ruling.model_validate(entry.event.data["ruling"]) for entry in entries if entry.event.what == "ruled"),
         approvals=tuple(review.reviewer for review in reviews if review.kind == "person" and review.verdict == "approve"),
-        held=HOLD in proposal.labels, timeline=timeline(told.entries), log=told.entries[-LOG:],
+        held=HOLD in proposal.labels, timeline=timeline(entries), log=entries[-LOG:],
         doing=feed.doing(request=proposal.request, proposal=number) if feed else None,
         diff=diff_of(parts.forge.diff(base, proposal.head, folder), notes_of(report.results, reviews, folder + "/")),
     )  # fmt: skip

@@ -22,7 +22,7 @@ from agent.markdown import woken
 from agent.parts import Parts
 from agent.situation import OURS
 from agent.stages.assessing import LIMIT
-from agent.story import story
+from agent.story import entries_of
 
 STATES = ("open", "closed", "all")
 MILESTONES = ("assessed", "drafted", "checked", "reviewed", "decided", "released", "deployed")
@@ -118,11 +118,11 @@ def progress_of(number: int, seen: Situation, step: NextStep) -> Progress:
 def _request(parts: Parts, number: int) -> dict[str, Any]:
     asked = request_of(number, parts, "/requests")
     seen, step = standing(number, parts)
-    told = story(number, parts.forge, parts.ledger)
+    entries = entries_of(number, parts.forge, parts.ledger)
     comments = [_words(comment) for comment in parts.forge.comments(number)]
     return {
-        "title": asked.title, "request": asked, "progress": progress_of(number, seen, step), "gap": seen.gap, "timeline": timeline(told.entries),
-        "log": told.entries[-200:], "comments": [comment for comment in comments if comment.text], "ours": sorted(OURS),
+        "title": asked.title, "request": asked, "progress": progress_of(number, seen, step), "gap": seen.gap, "timeline": timeline(entries),
+        "log": entries[-200:], "comments": [comment for comment in comments if comment.text], "ours": sorted(OURS),
         "proposals": [proposal for proposal in parts.forge.proposals("all") if proposal.request == number], "limit": LIMIT,
     }  # fmt: skip
 
