@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field
 
 _BEGINNINGS = (
     "PYTHON", "PYTEST", "COVERAGE_", "COV_", "PIP_", "UV_", "VIRTUAL_ENV",  # CPython's own are listed by `python --help-env`
-    "NODE_", "NPM_", "V8_", "CGO_", "LD_", "DYLD_", "GLIBC_", "MALLOC_", "GCONV_", "GCC_",  # ld.so(8)
+    "NODE_OPTIONS", "NODE_PATH", "NODE_DEBUG", "NODE_REPL", "NODE_V8", "NPM_", "V8_", "CGO_", "GCC_",
+    "LD_", "DYLD_", "GLIBC_", "MALLOC_", "GCONV_",  # ld.so(8)
     "BASH", "SHELLOPTS", "LC_", "LESS", "GIT_", "DOCKER_", "PERL5",
     "OPENSSL_", "SSLKEYLOG", "SKILL_", "SKILLOPS_",
 )  # fmt: skip

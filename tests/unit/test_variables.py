@@ -46,6 +46,22 @@ def test_a_variable_that_steers_what_runs_the_skill_is_refused(name: str) -> Non
         a_manifest(environment={name: "x"})
 
 
-@pytest.mark.parametrize("name", ["UNIT", "USER_AGENT", "PROXY", "GOAL", "GOVERNOR", "SSL_CERT_FILE", "WEATHER_API", "MODE", "LEVEL", "CCY"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "UNIT",
+        "USER_AGENT",
+        "PROXY",
+        "GOAL",
+        "GOVERNOR",
+        "SSL_CERT_FILE",
+        "NODE_EXTRA_CA_CERTS",
+        "CURL_CA_BUNDLE",
+        "WEATHER_API",
+        "MODE",
+        "LEVEL",
+        "CCY",
+    ],
+)
 def test_a_setting_of_its_own_is_taken(name: str) -> None:
     assert a_manifest(environment={name: "x"}).environment == {name: "x"}

@@ -7,6 +7,7 @@ program only makes up while it runs (a name that comes with its inputs) is not s
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +24,9 @@ VALUE = "module-as-value"
 CALM = frozenset(("math", "cmath", "time", "itertools", "array", "binascii", "zlib", "unicodedata"))
 # What a module of the library holds of others is no part of it: tempfile._os, inspect.importlib.
 _REACHED = frozenset(name.partition(".")[0] for name in BANNED) | frozenset(SENSITIVE) | {"io"}
+_BUILTINS = frozenset(dir(builtins))
 _AS_VALUES = frozenset(("getattr", "setattr", "delattr", "vars"))
-_LOOKS = ("__getattribute__", "__self__", "gi_frame", "cr_frame", "ag_frame", "gi_code", "cr_code", "ag_code", "f_builtins", "f_locals", "co_code")
+_LOOKS = ("__getattribute__", "gi_frame", "cr_frame", "ag_frame", "gi_code", "cr_code", "ag_code", "f_builtins", "f_locals", "co_code")
 _OUT = frozenset((*WAYS_OUT, *_LOOKS))
 _SPELLED = re.compile(r"(?<!\w)(" + "|".join(map(re.escape, sorted(_OUT - {"__import__"}))) + r")(?!\w)")
 # Private twins of what is refused.
@@ -34,9 +36,10 @@ _TWINS = """
 """
 # What evaluates, imports or starts what it is given; and what looks at code in place of what that does.
 _EVALUATE = """
-    pydoc pdb bdb trace profile cProfile pstats doctest logging.config typing.get_type_hints typing.ForwardRef inspect.get_annotations site
-    rlcompleter distutils setuptools pip lib2to3 idlelib venv ensurepip turtle turtledemo tkinter test compileall py_compile zipapp pickletools
-    copyreg annotationlib concurrent.interpreters sys.path unittest.mock
+    pydoc pdb bdb trace profile cProfile pstats logging.config typing.get_type_hints typing.ForwardRef typing._eval_type inspect.get_annotations
+    doctest.run_docstring_examples doctest.DocTestParser doctest.DocTestRunner doctest.debug_src site rlcompleter distutils setuptools pip lib2to3
+    idlelib venv ensurepip turtle turtledemo tkinter test compileall py_compile zipapp pickletools copyreg annotationlib concurrent.interpreters
+    sys.path unittest.mock pickle._loads pickle._load pickle._Unpickler dataclasses._create_fn collections._eval
 """
 _CALL_OUT = """
     logging.handlers.SocketHandler logging.handlers.DatagramHandler logging.handlers.SysLogHandler logging.handlers.SMTPHandler
@@ -93,7 +96,9 @@ def lendings(tree: ast.Module) -> dict[str, str]:
 
 
 def _defined(tree: ast.Module) -> set[str]:
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    """Names that mean something of the module's own."""
+    found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    return found | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 def _whole(tree: ast.Module) -> set[str]:
@@ -135,12 +140,16 @@ class _Seen:
     def attribute(self, node: ast.Attribute, parent: ast.AST | None, own: set[str]) -> Found:
         name = self.qualified(node)
         rule = _METHODS.get(node.attr)
-        if node.attr in _LOOKS:
+        if node.attr in _LOOKS or (node.attr == "__self__" and self._is_a_library_function(node.value, own)):
             yield node.lineno, DYNAMIC[0], f"{node.attr} {DYNAMIC[1]}"
         elif name is None and rule and node.attr not in own and not (self.network and rule is NETWORK):
             yield node.lineno, rule[0], f"{node.attr} {rule[1]}"
         if name is not None and not isinstance(parent, ast.Attribute):
             yield from self._named(node.lineno, name)
+
+    def _is_a_library_function(self, node: ast.expr, own: set[str]) -> bool:
+        """Of which `__self__` is the module that it is of: the builtins, for one."""
+        return self.qualified(node) is not None or (isinstance(node, ast.Name) and node.id in _BUILTINS - own)
 
     def _named(self, line: int, name: str) -> Found:
         """What a qualified name breaks: by itself, by what it is a part of, or by what it is reached through."""
@@ -151,8 +160,6 @@ class _Seen:
             yield line, rule[0], f"{name} {rule[1]}"
         elif first in sys.stdlib_module_names and (inner := next((part for part in rest if _inside(part)), None)):
             yield line, DYNAMIC[0], f"{name} {DYNAMIC[1]}: import {inner.strip('_')} by its own name"
-        elif first in sys.stdlib_module_names and not self.in_tests and (inner := next((part for part in rest if _private(part)), None)):
-            yield line, DYNAMIC[0], f"{name} {DYNAMIC[1]}: {inner} is no part of the library that is meant for others"
 
     def _rule(self, name: str) -> tuple[str, str] | None:
         parts = name.split(".")
@@ -165,10 +172,6 @@ class _Seen:
 
 def _inside(part: str) -> bool:
     return part.removeprefix("_") in _REACHED
-
-
-def _private(part: str) -> bool:
-    return part.startswith("_") and not part.endswith("__")
 
 
 def _text(node: ast.AST, parent: ast.AST | None) -> Found:
