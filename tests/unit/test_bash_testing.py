@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+
 import pytest
 
 from agent.domain.check import Outcome, TestReport
 from agent.errors import CouldNotTell, Refused
 from agent.languages.bash import BashLanguage, toolchain
-from agent.languages.bash.testing import expected_tests
+from agent.languages.bash.testing import HERE, expected_tests
 from agent.sandboxes.bubblewrap import BubblewrapSandbox
 from tests.builders import a_manifest
 
@@ -186,3 +190,23 @@ def test_a_tool_that_is_missing_is_told_with_the_fix(tmp_path, monkeypatch):
     with pytest.raises(CouldNotTell) as caught:
         style(tmp_path, "echo a\n")
     assert "apt-get install shellcheck" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ('{"code": "odd", "message": "two\\nlines"}', True),
+        ('{"code": "odd", "message": "one"}', False),
+        ('{"code": "even", "message": "two\\nlines"}', False),
+        ('{"code": "odd\\nodd", "message": "two\\nlines"}', False),
+        ('{"code": "odd", "message": "two\\nlines"}{"code": "odd"}', False),
+        ("odd", False),
+        ("", False),
+    ],
+)
+def test_an_error_is_one_object_with_that_code_and_that_message(tmp_path, said, passes):
+    (tmp_path / "skill.sh").write_text(f"printf '%s\\n' {shlex.quote(said)} >&2\nexit 1\n")
+    (tmp_path / "test_skill.sh").write_text("test_it() {\n  expect_error '{}' odd $'two\\nlines'\n}\n")
+    command = f"exec 199>/dev/null; bash {shlex.quote(str(HERE / 'drive.sh'))} test_skill.sh test_it"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env={**os.environ, "SKILL_ENTRYPOINT": "skill.sh"}, timeout=60, check=False)
+    assert (done.returncode == 0) is passes
