@@ -538,7 +538,7 @@ class Completion(Frozen):
 
     text: str
     model: str
-    stopped: Literal["", "length", "content_filter"] = ""
+    stopped: Literal["", "length", "content_filter", "refusal"] = ""
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0

@@ -18,7 +18,7 @@ from agent.ports import Forge, Ledger
 _EVENTS = {
     "asked": "{stage}: asked {model}",
     "planned": "planned {note}",
-    "unanswered": "the model gave no answer: {note}",
+    "unanswered": "{note}",
     "answered": "answered {asked_by}{why}",
     "asks": "asked {asked_by} a question",
     "waits": "waits for {note}",

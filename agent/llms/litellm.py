@@ -55,11 +55,12 @@ class LiteLLMModel:
         if not response.choices:
             raise ModelUnavailable(f"The model {self.name} gave no answer: its reply holds no choice.", next_step=f"Is this its endpoint? {EXPLAIN}")
         message, usage, finish = response.choices[0].message, response.usage, response.choices[0].finish_reason
-        text = message.content or getattr(message, "refusal", None) or (message.provider_specific_fields or {}).get("refusal") or ""
+        refusal = getattr(message, "refusal", None) or (message.provider_specific_fields or {}).get("refusal") or ""
+        ended = finish if finish in ("length", "content_filter") else "refusal" if refusal and not message.content else ""
         return Completion(
-            text=text,
+            text=message.content or refusal,
             model=self.name,
-            stopped=finish if finish in ("length", "content_filter") else "",
+            stopped=ended,
             tokens_in=usage.prompt_tokens or 0,
             tokens_out=usage.completion_tokens or 0,
             cost=response._hidden_params.get("response_cost") or 0.0,
@@ -98,7 +99,7 @@ class LiteLLMModel:
     async def _tried(self, function: Callable[..., Any], **arguments: Any) -> Any:
         import stamina
 
-        async for attempt in stamina.retry_context(on=_passes, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=20.0):
+        async for attempt in stamina.retry_context(on=self._again_in, attempts=ATTEMPTS, timeout=None, wait_initial=0.5, wait_max=20.0):
             with attempt:
                 call = function(
                     model=self.name,
@@ -112,6 +113,13 @@ class LiteLLMModel:
                 )
                 return await _within(self._settings.model_timeout + GRACE, call)
         raise AssertionError("retry_context ends by returning or raising")
+
+    def _again_in(self, error: Exception) -> bool | float:
+        """Whether to try again, or in how many seconds where the provider says so. No longer than a call may take: then a person hears of it."""
+        if not _passes(error):
+            return False
+        asked = _retry_after(error)
+        return asked <= self._settings.model_timeout and (asked or True)
 
     def _missing_keys(self) -> list[str]:
         if self._settings.api_key.get_secret_value() or self._keyless():
@@ -209,6 +217,15 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, openai.RateLimitError | openai.APIConnectionError) or getattr(error, "status_code", 0) in (500, 502, 503, 504, 529)
 
 
+def _retry_after(error: Exception) -> float:
+    """The seconds of the header Retry-After (RFC 9110, 10.2.3); 0 where there is none, or a date."""
+    headers = getattr(error, "litellm_response_headers", None) or getattr(getattr(error, "response", None), "headers", None) or {}
+    try:
+        return max(0.0, float(headers.get("retry-after", 0)))
+    except ValueError:
+        return 0.0
+
+
 def _unknown(model: str) -> str:
     return f"Set SKILLOPS_MODEL to provider/model, as openai/gpt-5, anthropic/claude-sonnet-4-5 or ollama/qwen3; it is {model!r}."
 
@@ -220,6 +237,7 @@ def _explained(settings: Settings, error: Exception) -> ModelUnavailable:
     status = 408 if isinstance(error, openai.APITimeoutError) else getattr(error, "status_code", 0)
     refused = "the key was refused", "Set the provider's key (SKILLOPS_API_KEY or its own variable)."
     unfit = "it refused the question", "Set another model with SKILLOPS_MODEL."
+    later = f"in {wait:g} s" if (wait := _retry_after(error)) else "later"
     why, fix = {
         400: unfit,
         401: refused,
@@ -228,7 +246,7 @@ def _explained(settings: Settings, error: Exception) -> ModelUnavailable:
         408: (f"it took longer than {settings.model_timeout:g} s", "Raise SKILLOPS_MODEL_TIMEOUT, or try again later."),
         413: unfit,
         422: unfit,
-        429: ("too many calls, or the account's quota is spent", "Try again later, or set another model with SKILLOPS_MODEL."),
+        429: ("too many calls, or the account's quota is spent", f"Try again {later}, or set another model with SKILLOPS_MODEL."),
     }.get(status, ("it could not be reached, or is in trouble", f"Is {place} right and up? SKILLOPS_API_BASE sets it."))
     if type(error).__name__ == "ContextWindowExceededError":
         why = "the question is longer than it can take"

@@ -27,7 +27,12 @@ from agent.ports import Completion, LanguageModel, Message, Question
 USER_PART = "--- user ---"
 FOLDER = Path(__file__).parent
 LONGEST = 100_000  # characters of a wrong answer that the model is shown once more
-STOPPED = {"length": "it was cut off where the model may say no more: say it shorter", "content_filter": "the provider's filter stopped it"}
+# Why a model said no more, and what a person can do about it.
+STOPPED = {
+    "length": ("it was cut off where the model may say no more", "Ask for less at once, or set a model that may say more with SKILLOPS_MODEL."),
+    "content_filter": ("the provider's filter stopped it", "Say it in other words, or set another model with SKILLOPS_MODEL."),
+    "refusal": ("the model refused", "Say it in other words, or set another model with SKILLOPS_MODEL."),
+}
 _BLOCK = re.compile(r"^```(?:json)?[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 T = TypeVar("T", bound=BaseModel)
@@ -115,16 +120,17 @@ def ask(
             raise
         answer = read(said[-1].text, answer_type, check)
         if isinstance(answer, str) and said[-1].stopped:
-            answer = f"{answer}; {STOPPED[said[-1].stopped]}"
+            answer = f"{answer}; {STOPPED[said[-1].stopped][0]}"
         if not isinstance(answer, str):
             tokens, cost = _sums(said)
             return Asked(answer, tokens, cost, sum(each.seconds for each in said), said[-1].model)
         if not last:
-            question = _again(question, said[-1].text, answer)
+            shorter = ": say it shorter" if said[-1].stopped == "length" else ""
+            question = _again(question, said[-1].text, answer + shorter)
     failed = UnusableAnswer(
         f"The model {said[-1].model} gave no usable answer to the question {purpose!r}.",
         why=f"Asked twice, its answer was still wrong: {answer}.",
-        next_step="Try again, or set a more able model with SKILLOPS_MODEL.",
+        next_step=STOPPED[said[-1].stopped][1] if said[-1].stopped else "Try again, or set a more able model with SKILLOPS_MODEL.",
     )
     failed.tokens, failed.cost = _sums(said)
     raise failed

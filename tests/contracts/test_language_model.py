@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +42,7 @@ class Desk:
     def __init__(self) -> None:
         self.replies: list[str | int | dict[str, Any] | bytes] = ['{"words": 2}']
         self.bodies: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}  # of every reply
         self.refused_formats: set[str] = set()
         desk = self
 
@@ -52,6 +54,8 @@ class Desk:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
+                for name, value in desk.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -175,6 +179,22 @@ def test_trouble_that_passes_is_tried_again(desk: Desk, status: int) -> None:
 
     assert a_model(desk).complete(a_question()).text == '{"words": 2}'
     assert len(desk.bodies) == 3
+
+
+def test_a_provider_that_says_when_to_try_again_is_tried_then(desk: Desk) -> None:
+    """Or not again, where that is longer than a call may take: a person is told when instead."""
+    desk.replies, desk.headers = [429, '{"words": 2}'], {"Retry-After": "0.3"}
+    started = time.monotonic()
+    assert a_model(desk).complete(a_question()).text == '{"words": 2}'
+    assert time.monotonic() - started > 0.25 and len(desk.bodies) == 2
+
+    desk.replies, desk.headers = [429], {"Retry-After": "3600"}
+    with pytest.raises(ModelUnavailable, match="Try again in 3600 s"):
+        a_model(desk).complete(a_question())
+    desk.headers = {"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"}
+    with pytest.raises(ModelUnavailable, match="Try again later"):
+        a_model(desk).complete(a_question())
+    assert len(desk.bodies) == 3 + live.ATTEMPTS
 
 
 @pytest.mark.parametrize(
@@ -302,7 +322,8 @@ def test_a_call_that_somebody_stops_is_broken_off_and_its_connection_closed(desk
 def test_a_refusal_is_what_the_model_said(desk: Desk) -> None:
     desk.replies = [{"role": "assistant", "content": None, "refusal": "I will not."}]
 
-    assert a_model(desk).complete(a_question()).text == "I will not."
+    said = a_model(desk).complete(a_question())
+    assert (said.text, said.stopped) == ("I will not.", "refusal")
 
 
 def test_a_model_that_says_nothing_has_said_nothing(desk: Desk) -> None:

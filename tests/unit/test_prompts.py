@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import agent.prompts as prompts
 from agent.domain import Frozen
-from agent.errors import ModelUnavailable
+from agent.errors import ModelUnavailable, UnusableAnswer
 from agent.ports import Availability, Completion, Question
 from tests.builders import a_contract
 
@@ -128,6 +128,18 @@ def test_an_answer_that_was_cut_off_is_told_as_that_and_shown_no_longer_than_nee
         ask(model)
 
     assert model.asked[1].messages[2].content == '{"words": ' and "say it shorter" in model.asked[1].variables["problem"]
+
+
+@pytest.mark.parametrize(("stopped", "next_step"), [("length", "Ask for less"), ("refusal", "in other words"), ("", "a more able model")])
+def test_what_a_person_can_do_depends_on_why_the_model_said_no_more(stopped: str, next_step: str) -> None:
+    class Ending(Scripted):
+        def complete(self, question: Question) -> Completion:
+            return super().complete(question).model_copy(update={"stopped": stopped})
+
+    with pytest.raises(UnusableAnswer) as caught:
+        ask(Ending("I will not.", "No."))
+    assert next_step in caught.value.next_step and "say it shorter" not in str(caught.value)
+    assert ("the model refused" in caught.value.why) is (stopped == "refusal")
 
 
 def test_the_schema_of_the_answer_is_in_the_message() -> None:
