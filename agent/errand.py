@@ -22,11 +22,11 @@ from agent.domain.requirement import reach
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest, digest_of
 from agent.drawings import drawings
-from agent.errors import BudgetSpent, ModelUnavailable, Refused, Stopped
+from agent.errors import BudgetSpent, ModelUnavailable, Refused, SkillOpsError, Stopped
 from agent.leave import leave_text
 from agent.means import Means
-from agent.pending import KEPT, Pending, Result
-from agent.plan_kept import kept, told
+from agent.pending import KEPT, Pending, Result, declined, named
+from agent.plan_kept import kept, told, unworded
 from agent.plan_run import PlanRun, Rules, Verdict
 from agent.prompts import Asked
 from agent.situation import parts_of
@@ -64,7 +64,7 @@ class Errand:
 
     def stop(self, who: str) -> Result:
         """Ends the task, as a person wants; the requests that it raised stay where they are."""
-        stay = f" {_named(self.means.requests(self.task))} stays as it is." if self.task.requests else ""
+        stay = f" {named(self.means.requests(self.task))} stays as it is." if self.task.requests else ""
         return self.say(self.task.came_to("stopped", f"Stopped: {who} said so. Nothing more is done of it.{stay}", note=f"{who} said so"))
 
     def say(self, result: Result) -> Result:
@@ -79,9 +79,9 @@ class Errand:
         task = self.task
         if task.plan is not None:
             return self._carried_out(task.plan, again=again)
-        if declined := [request for request in self.means.requests(task) if request.closed_as in ("refused", "withdrawn")]:
-            why = "\n".join(_declined(request, self._gap(request)) for request in declined)
-            return task.came_to("failed", why, note=f"{_named(declined)} will not be built")
+        if lost := [request for request in self.means.requests(task) if request.closed_as in ("refused", "withdrawn")]:
+            why = "\n".join(declined(request, self._gap(request)) for request in lost)
+            return task.came_to("failed", why, note=f"{named(lost)} will not be built")
         if task.requests:
             self.task = task.but(round=task.round + 1, attempt=1)
         return self._carried_out(self._planned())
@@ -100,17 +100,28 @@ class Errand:
         if ran.error is None and ran.held:
             return self._asks_leave(ran)
         if ran.error is None:
-            question = partial(answer, self.task.task, ran.shown, self._model, manner=self._manner, history=self._history())
-            words, took = self._asked("answering", question)
-            self.means.record(took)
-            outputs = {step: end.outputs for step, end in ran.results.items()}
-            self.means.memory.keep_drawings(self.task.turn, drawings(outputs))
-            skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in ran.receipts))
-            return self.task.came_to("answered", words.text, outputs=outputs, receipts=ran.receipts, note=skills)
+            return self._answered(plan, ran)
         if self.task.attempt == 1 and not isinstance(ran.error, BudgetSpent):
             self.task = self.task.but(attempt=2, done={}, skipped=(), held=(), granted=())
             return self._carried_out(self._planned(ran.failure))
-        return self.task.came_to("failed", str(ran.error), note=ran.error.what)
+        return self._unworded(ran, ran.error)
+
+    def _answered(self, plan: Plan, ran: PlanRun) -> Result:
+        question = partial(answer, self.task.task, ran.shown, self._model, manner=self._manner, history=self._history())
+        try:
+            words, took = self._asked("answering", question)
+        except (BudgetSpent, ModelUnavailable) as error:
+            if isinstance(error, ModelUnavailable) and not self._unrepeatable(plan):
+                raise  # begun anew, it comes to the same
+            return self._unworded(ran, error)
+        self.means.record(took)
+        self.means.memory.keep_drawings(self.task.turn, drawings(ran.outputs))
+        skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in ran.receipts))
+        return self.task.came_to("answered", words.text, outputs=ran.outputs, receipts=ran.receipts, note=skills)
+
+    def _unworded(self, ran: PlanRun, error: SkillOpsError) -> Result:
+        """What skills did and gave is told, also where nothing more may be done or said of it."""
+        return self.task.came_to("failed", unworded(ran, error), outputs=ran.outputs, receipts=ran.receipts, note=error.what)
 
     def _run(self, plan: Plan) -> PlanRun:
         task, limits, started = self.task, self.profile.limits, time.monotonic()
@@ -182,16 +193,16 @@ class Errand:
         requests = [forge.open_request(draft) for draft in wanted] if task.round <= ROUNDS else []
         numbers = tuple(request.number for request in requests)
         if set(numbers) <= set(task.requests):
-            built = _named(self.means.requests(task))
+            built = named(self.means.requests(task))
             text = f"I still find no skill for this, after what was done for it: {built}. `skillops search` shows what there is."
             return task.came_to("failed", text, note=f"found no skill after {built}")
         if task.unbooked:
             self.means.record(task.unbooked.model_copy(update={"request": numbers[0], "key": f"asked:{task.ident}"}))
         for request in requests:
             self.means.enter("raised", task, request.number, request.title, f"raised:{request.number}")
-        text = f"No skill of mine does this yet. I raised {_named(requests)} and go on when it is deployed."
+        text = f"No skill of mine does this yet. I raised {named(requests)} and go on when it is deployed."
         self.task = task.but(plan=None, unbooked=None, requests=tuple(dict.fromkeys((*task.requests, *numbers))))
-        return task.came_to("waits", text, requests=numbers, note=_named(requests))
+        return task.came_to("waits", text, requests=numbers, note=named(requests))
 
     def _keep_facts(self, planned: Plan) -> None:
         if self.means.facts is None or self.profile.memory != "facts":
@@ -284,12 +295,3 @@ def _not_allowed(what: str, profile: Profile, why: str) -> Refused:
 
 def _asks_for(draft: RequestDraft, need: Need | None) -> bool:
     return need is not None and (draft.title, draft.text) == (need.title, need.text)
-
-
-def _named(requests: Sequence[Request]) -> str:
-    return " and ".join(f"#{request.number} ({request.title})" for request in requests)
-
-
-def _declined(request: Request, gap: Gap | None) -> str:
-    why = gap.reason if gap and gap.verdict == "refused" else f"`skillops explain {request.number}` tells why."
-    return f"What this needed will not be built: {_named([request])} was {request.closed_as}. {why}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from agent.domain import Frozen
 from agent.domain.event import Event
+from agent.domain.gap import Gap
 from agent.domain.invocation import Receipt
 from agent.domain.plan import Plan, StepEnd
 from agent.domain.profile import ASSISTANT
 from agent.domain.question import Question
-from agent.domain.request import RequestDraft
+from agent.domain.request import Request, RequestDraft
 from agent.domain.schema import Json
 from agent.domain.task import Task
 
@@ -42,6 +44,15 @@ class Result(Frozen):
 def taken(tokens: int, cost: float) -> str:
     """What something took, in words. No cost is most often a model whose price nobody knows, and is not told as money."""
     return f"{tokens:,} tokens, {f'${cost:.4f}' if cost else 'no price known'}"
+
+
+def named(requests: Sequence[Request]) -> str:
+    return " and ".join(f"#{request.number} ({request.title})" for request in requests)
+
+
+def declined(request: Request, gap: Gap | None) -> str:
+    why = gap.reason if gap and gap.verdict == "refused" else f"`skillops explain {request.number}` tells why."
+    return f"What this needed will not be built: {named([request])} was {request.closed_as}. {why}"
 
 
 class Pending(Frozen):

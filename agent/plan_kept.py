@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from agent.domain import Frozen
@@ -10,6 +11,7 @@ from agent.domain.invocation import Receipt
 from agent.domain.plan import Plan, Step
 from agent.domain.proposal import AGENT
 from agent.domain.schema import Json
+from agent.errors import SkillOpsError
 from agent.pending import Pending
 from agent.plan_run import PlanRun
 from agent.stages.planning import cut
@@ -66,3 +68,12 @@ def _step(step: Step, ran: PlanRun) -> KeptStep:
         end = ran.done[step.id]
         return KeptStep(step=step, state="done", outputs=cut(end.outputs, SHOWN), receipts=end.receipts)
     return KeptStep(step=step, state="skipped" if step.id in ran.skipped else "held" if step.id in ran.held else "not begun")
+
+
+def unworded(run: PlanRun, error: SkillOpsError) -> str:
+    """What is said where a task ends before its answer: why, and what the skills that were called gave."""
+    if not run.receipts:
+        return str(error)
+    skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in run.receipts))
+    gave = cut(run.outputs, SHOWN)
+    return f"{error}\n\nBefore that {skills} did its part, and gave: {gave if isinstance(gave, str) else json.dumps(gave, ensure_ascii=False)}"

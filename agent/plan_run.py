@@ -127,7 +127,7 @@ class PlanRun:
     @property
     def outputs(self) -> dict[str, Json]:
         """What each step that is done gave."""
-        return {ident: end.outputs for ident, end in self.done.items()}
+        return {ident: end.outputs for ident, end in self.results.items()}
 
     @property
     def shown(self) -> list[dict[str, Json]]:

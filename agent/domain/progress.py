@@ -155,9 +155,18 @@ def next_step(seen: Situation) -> NextStep:
         return NextStep(state=state, stage=Stage.WAIT, why=f"Its parts are being built: {left}.", waiting_for="parts")
     if state is State.WAITING:
         decision = seen.decision
-        why = decision.why if decision else "The work ran out of its budget and is a draft: read what failed."
-        return NextStep(state=state, stage=Stage.WAIT, why=why, waiting_for=decision.waiting_for if decision else "person")
+        return NextStep(
+            state=state,
+            stage=Stage.WAIT,
+            why=decision.why if decision else _spent(seen.proposal),
+            waiting_for=decision.waiting_for if decision else "person",
+        )
     return NextStep(state=state, stage=STEPS[state])
+
+
+def _spent(proposal: Proposal | None) -> str:
+    number = proposal.number if proposal else "N"
+    return f"The budget is spent, and the work is a draft: #{number} says what failed; `skillops retry {number}` gives it a new budget."
 
 
 def verdicts_needed(seen: Situation) -> Stage | None:

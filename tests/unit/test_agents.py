@@ -272,6 +272,8 @@ def test_a_task_that_takes_more_than_the_manifest_allows_ends_and_says_so(world:
 
     assert result.kind == "failed" and told in result.text and "limits." in result.text
     assert (world.undone(), world.model.says["answer"]) == ([], ['{"text": "Two."}'] * 9), "no further question was paid for"
+    assert len(result.receipts) == len(result.outputs) == (1 if "calls" in limits else 2), "what was done and given is told"
+    assert 'Before that word-count 1.0.0 did its part, and gave: {"a": {"words": 2}' in result.text
 
 
 def test_each_turn_and_each_conversation_says_what_it_took(world: World) -> None:

@@ -194,6 +194,17 @@ def calls(**steps: Any) -> dict[str, Any]:
     return {"steps": [{"id": ident, "skill": "word-count", "inputs": {"text": text}} for ident, text in steps.items()]}
 
 
+def test_what_a_skill_that_is_not_called_twice_gave_is_told_also_where_no_model_can_say_it(world: World) -> None:
+    """Else the person said it again, and it was done again. One that may be called twice is: nothing else is lost then."""
+    world.model = Model(calls(a="one two"), calls(a="one two"), answers=(ModelUnavailable("The model is gone."),) * 2)
+    with pytest.raises(ModelUnavailable):
+        world.turn()
+    world.catalog = Catalog(a_manifest(annotations={"readOnly": False, "idempotent": False}))
+    result = world.turn()
+    assert (result.kind, result.outputs, len(result.receipts)) == ("failed", {"a": {"words": 2}}, 1)
+    assert result.text.startswith("The model is gone.") and 'gave: {"a": {"words": 2}}' in result.text and world.undone() == []
+
+
 # ---- a turn -----------------------------------------------------------------------------------------------------------
 
 

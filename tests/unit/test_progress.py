@@ -102,6 +102,11 @@ def test_reviewers_are_not_asked_about_what_failed_its_checks() -> None:
     assert verdicts_needed(situation) is None
 
 
+def test_a_draft_out_of_budget_says_what_gives_it_a_new_one() -> None:
+    told = next_step(seen(proposal=a_proposal(number=7, draft=True, labels=(OUT_OF_BUDGET,)))).why
+    assert "#7 says what failed" in told and "`skillops retry 7`" in told
+
+
 def test_whom_a_divided_request_waits_for_is_told() -> None:
     built, lost = (next_step(seen(gap=SEVERAL, parts=(OPEN, part), shown=True)) for part in (MET, LOST))
 
