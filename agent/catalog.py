@@ -96,7 +96,7 @@ class Catalog:
         return int(head["revision"]) if head else 0
 
     def entry(self, name: str) -> Entry | None:
-        row = self._read(lambda index: index.execute("SELECT entry FROM skill WHERE name = ?", (name,)).fetchone())
+        row = self._row(name)
         return Entry.model_validate_json(row["entry"]) if row else None
 
     def entries(self, status: Status | None = None) -> list[Entry]:
@@ -118,7 +118,7 @@ class Catalog:
         return self._read(look)
 
     def manifest(self, name: str) -> Manifest | None:
-        row = self._read(lambda index: index.execute("SELECT manifest FROM skill WHERE name = ?", (name,)).fetchone())
+        row = self._row(name)
         return Manifest.model_validate_json(row["manifest"]) if row and row["manifest"] else None
 
     def dependants(self, name: str) -> list[Manifest]:
@@ -149,6 +149,12 @@ class Catalog:
         return [Hit(Entry.model_validate_json(entry), score) for entry, score in self._read(look)]
 
     # ---- keeping the index -----------------------------------------------------------------------------------------
+
+    def _row(self, name: str) -> sqlite3.Row | None:
+        if not name.isascii():  # no skill's; and what is no text SQLite does not take
+            return None
+        row: sqlite3.Row | None = self._read(lambda index: index.execute("SELECT entry, manifest FROM skill WHERE name = ?", (name,)).fetchone())
+        return row
 
     def _read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
         def read() -> _T:

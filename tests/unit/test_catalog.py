@@ -350,6 +350,7 @@ def test_the_nearest_names_are_told(catalog: Catalog) -> None:
     assert "word-tally" not in catalog.nearest("word-tally")
     assert catalog.nearest("nope") == catalog.nearest("my-go") == []
     assert catalog.nearest("x" * 10_000) == []
+    assert catalog.nearest("\udcff") == [] and catalog.entry("\udcff") is catalog.manifest("\udcff") is None
 
 
 # ---- meaning -------------------------------------------------------------------------------------------------------
