@@ -85,6 +85,7 @@ class Keys:
 
     def revoke(self, id: str) -> Key:
         """Ends a key for good; revoking twice is as once. NotFound where there is none."""
+        id = id.encode(errors="replace").decode()  # SQLite takes no half of a character
         with self._file.writing() as connection:
             connection.execute("UPDATE key SET revoked = ? WHERE id = ? AND revoked IS NULL", (self._now(), id))
             row = connection.execute("SELECT * FROM key WHERE id = ?", (id,)).fetchone()

@@ -9,6 +9,7 @@ from agent.domain.review import Review
 from agent.errors import Refused, UsageError
 from agent.parts import Parts
 from agent.pasted import refuse_secrets
+from agent.stages.assessing import unreadable
 from reviewers import human
 from reviewers.human import Said
 
@@ -22,7 +23,7 @@ def judge(parts: Parts, verdict: Said, number: int, person: str, why: str, seen:
             f"Proposal #{number} has changed since it was shown.", why=f"You saw {seen[:8]}, and it is at {proposal.head[:8]} now.",
             next_step="Look at it again, and decide on what it is now.",
         )  # fmt: skip
-    review = human.judge(verdict, proposal, person, parts.policy(), refuse_secrets(why))
+    review = human.judge(verdict, proposal, person, parts.policy(), _fit(why))
     parts.forge.post_review(number, review)
     parts.record(_event(verdict, proposal, person, why).model_copy(update={"commit": proposal.head, "outcome": verdict}))
     return review
@@ -30,7 +31,7 @@ def judge(parts: Parts, verdict: Said, number: int, person: str, why: str, seen:
 
 def hold(parts: Parts, number: int, person: str, why: str) -> Proposal:
     """Keeps a proposal where it is until `retry`."""
-    refuse_secrets(why)
+    _fit(why)
     proposal = _open(parts.forge.proposal(number))
     parts.forge.label(number, add=[HOLD])
     parts.record(_event("held", proposal, person, why))
@@ -42,7 +43,7 @@ def hold(parts: Parts, number: int, person: str, why: str) -> Proposal:
 
 def withdraw(parts: Parts, number: int, person: str, why: str) -> Request:
     """Takes a request back for which nothing was proposed yet; whoever works on it stops. Refused where there is a proposal for it."""
-    refuse_secrets(why)
+    _fit(why)
     request = parts.forge.request(number)
     if request.state != "open":
         raise UsageError(f"Request #{number} is closed.", next_step="`skillops list --requests` shows the open ones.")
@@ -73,3 +74,10 @@ def _open(proposal: Proposal) -> Proposal:
     if proposal.state != "open":
         raise UsageError(f"Proposal #{proposal.number} is {proposal.state}.", next_step="`skillops list --proposals` shows the open ones.")
     return proposal
+
+
+def _fit(why: str) -> str:
+    """The reason as it was given. UsageError for one that cannot be kept."""
+    if unreadable(why):
+        raise UsageError("The reason has control characters: it looks like binary data.", next_step="Say it in words.")
+    return refuse_secrets(why)

@@ -249,6 +249,9 @@ def test_what_has_not_been_checked_can_be_neither_decided_nor_released(proposed:
 def test_a_rejected_proposal_is_closed_by_the_next_run_and_stays_closed(proposed: Path) -> None:
     assert skillops("reject", 1, "-C", proposed, user="bob").code == 2  # without a reason
     assert skillops("reject", 1, "--why", "  ", "-C", proposed, user="bob").code == 2
+    for verb in ("reject", "hold"):
+        said = skillops(verb, 1, "--why", "\udcff", "-C", proposed, user="bob")
+        assert said.code == 2 and "The reason has control characters" in said.err
     assert skillops("reject", 1, "--why", "we buy this", "-C", proposed, user="bob").code == 0
     decided = skillops("decide", 1, "-C", proposed)
     assert decided.code == 1 and "we buy this" in decided.out

@@ -53,8 +53,9 @@ def test_a_revoked_key_is_found_no_more_and_stays_in_the_list(keys: Keys) -> Non
     assert keys.find(secret) is None
     assert keys.revoke(key.id) == revoked
     assert keys.all() == [revoked] and revoked.revoked
-    with pytest.raises(NotFound, match="'nobody'"):
-        keys.revoke("nobody")
+    for other in ("nobody", "nobody\udcff"):
+        with pytest.raises(NotFound, match="'nobody"):
+            keys.revoke(other)
 
 
 @pytest.mark.parametrize(("name", "scopes"), [("eve", []), ("eve", ["root"]), ("", ["invoke"]), ("e\nve", ["invoke"]), ("e" * 81, ["invoke"])])
