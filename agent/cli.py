@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _told(error: SkillOpsError, as_json: bool) -> int:
     """Tells an error and returns its exit code."""
     if as_json:
-        print(json.dumps({"error": error.told()}))
+        receipt = {"receipt": error.receipt.model_dump(mode="json")} if error.receipt else {}
+        print(json.dumps({"error": error.told(), **receipt}))
     else:
         from agent.screen import errors
 

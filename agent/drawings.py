@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.domain import Frozen
 from agent.domain.schema import Json
+from agent.pasted import without_secrets
 
 ROWS, COLUMNS, DEPTH = 30, 10, 6
 PICTURE = 8 * 2**20  # bytes
@@ -45,7 +46,7 @@ def cells(records: Records) -> tuple[tuple[str, ...], ...]:
 
 def _cell(value: Json) -> str:
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return " ".join(text.split())[:CELL]
+    return without_secrets(" ".join(text[: 2 * CELL + 500].split())).text[:CELL]  # looked at beyond the cut, which may be through a secret
 
 
 def tables(outputs: Json) -> Iterator[Records]:

@@ -7,22 +7,40 @@ place that prints them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from agent.domain.invocation import Receipt
 
 
 class SkillOpsError(Exception):
     """Base of everything that a person is told about.
 
-    `what` is one sentence; `why` and `next_step` may be empty. `code` is a stable kebab-case word for machines.
+    `what` is one sentence; `why` and `next_step` may be empty. `code` is a stable kebab-case word for machines. `receipt` is of the call of
+    a skill that ended with it, if one did. `of_caller`: it is the affair of whoever called, also where a skill in between met it.
     """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "error"
+    of_caller: ClassVar[bool] = False
+    receipt: Receipt | None = None
 
     def __init__(self, what: str, *, why: str = "", next_step: str = "") -> None:
         super().__init__(what)
         self.what, self.why, self.next_step = what, why, next_step
+
+    def with_receipt(self, receipt: Receipt) -> Self:
+        """The same, of this call."""
+        self.receipt = receipt
+        return self
+
+    def met_by(self, skill: str) -> Self:
+        """What `skill`, which was called, met when it called another and could not go on without."""
+        told = copy.copy(self)
+        told.why = " ".join(part for part in (f"{skill} met this in the middle of its work.", self.why) if part)
+        return told
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.next_step) if part)
@@ -68,12 +86,12 @@ class WaitsForPerson(SkillOpsError):
 
 
 class MissingSecret(WaitsForPerson):
-    """A skill needs a secret that the vault does not have, or not for it. With a `person`, their own ones named `names`.
+    """`skill` needs secrets, `names`, that the vault does not have, or not for it. With a `person`, they are that one's own.
 
     `links` are one-time forms by name, which a door makes for the person whom it answers.
     """
 
-    code = "missing-secret"
+    code, of_caller = "missing-secret", True
 
     def __init__(self, what: str, *, why: str = "", next_step: str = "", skill: str = "", names: Sequence[str] = (), person: str = "") -> None:
         super().__init__(what, why=why, next_step=next_step)

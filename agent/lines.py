@@ -20,7 +20,7 @@ from agent.domain.registry import Entry
 from agent.domain.requirement import DEEPEST, requirements, unmet
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest
-from agent.errors import InvocationFailed, Refused
+from agent.errors import InvocationFailed, Refused, SkillOpsError
 from agent.ports import Endpoints
 from agent.stages.invoking import Strike, invoke, unstruck
 from agent.switchboard import Switchboard
@@ -51,7 +51,8 @@ Onward = Callable[[str, Json, Terms], InvocationResult]
 
 @dataclass
 class OpenLine:
-    """The line of one call. `receipts` are those of the inner calls that were answered, as they ended."""
+    """The line of one call. `receipts` are those of the inner calls, as they ended; `met` is the first thing that kept one from an answer and is
+    the affair of whoever made the outer call: a secret that they have not given yet, a limit that they have reached."""
 
     manifest: Manifest
     invocation: Invocation
@@ -59,6 +60,7 @@ class OpenLine:
     depth: int = 1
     ticket: str = ""
     receipts: list[Receipt] = field(default_factory=list)
+    met: SkillOpsError | None = None
     until: float = field(init=False)
     _calls: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -70,8 +72,9 @@ class OpenLine:
     def skill(self) -> str:
         return self.manifest.name
 
-    def carry(self, name: str, inputs: Json, seconds: float | None) -> InvocationResult:
-        """Raises InvocationFailed with the inner skill's code or one of ours, and what else keeps a skill from being called."""
+    def carry(self, name: str, inputs: Json, seconds: float | None, ident: str = "") -> InvocationResult:
+        """What the skill `name` answers to a call called `ident`, or after the outer one. Raises InvocationFailed with the inner skill's code or
+        one of ours, and what else keeps a skill from being called."""
         if name not in requirements(self.manifest):
             raise _failed("not-required", f"{self.skill} does not require {name}, so it may not call it")
         if self.depth >= DEEPEST:
@@ -85,10 +88,20 @@ class OpenLine:
         if left <= 0:
             raise _failed("timeout", f"the time of {self.skill} is spent")
         terms = Terms(
-            self.invocation.caller, f"{self.invocation.request_id}.{number}"[:200], left if seconds is None else min(left, seconds),
+            self.invocation.caller, (ident or f"{self.invocation.request_id}.{number}")[:200], left if seconds is None else min(left, seconds),
             self.invocation.traceparent, self.depth + 1,
         )  # fmt: skip
-        result = self.onward(name, inputs, terms)
+        return self._ask(name, inputs, terms)
+
+    def _ask(self, name: str, inputs: Json, terms: Terms) -> InvocationResult:
+        try:
+            result = self.onward(name, inputs, terms)
+        except SkillOpsError as error:
+            if error.receipt:
+                self.receipts.append(error.receipt)
+            if error.of_caller:
+                self.met = self.met or error
+            raise
         self.receipts.append(result.receipt)
         return result
 
@@ -120,12 +133,10 @@ class Lines:
     def judged(self, judge: Callable[[Manifest], str]) -> Lines:
         return replace(self, judge=judge)
 
-    def below(self, ticket: str) -> tuple[Lines, list[Receipt]]:
-        """For what a call with this ticket calls by other means than its line; and where the receipts go."""
+    def of(self, ticket: str) -> OpenLine | None:
+        """The line of the call with this ticket, for what is called in this process in its stead."""
         line = self.board.find(ticket)
-        if not isinstance(line, OpenLine):
-            return replace(self, depth=self.depth + 1), []
-        return replace(self, depth=line.depth + 1), line.receipts
+        return line if isinstance(line, OpenLine) else None
 
     def _call(self, outer: Manifest, name: str, inputs: Json, terms: Terms) -> InvocationResult:
         manifest, entry = required(outer, name, self.known)

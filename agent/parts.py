@@ -17,8 +17,8 @@ from agent.errors import CouldNotTell, InvalidFile, NotFound
 from agent.halting import Halts
 from agent.lines import Lines
 from agent.manifest_file import read_manifest, read_policy
+from agent.pasted import struck_out
 from agent.ports import Builder, Check, Forge, Language, LanguageModel, Ledger, Reviewer, Runtime, Sandbox, Tell, Workbench
-from agent.redactor import struck
 from agent.settings import Settings
 from agent.tiers import RUN, WithheldTrial, required, walled
 from agent.vault import Vault
@@ -60,8 +60,8 @@ class Parts:
         return entered
 
     def strike(self, skill: str, text: str) -> str:
-        """What a skill said, without any secret that it may have; none of it where the vault cannot be read."""
-        return struck(self.vault, skill, text)
+        """What a skill said, without any secret that it may have or that has the form of one; none of it where the vault cannot be read."""
+        return struck_out(self.vault, skill, text)
 
     def policy(self) -> Policy:
         """The policy of the base branch; the shipped default where it has none."""

@@ -1,4 +1,5 @@
-"""Pasted: a key, a token or a password among the words of a person, who pasted it where a model, a ledger or a request would hold it.
+"""Pasted: a key, a token or a password among the words of a person, who pasted it where a model, a ledger or a request would hold it; or in what
+a skill was given or gave, where that is kept or shown to a model.
 
 Only what has a known form counts (the formats of detect-secrets, those that it does not know yet, private keys): an entropy alone, a hash or a
 commit is no secret, and who asks about one is to be answered.
@@ -7,13 +8,15 @@ commit is no secret, and who asks about one is to be answered.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from agent.detectors import detectors
+from agent.domain.schema import Json
 from agent.errors import UsageError
-from agent.redactor import STRUCK
+from agent.ports import Secrets
+from agent.redactor import STRUCK, struck
 
 _KNOWN = (
     "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector", "GitHubTokenDetector", "GitLabTokenDetector",
@@ -29,6 +32,14 @@ _OWN = {
         r"|ya29\.[\w-]{30,}|AGE-SECRET-KEY-1[A-Z0-9]{58}|rk_live_[A-Za-z0-9]{24,}|sk_live_[A-Za-z0-9]{24,}|glpat-[\w-]{20,})"
     ),
 }  # fmt: skip
+# What every form has at least: most text has none of it, and is not looked at any further.
+_LIKELY = re.compile(r"[\w+/=.:-]{20}|://\S{1,400}@|-----BEGIN")
+# What begins most forms, for a look at each call: what it misses is not told in the receipt, and struck out where it would be kept all the same.
+_BEGINNINGS = re.compile(
+    rb"gh[pousr]_|github_pat_|AKIA|ASIA|sk-|[sr]k_live_|xox[a-z]|xapp-|hooks\.slack|AIza|ya29\.|-----BEGIN|eyJ|glpat-|npm_|hf_|SG\.|pypi-|AccountKey="
+    rb"|skillops_|dop_v1_|shp[acs][aets]_|GOCSPX-|AGE-SECRET|sq0csp-|://[^/\s]{1,200}@"
+)
+_SEEN = 16_384  # bytes of a call's inputs that are looked at for its receipt
 _PLACEHOLDER = re.compile(r"(?i)example|dummy|fake|placeholder|changeme|your|secret|passw|xxxx|\*\*|\.\.\.|<|\{|\$")
 _INNER = 16  # characters that a group of a pattern has at least where it is the secret
 _FEW = 6  # different characters: what has fewer is no key (ghp_aaaa…)
@@ -51,6 +62,16 @@ class Pasted(NamedTuple):
         )
 
 
+def posted_comment(person: str, kinds: Sequence[str]) -> str:
+    """What one is told who posted a secret on an issue or a pull request, where all can read it. It quotes nothing."""
+    return (
+        f"@{person} What you posted here holds what looks like a secret ({', '.join(dict.fromkeys(kinds))}). I struck it out of what I read: "
+        "it went to no model, no ledger and no commit of mine. But whoever sees this page can read it, also in its history. Revoke it where it was "
+        "issued, make another, and delete what you posted.\n\nA skill is given its secret by a one-time form that leads into the vault, never "
+        "here: your own at `/own-secrets` in the browser, one for all at the link that `skillops secret form NAME` makes for whoever runs this."
+    )
+
+
 def without_secrets(text: str) -> Pasted:
     """What is left of a text without what was pasted into it by mistake."""
     found: dict[str, str] = {}
@@ -60,6 +81,29 @@ def without_secrets(text: str) -> Pasted:
     for value in sorted(found, key=len, reverse=True):
         text = text.replace(value, STRUCK)
     return Pasted(text, tuple(dict.fromkeys(found[value] for value in sorted(found))))
+
+
+def json_without_secrets(value: Json) -> Json:
+    """The same of every text in a value as JSON has it."""
+    match value:
+        case str():
+            return without_secrets(value).text
+        case list():
+            return [json_without_secrets(each) for each in value]
+        case dict():
+            return {without_secrets(name).text: json_without_secrets(each) for name, each in value.items()}
+    return value
+
+
+def kinds_given(inputs: bytes) -> tuple[str, ...]:
+    """Kinds of what looks like a secret among the inputs of a call, as JSON, as far as a short look shows them."""
+    seen = inputs[:_SEEN]
+    return without_secrets(seen.decode(errors="replace")).kinds if _BEGINNINGS.search(seen) else ()
+
+
+def struck_out(secrets: Secrets, skill: str, text: str) -> str:
+    """What a skill said, as it may be kept and shown: without any secret that it may have of the vault, and any that has a known form."""
+    return without_secrets(struck(secrets, skill, text)).text
 
 
 def refuse_secrets(text: str) -> str:
@@ -74,11 +118,15 @@ def refuse_secrets(text: str) -> str:
 
 
 def _found(text: str) -> Iterator[tuple[str, str]]:
+    if not _LIKELY.search(text):
+        return
     for kind, pattern in _OWN.items():
         yield from ((kind, match.group()) for match in pattern.finditer(text))
     for line in text.splitlines():
         for start in range(0, max(len(line), 1), _PIECE - _OVERLAP):
             piece = line[start : start + _PIECE]
+            if not _LIKELY.search(piece):
+                continue
             yield from ((kind, _value(match)) for kind, pattern in _patterns() for match in pattern.finditer(piece))
 
 

@@ -8,10 +8,11 @@ from typing import Literal
 from agent.domain import Frozen
 from agent.domain.event import Event
 from agent.domain.invocation import Receipt
-from agent.domain.plan import Plan, Step
+from agent.domain.plan import Plan, Step, StepEnd
 from agent.domain.proposal import AGENT
 from agent.domain.schema import Json
 from agent.errors import SkillOpsError
+from agent.pasted import json_without_secrets
 from agent.pending import Pending
 from agent.plan_run import PlanRun
 from agent.stages.planning import cut
@@ -51,6 +52,22 @@ def kept(plan: Plan, ran: PlanRun, task: Pending) -> KeptRun:
         task=task.task.text, agent=task.agent, conversation=task.task.conversation, turn=task.turn,
         steps=tuple(_step(step, ran) for step in plan.steps), calls=task.calls, tokens=task.tokens, cost=task.cost, seconds=task.seconds,
     )  # fmt: skip
+
+
+def lasting(ran: PlanRun) -> dict[str, StepEnd]:
+    """The steps that are done, to go on from once a person has answered. What gave something that looks like a secret is called again where that
+    does nothing twice; where it does, the secret is struck out, and with it from the inputs of what follows."""
+    found: dict[str, StepEnd] = {}
+    for step in ran.steps:
+        if (end := ran.done.get(step.id)) is None:
+            continue
+        outputs = json_without_secrets(end.outputs)
+        manifest = ran.catalog.manifest(step.skill or "")
+        if outputs == end.outputs:
+            found[step.id] = end
+        elif manifest is None or not (manifest.annotations.readOnly or manifest.annotations.idempotent):
+            found[step.id] = end.model_copy(update={"outputs": outputs})
+    return found
 
 
 def told(planned: Plan, task: Pending) -> Event:

@@ -20,7 +20,7 @@ from agent.domain.proposal import AGENT
 from agent.domain.schema import Json
 from agent.domain.skill import Manifest
 from agent.errors import BudgetSpent, InvalidInputs, InvocationFailed, NotFound, Refused, SkillOpsError
-from agent.lines import Known, Lines
+from agent.lines import Known, Lines, OpenLine
 from agent.ports import Endpoints
 from agent.stages.invoking import Strike, invoke, unstruck
 from agent.stages.planning import cut
@@ -59,8 +59,9 @@ class Rules:
 @dataclass
 class PlanRun:
     """`caller` is who asked; `ident` names the run, so that a step done over has the same request id; `request` is the number that
-    its events belong to; `given` are a workflow's inputs; `own` as in `invoke`; `tell` hears of calls as they begin. After `run`, `done`,
-    `skipped`, `held` and `failed` hold how the steps ended, by their ids. A run that is given `done` goes on from there.
+    its events belong to; `given` are a workflow's inputs, `line` that of its call, `own` as in `invoke`; `tell` hears of calls as they begin.
+    After `run`, `done`, `skipped`, `held` and `failed` hold how the steps ended, by their ids; `called` are the receipts of all calls, and
+    `stuck` is the step of which nobody can tell. A run that is given `done` goes on from there.
     """
 
     steps: Sequence[Step]
@@ -76,11 +77,14 @@ class PlanRun:
     rules: Rules = Rules()
     lines: Lines | None = None
     own: bool = False
+    line: OpenLine | None = None
     tell: Record = silent
     done: dict[str, StepEnd] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     held: dict[str, Held] = field(default_factory=dict)
     failed: dict[str, SkillOpsError] = field(default_factory=dict)
+    called: list[Receipt] = field(default_factory=list)
+    stuck: str = ""
     calls: int = 0
 
     def run(self) -> PlanRun:
@@ -107,11 +111,11 @@ class PlanRun:
                     return self
                 for call in wait(under_way, return_when=FIRST_COMPLETED).done:
                     (step, number), end = under_way.pop(call), call.result()
+                    self.calls += end.receipt.inner if end.receipt else 0
                     if not isinstance(end, InvocationResult):
                         self.failed.setdefault(step.id, end)
                         continue
                     got[step.id][number] = end
-                    self.calls += _inner(end.receipt)
                     if step.id not in self.failed and not any(other is step for other, _ in under_way.values()):
                         self.done[step.id] = _end_of(step, [got[step.id][each] for each in sorted(got[step.id])])
 
@@ -221,6 +225,10 @@ class PlanRun:
             end: InvocationResult | SkillOpsError = self._tried(step, inputs, number)
         except (InvalidInputs, InvocationFailed, NotFound, Refused, BudgetSpent) as error:
             end = error
+        except SkillOpsError as error:
+            self.stuck = self.stuck or step.id
+            self._enter(step, number, error)
+            raise
         self._enter(step, number, end)
         return end
 
@@ -234,6 +242,7 @@ class PlanRun:
                 pause = PAUSE * 2**attempt
                 if attempt == again or error.code_ in FINAL or time.monotonic() + pause > self.rules.until:
                     raise
+                self.called += [error.receipt] if error.receipt else []
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
@@ -249,6 +258,8 @@ class PlanRun:
                 next_step="Ask for less at once, or raise `limits.minutes` in the agent's manifest.",
             )  # fmt: skip
         seconds = min(left, step.seconds or math.inf)
+        if self.line:  # over which the limits and rights of its caller count, as for every call
+            return self.line.carry(manifest.name, inputs, None if seconds == math.inf else seconds, self._ident(step, number))
         return invoke(
             manifest, entry, inputs, self.runtime, caller=self.caller, request_id=self._ident(step, number), strike=self.strike,
             deadline=None if seconds == math.inf else seconds, lines=self.lines.judged(self.rules.judge) if self.lines else None,
@@ -263,22 +274,16 @@ class PlanRun:
         return Event(stage="invoking", what="invoked", actor=AGENT, request=self.request, skill=step.skill, data=data)
 
     def _enter(self, step: Step, number: int, end: InvocationResult | SkillOpsError) -> None:
-        event = self._event(step, number)
-        if isinstance(end, InvocationResult):
-            calls = {"calls": [receipt.model_dump(mode="json") for receipt in end.receipt.calls]} if end.receipt.calls else {}
-            data = {**event.data, **calls}
-            self.record(event.model_copy(update={"outcome": "passed", "seconds": end.receipt.seconds, "data": data}))
-        else:
-            self.record(event.model_copy(update={"outcome": "failed", "note": end.what}))
+        event, calls = self._event(step, number), end.receipt.calls if end.receipt else ()
+        data = {**event.data, "calls": [receipt.model_dump(mode="json") for receipt in calls]} if calls else event.data
+        self.called += [end.receipt] if end.receipt else []
+        passed = isinstance(end, InvocationResult)
+        how = {"outcome": "passed", "seconds": end.receipt.seconds} if passed else {"outcome": "failed", "note": end.what}  # type: ignore[union-attr]
+        self.record(event.model_copy(update={**how, "data": data}))
 
 
 def _why_skipped(step: Step, skipped: Container[str]) -> str:
     return "what it refers to was skipped" if step.lost(skipped) else "its condition did not hold"
-
-
-def _inner(receipt: Receipt) -> int:
-    """How many calls of further skills one call came to."""
-    return sum(1 + _inner(each) for each in receipt.calls)
 
 
 def _end_of(step: Step, results: Sequence[InvocationResult]) -> StepEnd:

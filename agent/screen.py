@@ -113,6 +113,8 @@ def errors(error: SkillOpsError) -> None:
     err.print(f"[bold red]{escape(error.what)}[/]", soft_wrap=True)
     for text in filter(None, (error.why, error.next_step)):
         err.print(escape(text), soft_wrap=True)
+    if error.receipt and error.receipt.calls:
+        err.print(f"[dim]{escape(receipt_line(error.receipt))}[/]", soft_wrap=True)
 
 
 def outcome_of(outcome: RunOutcome, answers: Sequence[Result]) -> None:
@@ -160,8 +162,9 @@ def table_of(records: Sequence[dict[str, object]]) -> None:
 def receipt_line(receipt: Receipt) -> str:
     by = f", proposal #{receipt.proposal}, approved by {', '.join(receipt.approvers) or 'nobody'}" if receipt.proposal else ""
     by += f", {receipt.struck} of its witness cases struck" if receipt.struck else ""
-    called = ", ".join(f"{each.skill} {each.version}" for each in receipt.calls)
-    return f"receipt: {receipt.skill} {receipt.version} ({receipt.digest[:19]}{by})" + (f", which called {called}" if called else "")
+    called = ", ".join(f"{each.skill} {each.version}{f' ({each.failed})' if each.failed else ''}" for each in receipt.calls)
+    given = f"; what looks like a secret was given to it ({', '.join(receipt.pasted)}), and is kept nowhere" if receipt.pasted else ""
+    return f"receipt: {receipt.skill} {receipt.version} ({receipt.digest[:19]}{by})" + (f", which called {called}" if called else "") + given
 
 
 def result_of(result: InvocationResult) -> None:

@@ -98,4 +98,5 @@ def missing_of(skill: str, missing: Sequence[tuple[str, Sequence[str]]], person:
         f"{skill} waits for the secret{'s' if len(missing) > 1 else ''} {names}.",
         why=" ".join(why),
         next_step=f"`skillops secret set {first}` sets it; `skillops secret form {first}` makes a link for whoever knows it.",
-    )
+        skill=skill, names=[name for name, _ in missing],
+    )  # fmt: skip

@@ -6,8 +6,8 @@ import logging
 
 from agent.errors import SkillOpsError
 from agent.instance import handed
+from agent.pasted import struck_out, without_secrets
 from agent.ports import Deployment, Secrets
-from agent.redactor import struck
 from agent.served import Served
 
 log = logging.getLogger("agent.supervisor")
@@ -42,5 +42,6 @@ class Vigil:
             return False
 
     def struck(self, skill: str, text: str) -> str:
-        """The text without any secret that the skill may have; none of it where the vault cannot be read."""
-        return struck(self._secrets, skill, text) if self._secrets else text
+        """The text without any secret that the skill may have or that has the form of one, which it was given or made; none of it where the vault
+        cannot be read."""
+        return struck_out(self._secrets, skill, text) if self._secrets else without_secrets(text).text

@@ -177,15 +177,14 @@ class WorkflowRuntime:
         ident, deadline = str(context.get("request_id") or uuid.uuid4().hex)[:200], context.get("deadline")
         seconds = min(float(deadline) if isinstance(deadline, int | float) else 1e6, manifest.resources.timeout_seconds)
         started, trace = time.monotonic(), list[Event]()
-        lines, receipts = self.lines.below(str(context.get("call") or ""))
         on_trial = isinstance(endpoints, _Places)  # where each skill's endpoint has a line of its own
         run = PlanRun(
             workflow.steps, Required(manifest, self._known), endpoints, trace.append, self._workers, str(context.get("caller") or "skillops"), ident,
-            strike=self._strike, given=inputs, rules=Rules(until=started + seconds), lines=None if on_trial else lines,
+            strike=self._strike, given=inputs, rules=Rules(until=started + seconds), lines=None if on_trial else self.lines,
+            line=None if on_trial else self.lines.of(str(context.get("call") or "")),
         )  # fmt: skip
         try:
             run.run()
-            receipts += run.receipts
             if run.error:
                 raise Failed("step-failed", f"step {next(iter(run.failed))}: {run.error.fault}")
             wanted = {name: value for name, value in workflow.outputs.items() if not _skipped(value, run.skipped)}
@@ -193,7 +192,7 @@ class WorkflowRuntime:
         except LookupError as error:
             raise Failed("step-failed", f"the outputs cannot be put together: {error.args[0]}") from None
         except SkillOpsError as error:
-            raise Failed(error.code, str(error)) from None
+            raise Failed(error.code, f"step {run.stuck}: {error}" if run.stuck else str(error)) from None
         finally:
             self._note(manifest.name, ident, trace, time.monotonic() - started)
 

@@ -16,8 +16,9 @@ MAX_BODY = 8 * 2**20  # bytes of inputs or outputs, either way
 
 
 class Receipt(Frozen):
-    """What answered: enough to find the pull request behind an answer. `struck`: how many witness cases an arbiter took out of those
-    that it was held against. `calls`: of the skills that it called on the way, as they ended."""
+    """What was called: enough to find the pull request behind an answer. `struck`: how many witness cases an arbiter took out of those
+    that it was held against. `failed`: the code with which the call ended that has no outputs. `pasted`: kinds of what looked like a secret in
+    the inputs, which went to the skill as it came and is kept nowhere. `calls`: of the skills that it called on the way, as they ended."""
 
     skill: SkillName
     version: str
@@ -27,7 +28,14 @@ class Receipt(Frozen):
     struck: int | None = Field(default=None, exclude_if=lambda struck: struck is None)
     request_id: str = ""
     seconds: float = 0.0
+    failed: str = Field(default="", exclude_if=lambda code: not code)
+    pasted: tuple[str, ...] = Field(default=(), exclude_if=lambda kinds: not kinds)
     calls: tuple[Receipt, ...] = Field(default=(), exclude_if=lambda calls: not calls)
+
+    @property
+    def inner(self) -> int:
+        """How many calls of further skills it came to."""
+        return sum(1 + each.inner for each in self.calls)
 
 
 class Invocation(NamedTuple):

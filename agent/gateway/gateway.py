@@ -21,7 +21,7 @@ from agent.gateway.shelf import Shelf, Standing, another_version
 from agent.gateway.worker import Worker
 from agent.keys import Key, Keys
 from agent.lines import OpenLine, Terms
-from agent.stages.invoking import interpret, prepare
+from agent.stages.invoking import interpret, keep_receipts, prepare
 from agent.workplace import Workplace
 
 
@@ -115,7 +115,7 @@ class Gateway:
             reply = await caller.execute(asked, repeatable=manifest.annotations.idempotent, again=lambda: self.shelf.awake(standing))
             lane.heard(invocation.caller, reply)
             self.meters.circuit(entry.name, lane.is_open)
-            result = interpret(manifest, entry, invocation, reply, self.place.parts.strike, line.receipts if line else ())
+            result = interpret(manifest, entry, invocation, reply, self.place.parts.strike, line)
             outcome = "ok"
             return result
         except InvocationFailed as error:
@@ -123,6 +123,7 @@ class Gateway:
             raise
         except SkillOpsError as error:
             outcome = error.code
+            keep_receipts(error, entry, invocation, time.monotonic() - started, line)
             raise
         finally:
             self.meters.ended(entry.name, outcome, time.monotonic() - started)

@@ -44,5 +44,7 @@ def failed(error: SkillOpsError) -> dict[str, Any] | Fault:
     """
     if isinstance(error, NotFound | Forbidden):
         return Fault(INVALID_PARAMS, str(error), error.told())
-    meta = {ERROR: error.told() | ({"reason": error.code_} if isinstance(error, InvocationFailed) else {})}
+    meta: dict[str, Any] = {ERROR: error.told() | ({"reason": error.code_} if isinstance(error, InvocationFailed) else {})}
+    if error.receipt:
+        meta[RECEIPT] = error.receipt.model_dump(mode="json")
     return {"content": [{"type": "text", "text": str(error)}], "isError": True, "resultType": "complete", "_meta": meta}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.domain.registry import Entry
+from agent.domain.requirement import Shelf, reach
 from agent.domain.skill import Manifest, digest_of
 from agent.errors import NotFound
 from agent.gateway.gateway import Gateway
@@ -51,8 +52,15 @@ class Shelfful:
         found.sort(key=lambda pair: pair[0].name)
         tools = {entry.name: {**tool(manifest, "mcp"), "_meta": {"skillops/version": entry.version}} for entry, manifest in found}
         resources = {entry.name: _resource(entry, manifest) for entry, manifest in found}
-        plain = frozenset(entry.name for entry, manifest in found if _HEADER not in json.dumps(manifest.inputs) and not manifest.permissions.secrets)
+        plain = frozenset(
+            manifest.name for _, manifest in found if _HEADER not in json.dumps(manifest.inputs) and not _needs_secrets(manifest, catalog)
+        )
         return Offer(blob, tools, resources, plain, digest_of([tools, resources, [entry.tree for entry, _ in found]]))
+
+
+def _needs_secrets(manifest: Manifest, shelf: Shelf) -> bool:
+    """Whether it, or a skill that it may come to call, has secrets, which somebody may have to be asked for."""
+    return any(each.permissions.secrets for each in (manifest, *reach(manifest, shelf)))
 
 
 def _resource(entry: Entry, manifest: Manifest) -> dict[str, Any]:

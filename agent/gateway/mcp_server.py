@@ -103,14 +103,14 @@ class SkillServer(Server[Any]):
             demand(key, "invoke")
             try:
                 return told(await self._gateway.invoke(name, arguments, key, call))
-            except MissingSecret:
-                manifest = (await self._gateway.shelf.listed(name)).manifest
+            except MissingSecret as missing:  # of this skill, or of one that it calls
+                manifest = (await self._gateway.shelf.listed(missing.skill or name)).manifest
                 if answers := params.input_responses:
                     agreed = all(getattr(answer, "action", "") == "accept" for answer in answers.values())
                     if agreed and await mcp_secrets.filled_in(manifest, key, self._gateway, progress):
                         return told(await self._gateway.invoke(name, arguments, key, call))
                 elif _opens_links(context) and (found := await mcp_secrets.links(manifest, key, self._gateway, self._address(context))):
-                    return _asked(context, name, found)
+                    return _asked(context, manifest.name, found)
                 raise
         except SkillOpsError as error:
             return _answered(failed(error))

@@ -73,15 +73,15 @@ class WrongHost(TurnedAway):
 
 
 class TooMany(TurnedAway):
-    exit_code, code, status = 4, "too-many-calls", 429
+    exit_code, code, status, of_caller = 4, "too-many-calls", 429, True
 
 
 class Busy(TurnedAway):
-    exit_code, code, status = 4, "busy", 503
+    exit_code, code, status, of_caller = 4, "busy", 503, True
 
 
 class CircuitOpen(TurnedAway):
-    exit_code, code, status = 4, "circuit-open", 503
+    exit_code, code, status, of_caller = 4, "circuit-open", 503, True
 
 
 class TooSlow(TurnedAway):
@@ -97,7 +97,7 @@ def status_of(error: SkillOpsError) -> int:
 
 
 def problem(error: SkillOpsError, request_id: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body. `exit_code` is what the command would have ended with."""
+    """Status, headers and body. `exit_code` is what the command would have ended with; `receipt` is of the call that ended so, if one did."""
     status = status_of(error)
     document: dict[str, Any] = {
         "type": f"urn:skillops:{error.code}", "title": error.what, "status": status, "detail": error.why, "code": error.code,
@@ -107,4 +107,6 @@ def problem(error: SkillOpsError, request_id: str) -> tuple[int, dict[str, str],
         document["reason"] = error.code_
     if isinstance(error, MissingSecret) and error.links:
         document["links"] = dict(error.links)
+    if error.receipt:
+        document["receipt"] = error.receipt.model_dump(mode="json")
     return status, {"content-type": KIND, **getattr(error, "headers", {})}, json.dumps(document).encode()

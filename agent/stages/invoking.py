@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,7 +19,8 @@ from agent.domain.registry import Entry
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.domain.wire import written
-from agent.errors import InvalidInputs, InvocationFailed, Refused
+from agent.errors import InvalidInputs, InvocationFailed, Refused, SkillOpsError
+from agent.pasted import kinds_given, without_secrets
 from agent.ports import Endpoints
 
 _HINT = 600  # characters of the schema that a person is shown
@@ -35,6 +37,10 @@ class OpenLine(Protocol):
     def ticket(self) -> str: ...
     @property
     def receipts(self) -> Sequence[Receipt]: ...
+    @property
+    def met(self) -> SkillOpsError | None:
+        """What an inner call ended with that is the affair of whoever called the outer one."""
+        ...
 
 
 class Lines(Protocol):
@@ -44,8 +50,8 @@ class Lines(Protocol):
 
 
 def unstruck(skill: str, text: str) -> str:
-    """Where there is no vault."""
-    return text
+    """Where there is no vault: what has the form of a secret is struck out alone."""
+    return without_secrets(text).text
 
 
 def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, deadline: float | None = None, traceparent: str = "") -> Invocation:
@@ -61,7 +67,8 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
         )
     text, problem = _written(manifest, inputs)
     if problem:
-        raise InvalidInputs(f"The inputs of {manifest.name} are not right.", why=problem, next_step=f"It takes {_shape(manifest)}.")
+        why = without_secrets(problem).text  # which quotes them
+        raise InvalidInputs(f"The inputs of {manifest.name} are not right.", why=why, next_step=f"It takes {_shape(manifest)}.")
     seconds = manifest.resources.timeout_seconds
     return Invocation(
         skill=manifest.name,
@@ -75,36 +82,43 @@ def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, dead
 
 
 def interpret(
-    manifest: Manifest, entry: Entry, invocation: Invocation, reply: Reply, strike: Strike = unstruck, calls: Sequence[Receipt] = ()
+    manifest: Manifest, entry: Entry, invocation: Invocation, reply: Reply, strike: Strike = unstruck, line: OpenLine | None = None
 ) -> InvocationResult:
-    """The outputs with their receipt, which holds those of inner `calls`. Raises InvocationFailed with the skill's or the caller's code, or
-    `bad-outputs`.
+    """The outputs with their receipt, which holds those of the inner calls over the `line`. Raises InvocationFailed with the skill's or the
+    caller's code, or `bad-outputs`; where the skill had no answer because of what it met over the line and the caller can mend, that. Each
+    carries the receipt, too.
 
     `strike` takes the skill's secrets out of what an error quotes.
     """
+    receipt = receipt_of(entry, invocation, reply.seconds, line)
     if not reply.success:
         code, why = strike(manifest.name, reply.error_code or "error"), strike(manifest.name, reply.error_message)
-        raise InvocationFailed(code, f"{manifest.name} did not answer: {code}.", why=why, next_step=_advice(code, manifest))
+        if line and line.met:
+            raise line.met.met_by(manifest.name).with_receipt(receipt.model_copy(update={"failed": code}))
+        raise _failed(receipt, code, f"{manifest.name} did not answer: {code}.", why, _advice(code, manifest))
     broken = violations(manifest.outputs, reply.outputs)
     if broken:
-        raise InvocationFailed(
-            "bad-outputs",
-            f"{manifest.name} answered outputs that its own schema does not allow.",
-            why=strike(manifest.name, "; ".join(broken)),
-            next_step=f"Raise a request to mend it (`skillops request`), or go back with `skillops rollback {manifest.name}`.",
-        )
-    receipt = Receipt(
-        skill=manifest.name,
-        version=entry.version,
-        digest=entry.digest,
-        proposal=entry.proposal,
-        approvers=entry.approvals,
-        struck=entry.struck,
-        request_id=invocation.request_id,
-        seconds=reply.seconds,
-        calls=tuple(calls),
-    )
+        raise _failed(
+            receipt, "bad-outputs", f"{manifest.name} answered outputs that its own schema does not allow.",
+            strike(manifest.name, "; ".join(broken)),
+            f"Raise a request to mend it (`skillops request`), or go back with `skillops rollback {manifest.name}`.",
+        )  # fmt: skip
     return InvocationResult(outputs=reply.outputs, receipt=receipt)
+
+
+def receipt_of(entry: Entry, invocation: Invocation, seconds: float, line: OpenLine | None, failed: str = "") -> Receipt:
+    """The receipt of a call of the skill as the registry has it; `failed` is the code with which it ended, where it has no outputs."""
+    return Receipt(
+        skill=entry.name, version=entry.version, digest=entry.digest, proposal=entry.proposal, approvers=entry.approvals,
+        struck=entry.struck, request_id=invocation.request_id, seconds=seconds, failed=failed, pasted=kinds_given(invocation.written),
+        calls=tuple(line.receipts) if line else (),
+    )  # fmt: skip
+
+
+def keep_receipts(error: SkillOpsError, entry: Entry, invocation: Invocation, seconds: float, line: OpenLine | None) -> None:
+    """Has what ended a call that was under way carry the receipts of what had been called until then."""
+    if error.receipt is None and line and line.receipts:
+        error.with_receipt(receipt_of(entry, invocation, seconds, line, error.code))
 
 
 def invoke(
@@ -127,9 +141,18 @@ def invoke(
     theirs = manifest.permissions.personal or (own and manifest.apart)
     place = partial(runtime.endpoint, entry.name, caller if theirs else "")
     endpoint = place()
+    started = time.monotonic()
     with lines.open(manifest, invocation) if lines and manifest.requires else nullcontext() as line:
-        reply = execute(endpoint, invocation._replace(ticket=line.ticket) if line else invocation, again=place)
-    return interpret(manifest, entry, invocation, reply, strike, line.receipts if line else ())
+        try:
+            reply = execute(endpoint, invocation._replace(ticket=line.ticket) if line else invocation, again=place)
+        except SkillOpsError as error:
+            keep_receipts(error, entry, invocation, time.monotonic() - started, line)
+            raise
+    return interpret(manifest, entry, invocation, reply, strike, line)
+
+
+def _failed(receipt: Receipt, code: str, what: str, why: str, next_step: str) -> InvocationFailed:
+    return InvocationFailed(code, what, why=why, next_step=next_step).with_receipt(receipt.model_copy(update={"failed": code}))
 
 
 def _written(manifest: Manifest, inputs: Json) -> tuple[bytes, str]:

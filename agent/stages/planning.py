@@ -15,10 +15,12 @@ from agent.domain.plan import Plan, Step, references
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.domain.task import Task
+from agent.pasted import json_without_secrets, without_secrets
 from agent.ports import LanguageModel
 from agent.prompts import Asked, ask, with_sections
 
 SHOWN = 20_000  # characters of outputs that a prompt carries
+MARGIN = 500  # characters behind a cut that are looked at, so that none cuts a secret in two
 SAID = 6  # turns of the conversation that an answer is read with
 PROBLEMS = 3  # of a plan that are told at once
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -87,9 +89,13 @@ def answer(
 
 
 def cut(value: Json, limit: int) -> Json:
-    """`value`, or the beginning of its JSON where that is longer than `limit` characters."""
+    """`value`, or the beginning of its JSON where that is longer than `limit` characters; without what looks like a secret, which a model, a page
+    and what is kept get along without."""
     text = json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= limit else f"{text[:limit]}… (cut: {len(text)} characters in all)"
+    seen = without_secrets(text[: limit + MARGIN])
+    if len(text) <= limit:
+        return json_without_secrets(value) if seen.kinds else value
+    return f"{seen.text[:limit]}… (cut: {len(text)} characters in all)"
 
 
 def _shown(manifest: Manifest) -> dict[str, Any]:

@@ -174,7 +174,8 @@ def test_it_is_called_at_every_door_as_its_caller_and_counts_against_his_limits(
 
     (one, counted), two = asyncio.run(calls())
     assert (one["outputs"], [each["skill"] for each in one["receipt"]["calls"]]) == ({"words": 2}, ["word-count", "word-count"])
-    assert counted == 5 and two["reason"] == "no-count" and "too-many-calls" in two["detail"], "the outer call and its two, twice, are six"
+    assert counted == 5 and two["code"] == "too-many-calls", "the outer call and its two, twice, are six"
+    assert "word-sum met this in the middle of its work" in two["detail"] and [each["skill"] for each in two["receipt"]["calls"]] == ["word-count"]
 
 
 def test_what_calls_what_is_shown_and_nobody_is_left_behind(home: Home) -> None:

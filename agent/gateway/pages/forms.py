@@ -9,6 +9,7 @@ from typing import Any, Literal
 from agent.domain import Frozen
 from agent.domain.schema import Json, Schema
 from agent.errors import UsageError
+from agent.pasted import without_secrets
 
 PREFIX = "in."  # before each field's name, so that no skill's input is taken for one of ours
 Kind = Literal["text", "long", "integer", "number", "boolean", "choice", "json"]
@@ -97,7 +98,9 @@ def _value(each: Input, text: str) -> Json:
         value = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         example = {"integer": "7", "number": "0.5", "boolean": "true"}.get(each.kind, '{"a": [1, 2]}')
-        raise UsageError(f"{each.label} is not right.", why=f"{text[:80]!r} is not JSON.", next_step=f"Write it like {example}.") from None
+        raise UsageError(
+            f"{each.label} is not right.", why=f"{without_secrets(text[:2000]).text[:80]!r} is not JSON.", next_step=f"Write it like {example}."
+        ) from None
     return value
 
 

@@ -26,9 +26,11 @@ from agent.gateway.secrets import address
 from agent.gateway.skills import FOUND, fares
 from agent.history import versions_of
 from agent.parts import Parts
+from agent.stages.planning import cut
 from agent.stages.proposing import propose_retire, propose_rollback
 
 LOG_LINES, QUERY = 400, 2000
+SHOWN = 200_000  # characters of what a skill that is tried was given, and of what it gave
 
 
 class Listed(Frozen):
@@ -139,10 +141,12 @@ async def _tried(site: Site, request: Request, visitor: Visitor, fields: dict[st
         inputs = forms.read(listed.manifest.inputs, fields)
         call = Call(request_id=request.state.request_id or uuid.uuid4().hex)
         result = await site.gateway.invoke(name, inputs, visitor.key, call)
+        shown, inputs = await run_in_threadpool(lambda: (cut(result.outputs, SHOWN), cut(inputs, SHOWN)))
     except SkillOpsError as error:
         if isinstance(error, MissingSecret):
             await run_in_threadpool(offer_links, error, site.parts, address(request, site.parts.settings), visitor.name)
         return Page(template, {"title": name, "result": None, "error": error, "request_id": request.state.request_id, "inputs": None})
+    result = result._replace(outputs=shown)
     return Page(template, {"title": name, "result": result, "error": None, "request_id": request.state.request_id, "inputs": inputs})
 
 
