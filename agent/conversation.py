@@ -6,6 +6,7 @@ so any process goes on with a task whose own was killed, and its answer is given
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,7 @@ EMPTY = "What would you like to have done?"
 ENORMOUS = f"That has more than {LIMIT:,} characters. What would you like to have done, in a page?"
 BINARY = "That has control characters and looks like binary data. What would you like to have done, in words?"
 LEFT = "All right, I leave it at that."
+_WITHDRAW = re.compile(r"\s*(?:/withdraw\s+#?|withdraw\s+#)(\d{1,9})(?:[\s:,.]+(.*))?", re.DOTALL | re.IGNORECASE)
 STOPPING, NOTHING = "I stop with it.", "There is nothing that I am at."
 
 
@@ -45,6 +47,7 @@ class Conversations:
     ) -> None:  # fmt: skip
         self.memory = memory
         self.facts: Facts | None = more.get("facts")
+        self._take_back: Callable[[int, str, str], Any] | None = more.pop("take_back", None)
         self.halts: Halts = more.pop("halts", None) or Halts(memory.path.with_name("halts.sqlite"))
         given = {"model_of": lambda profile: model, **more}
         self._means = Means(forge=forge, catalog=catalog, runtime=runtime, memory=memory, record=record, workers=workers, strike=strike, **given)
@@ -69,6 +72,11 @@ class Conversations:
             self._means.enter("asks", Pending(task=task))
             self.memory.say(ident, "agent", fault, {"kind": "asks"})
             return Result(conversation=ident, kind="asks", text=fault)
+        if self._take_back and (wanted := _WITHDRAW.fullmatch(text)):
+            self.memory.say(ident, "person", text)
+            self._take_back(int(wanted[1]), asked_by, (wanted[2] or "").strip())
+            self.memory.say(ident, "agent", said := f"#{wanted[1]} is taken back.")
+            return Result(conversation=ident, kind="answered", text=said)
         for open_one in [pending.turn for pending in self._means.undone(ident) if pending.question]:
             reply = self._replied(open_one, text, asked_by)
             if isinstance(reply, Result):
@@ -127,6 +135,7 @@ class Conversations:
         for turn in self.memory.turns(conversation):
             if turn.role == "agent" and turn.data and turn.data.get("turn") is not None:
                 taken[turn.data["turn"]] = turn.data.get("tokens", 0), turn.data.get("cost", 0.0)
+        taken |= self.memory.taken_of(conversation)  # of those, too, that ended without a word
         return sum(tokens for tokens, _ in taken.values()), round(sum(cost for _, cost in taken.values()), 6)
 
     def runs(self, turn: int) -> list[KeptRun]:

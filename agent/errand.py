@@ -26,7 +26,7 @@ from agent.errors import BudgetSpent, ModelUnavailable, Refused, SkillOpsError, 
 from agent.leave import leave_text
 from agent.means import Means
 from agent.pending import KEPT, Pending, Result, declined, named
-from agent.plan_kept import kept, told, unworded
+from agent.plan_kept import kept, lasting, told, unworded
 from agent.plan_run import PlanRun, Rules, Verdict
 from agent.prompts import Asked
 from agent.situation import parts_of
@@ -121,7 +121,7 @@ class Errand:
 
     def _unworded(self, ran: PlanRun, error: SkillOpsError) -> Result:
         """What skills did and gave is told, also where nothing more may be done or said of it."""
-        return self.task.came_to("failed", unworded(ran, error), outputs=ran.outputs, receipts=ran.receipts, note=error.what)
+        return self.task.came_to("failed", unworded(ran, error), outputs=ran.outputs, receipts=tuple(ran.called), note=error.what)
 
     def _run(self, plan: Plan) -> PlanRun:
         task, limits, started = self.task, self.profile.limits, time.monotonic()
@@ -160,7 +160,7 @@ class Errand:
 
     def _asks_leave(self, ran: PlanRun) -> Result:
         question = Question(text=leave_text(ran.held.values()), expects="yes-no", asks_for="leave", until=self._until)
-        return self._asks(question, done=dict(ran.done), skipped=tuple(sorted(ran.skipped)), held=tuple(ran.held))
+        return self._asks(question, done=lasting(ran), skipped=tuple(sorted(ran.skipped)), held=tuple(ran.held))
 
     # ---- planning, and what a plan lacks ---------------------------------------------------------------------------
 
@@ -250,11 +250,15 @@ class Errand:
         except (ModelUnavailable, Stopped) as error:
             lost = {"what": "unanswered", "outcome": "could_not_tell", "note": error.fault, "tokens": error.tokens, "cost": error.cost}
             self.means.record(event.model_copy(update=lost))
-            self.task = self.task.but(tokens=self.task.tokens + error.tokens, cost=self.task.cost + error.cost)
+            self._took(error.tokens, error.cost)
             raise
-        self.task = self.task.but(tokens=self.task.tokens + asked.tokens, cost=self.task.cost + asked.cost)
+        self._took(asked.tokens, asked.cost)
         took = {"tokens": asked.tokens, "cost": asked.cost, "seconds": asked.seconds, "data": {"model": asked.model}}
         return asked.answer, event.model_copy(update=took)
+
+    def _took(self, tokens: int, cost: float) -> None:
+        self.task = self.task.but(tokens=self.task.tokens + tokens, cost=self.task.cost + cost)
+        self.means.memory.took(self.task.turn, tokens, cost)
 
     def _afford(self) -> None:
         limits, task = self.profile.limits, self.task

@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS drawing (
     data BLOB NOT NULL,
     PRIMARY KEY (turn, number)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS taken (turn INTEGER PRIMARY KEY REFERENCES turn (id), tokens INTEGER NOT NULL, cost REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS task (turn INTEGER PRIMARY KEY REFERENCES turn (id), pending TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS conversation_user ON conversation (user);
 CREATE INDEX IF NOT EXISTS turn_conversation ON turn (conversation);
@@ -188,6 +189,20 @@ class Memory:
         if pending is None:
             self._lock(turn).unlink(missing_ok=True)
         return said
+
+    def took(self, turn: int, tokens: int, cost: float) -> None:
+        """What one question to a model took of a turn's task, whatever becomes of that: `cost` in US dollars."""
+        sql = "INSERT INTO taken VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, cost = cost + excluded.cost"
+        with self._file.writing() as connection:
+            connection.execute(sql, (turn, tokens, cost))
+
+    def taken_of(self, conversation: str) -> dict[int, tuple[int, float]]:
+        """By turn, what `took` noted."""
+        with self._file.reading() as connection:
+            rows = connection.execute(
+                "SELECT taken.* FROM taken JOIN turn ON turn.id = taken.turn WHERE conversation = ?", (conversation,)
+            ).fetchall()
+        return {row["turn"]: (row["tokens"], row["cost"]) for row in rows}
 
     def keep_run(self, turn: int, id: str, run: Json) -> None:
         """How a plan of this turn ran; the same id again takes its place."""

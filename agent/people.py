@@ -55,6 +55,16 @@ def withdraw(parts: Parts, number: int, person: str, why: str) -> Request:
     return parts.forge.request(number)
 
 
+def take_back(parts: Parts, number: int, person: str, why: str) -> Request:
+    """The same, by who asked for it through a door of ours and by nobody else."""
+    if not parts.forge.request(number).asked_by(person, vouched=False):
+        raise Refused(
+            f"{person} did not ask for #{number} here.", next_step="Whoever did takes it back; or somebody who may approve does, on its page or "
+            f"by `skillops withdraw {number}`.",
+        )  # fmt: skip
+    return withdraw(parts, number, person, why)
+
+
 def retry(parts: Parts, number: int, person: str) -> Proposal:
     """Takes a proposal up again: no more hold, a new budget, and what could not be told is looked at once more."""
     proposal = parts.forge.proposal(number)

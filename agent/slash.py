@@ -1,8 +1,9 @@
-"""Slash commands: what a person writes as a comment on a pull request, /approve and the like, heeded once each."""
+"""Slash commands: what a person writes as a comment on a pull request, /approve and the like, or /withdraw on an issue; heeded once each."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, get_args
 
@@ -15,7 +16,7 @@ from agent.parts import Parts
 from agent.situation import OURS
 from agent.story import event_sentence, story
 
-Verb = Literal["approve", "reject", "revise", "hold", "retry", "explain"]
+Verb = Literal["approve", "reject", "revise", "hold", "retry", "explain", "withdraw"]
 _LINE = re.compile(rf"/({'|'.join(get_args(Verb))})(?:[ \t]+(?P<why>.*))?", re.DOTALL)
 _HEARD = "heard:"  # the beginning of the marker of our answer, so that no command is heeded twice
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}")
@@ -36,18 +37,28 @@ def read(text: str) -> Command | None:
 
 def heed_all(parts: Parts, number: int) -> list[str]:
     """Heeds every command on a proposal that was not heeded yet, in the order in which they were written. Our answers."""
+    return [_heed(parts, comment, command, _done) for comment, command in _unheeded(parts, number)]
+
+
+def heed_request(parts: Parts, number: int) -> list[str]:
+    """The same on a request, of which there is one: it is taken back. Anything else is talk there."""
+    found = [(comment, command) for comment, command in _unheeded(parts, number) if command.verb == "withdraw"]
+    return [_heed(parts, comment, command, _withdrawn) for comment, command in found]
+
+
+def _unheeded(parts: Parts, number: int) -> list[tuple[Comment, Command]]:
     comments = parts.forge.comments(number)
     heard = {comment.marker for comment in comments if comment.marker}
     return [
-        _heed(parts, comment, command) for comment in comments
+        (comment, command) for comment in comments
         if comment.author not in OURS and comment.marker is None and f"{_HEARD}{comment.id}" not in heard and (command := read(comment.text))
     ]  # fmt: skip
 
 
-def _heed(parts: Parts, comment: Comment, command: Command) -> str:
+def _heed(parts: Parts, comment: Comment, command: Command, do: Callable[[Parts, Comment, Command], str]) -> str:
     """Does it, and answers; a refusal is an answer too."""
     try:
-        told, heeded = _done(parts, comment, command), True
+        told, heeded = do(parts, comment, command), True
     except SkillOpsError as error:
         if error.exit_code == 4:
             raise  # we could not find out: it is heeded the next time
@@ -57,16 +68,27 @@ def _heed(parts: Parts, comment: Comment, command: Command) -> str:
     return told
 
 
+def _withdrawn(parts: Parts, comment: Comment, command: Command) -> str:
+    """By who asked, or by whom the forge itself knows to have a say there."""
+    asked = parts.forge.request(comment.number)
+    if not asked.asked_by(comment.author, vouched=comment.vouched) and not (comment.vouched and parts.forge.may_judge(comment.author)):
+        why = f"{asked.requester} asked for it, and write permission on the repository is needed to take back what others asked for."
+        raise Refused(f"{comment.author} may not take #{comment.number} back.", why=why)
+    _check_unedited(comment, command)
+    people.withdraw(parts, comment.number, comment.author, command.why)
+    return f"{comment.author} took this back, and nothing more is done for it. Raise it again where it is wanted after all."
+
+
 def _done(parts: Parts, comment: Comment, command: Command) -> str:
     number, person = comment.number, comment.author
     if command.verb == "explain":
         return _trail(parts, number)
+    if command.verb == "withdraw":
+        raise Refused(f"#{number} is a proposal.", next_step="/reject WHY takes it out of the way; /withdraw is said on the request.")
     if not parts.forge.may_judge(person):
         why = "That needs write permission on the repository."
         raise Refused(f"{person} may not /{command.verb}.", why=why, next_step="Ask somebody who has it.")
-    if comment.edited:
-        why = "Whoever may write to the repository can edit what others wrote on GitHub."
-        raise Refused(f"That comment was edited after {person} wrote it.", why=why, next_step=f"Write /{command.verb} in a comment of its own.")
+    _check_unedited(comment, command)
     match command.verb:
         case "approve" | "reject" | "revise" as verdict:
             seen, why = _named(command.why) if verdict == "approve" else ("", command.why)
@@ -78,6 +100,13 @@ def _done(parts: Parts, comment: Comment, command: Command) -> str:
         case _:
             people.retry(parts, number, person)
             return "It is taken up again, with a new budget."
+
+
+def _check_unedited(comment: Comment, command: Command) -> None:
+    if comment.edited:
+        why = "Whoever may write to the repository can edit what others wrote on GitHub."
+        next_step = f"Write /{command.verb} in a comment of its own."
+        raise Refused(f"That comment was edited after {comment.author} wrote it.", why=why, next_step=next_step)
 
 
 def _named(why: str) -> tuple[str, str]:

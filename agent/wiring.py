@@ -30,10 +30,11 @@ from agent.keys import Keys
 from agent.ledger import SqliteLedger
 from agent.memory import Memory
 from agent.parts import Parts, policy_of, runners
+from agent.pasted import struck_out
+from agent.people import take_back
 from agent.pipeline import Pipeline
 from agent.ports import Forge, LanguageModel, Ledger, Reviewer, Tell
 from agent.profiles import profile_named
-from agent.redactor import struck
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
 from agent.stages.releasing import artifact_of
@@ -84,6 +85,7 @@ def open_workplace(path: Path, tell: Tell = silent, stand_in: LanguageModel | No
         forge=parts.forge, catalog=parts.catalog, runtime=OnDemand(parts.runtime, pipeline.deploy), model=parts.model,
         memory=Memory(checkout.kept / "conversations.sqlite"), record=parts.record, workers=settings.workers,
         strike=parts.strike, tell=tell, halts=parts.halts, facts=Facts(checkout.kept / "facts.sqlite"), lines=parts.lines,
+        take_back=partial(take_back, parts),
         profile=lambda name: profile_named(name, parts.forge), operator=parts.user if settings.callers_apart else None,
         model_of=lambda profile: stand_in or model_of_agent(profile, settings, checkout.kept, model),
     )  # fmt: skip
@@ -180,7 +182,7 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     builder = builder_of(settings, settings.state / "artifacts", languages)
     runtime = WorkflowRuntime(
         runtime_of(settings, sandbox, languages), catalog, partial(artifact_of, forge=forge, builder=builder),
-        settings.state / "workflows", settings.workers, partial(struck, vault),
+        settings.state / "workflows", settings.workers, partial(struck_out, vault),
     )  # fmt: skip
 
     def record(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that move work: request, reply, propose, run."""
+"""The verbs that move work: request, reply, withdraw, propose, run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    for verb in (request, reply, propose, run):
+    for verb in (request, reply, withdraw, propose, run):
         app.command(rich_help_panel="Work")(verb)
     app.command(hidden=True)(supervise)
 
@@ -66,6 +66,23 @@ def reply(
     said = _words(text)
     place.parts.forge.say(number, said, author=place.parts.user)
     emit({"request": number, "said": said}, as_json, f"Said on #{number}. `skillops run` goes on with it.")
+
+
+def withdraw(
+    number: Annotated[int, typer.Argument(help="The request.")],
+    why: Annotated[str, typer.Option("--why", help="The reason; it is in the trail.")] = "",
+    repository: Repo = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Take a request back for which nothing is proposed yet; whoever works on it stops.
+
+    Example: skillops withdraw 3 --why "we found another way"
+    """
+    from agent import people
+
+    place = opened(repository, as_json)
+    taken = people.withdraw(place.parts, number, place.parts.user, why.strip())
+    emit(taken, as_json, f"Request #{number} is taken back. `skillops explain {number}` tells its story.")
 
 
 def propose(

@@ -17,8 +17,8 @@ from agent.gateway.access import key_of, needs
 from agent.gateway.gateway import Gateway
 from agent.gateway.pages.judged import Judged, judged
 from agent.gateway.pages.requests import Progress, progress_of
-from agent.gateway.verdicts import Number
-from agent.gateway.wishes import Wish, plain, raise_wish, request_of, standing
+from agent.gateway.verdicts import Number, Reason
+from agent.gateway.wishes import Wish, plain, raise_wish, request_of, standing, withdraw
 from agent.stages.assessing import LIMIT
 from agent.story import Story, story
 
@@ -82,6 +82,13 @@ def router(gateway: Gateway) -> APIRouter:
         parts.forge.say(number, plain(words.text), author=key_of(request).name)
         gateway.raised()
         return words
+
+    @routes.post("/requests/{number}/withdraw", tags=["requests"], dependencies=[needs("request")])
+    def withdraw_request(number: Number, request: Request, reason: Reason | None = None) -> Asked:
+        """Takes a request back for which nothing is proposed yet; whoever works on it stops. What somebody else asked for, by the scope approve."""
+        taken = withdraw(number, key_of(request), parts, (reason or Reason()).why)
+        gateway.raised()
+        return taken
 
     @routes.get("/proposals", tags=["proposals"], dependencies=[needs("request")])
     def list_proposals(state: Literal["open", "merged", "closed", "all"] = "open") -> list[Proposal]:

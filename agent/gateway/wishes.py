@@ -6,12 +6,14 @@ import uuid
 
 from pydantic import Field
 
+from agent import people
 from agent.domain import Frozen
 from agent.domain.event import Event
 from agent.domain.progress import NextStep, Situation, next_step
 from agent.domain.request import Request, RequestDraft
 from agent.domain.skill import digest_of
 from agent.errors import NotFound, UsageError
+from agent.gateway.authority import demand
 from agent.keys import Key
 from agent.parts import Parts
 from agent.pasted import refuse_secrets
@@ -39,6 +41,13 @@ def raise_wish(wish: Wish, key: Key, parts: Parts, once: str | None = None) -> R
     told = {"request": raised.number, "note": title, "data": {"asked_by": key.name}, "key": f"raised:{raised.number}"}
     parts.record(Event(stage="gateway", what="raised", actor=key.name, **told))
     return raised
+
+
+def withdraw(number: int, key: Key, parts: Parts, why: str, where: str = "GET /requests") -> Request:
+    """Takes a request back: by who asked for it with a key of this name, or with the scope approve."""
+    if not request_of(number, parts, where).asked_by(key.name, vouched=False):
+        demand(key, "approve")
+    return people.withdraw(parts, number, key.name, plain(why) if why.strip() else "")
 
 
 def standing(number: int, parts: Parts) -> tuple[Situation, NextStep]:

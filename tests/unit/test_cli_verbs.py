@@ -240,6 +240,14 @@ def test_a_proposal_is_held_and_taken_up_again(proposed: Path) -> None:
     assert HOLD not in wiring.open_workplace(proposed).parts.forge.proposal(1).labels
 
 
+def test_a_request_is_taken_back_with_its_reason_while_nothing_is_proposed(repository: Path) -> None:
+    skillops("request", "Count words", "-C", repository)
+    assert json_of(skillops("withdraw", 1, "--why", "done by hand", "--json", "-C", repository))["closed_as"] == "withdrawn"
+    again, told = skillops("withdraw", 1, "-C", repository), skillops("explain", 1, "-C", repository)
+    assert again.code == 2 and "Request #1 is closed" in again.err
+    assert "ada took the request back: done by hand" in told.out and skillops("withdraw", 9, "-C", repository).code == 2
+
+
 def test_what_has_not_been_checked_can_be_neither_decided_nor_released(proposed: Path) -> None:
     decided = skillops("decide", 1, "-C", proposed)
     assert decided.code == 4 and "checking comes first" in decided.err and "skillops run 1" in decided.err

@@ -291,13 +291,32 @@ def test_a_conversation_that_is_not_there_is_said_so(world: World) -> None:
         world.turn(TASK, "nowhere")
 
 
+def test_a_request_is_taken_back_in_a_talk_as_its_door_sees_to_it(world: World) -> None:
+    """A task that only begins with the word is planned like any."""
+    taken: list[tuple[int, str, str]] = []
+    world.more["take_back"] = lambda *given: taken.append(given)
+
+    said = [world.turn(text) for text in ("/withdraw 3", "withdraw #4: we found another way", "/Withdraw #5")]
+
+    assert taken == [(3, "ada", ""), (4, "ada", "we found another way"), (5, "ada", "")] and world.model.asked == []
+    assert [(each.kind, each.text) for each in said] == [("answered", f"#{number} is taken back.") for number in (3, 4, 5)]
+    world.model = Model(calls(a="one two"))
+    assert world.turn("withdraw 300 from my account").turn is not None and len(taken) == 3
+
+
 def test_without_a_model_nobody_can_tell_and_what_it_cost_is_kept(world: World) -> None:
-    world.model = Model("prose", "prose")
+    """In the trail, and in what the conversation took: also where the question after one that was answered could not be told."""
+    world.model = Model(calls(a="one two"), "prose", "prose", calls(a="one two"), answers=('{"text": "Two."}', "prose", "prose"))
+    talk = world.turn().conversation
+    del world.events[:]
 
     with pytest.raises(ModelUnavailable):
-        world.turn()
-
+        world.turn(ident=talk)
     assert [(event.what, event.outcome, event.tokens, event.cost) for event in world.events] == [("unanswered", "could_not_tell", 10, 1.0)]
+    assert world.conversations().spent(talk) == (20, 2.0)
+    with pytest.raises(ModelUnavailable):
+        world.turn(ident=talk)
+    assert world.conversations().spent(talk) == (35, 3.5)
 
 
 # ---- steps that fail --------------------------------------------------------------------------------------------------

@@ -144,6 +144,24 @@ async def test_a_reply_is_said_on_an_open_request_alone(tmp_path: Path) -> None:
     assert (late.status_code, nowhere.status_code) == (400, 404)
 
 
+async def test_a_request_is_taken_back_by_who_asked_or_who_may_approve(tmp_path: Path) -> None:
+    async with a_house(tmp_path) as house:
+        eve, bob, boss = house.key("request"), house.key("request", name="bob"), house.key("request", "approve", name="boss")
+        for number in (1, 2):
+            assert (await house.client.post("/requests", json={"text": f"Count {number}"}, headers=eve)).json()["number"] == number
+        refused = await house.client.post("/requests/1/withdraw", json={}, headers=bob)
+        pasted = await house.client.post("/requests/1/withdraw", json={"why": "ghp_" + "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC3"}, headers=eve)
+        still = house.place.parts.forge.request(1).state
+        done = await house.client.post("/requests/1/withdraw", json={"why": "done by hand"}, headers=eve)
+        others = await house.client.post("/requests/2/withdraw", headers=boss)
+        late, nowhere = [await house.client.post(f"/requests/{number}/withdraw", headers=eve) for number in (1, 99)]
+        spoken = await house.client.post("/conversations", json={"text": "/withdraw 2"}, headers=house.key("request", "invoke", name="bob"))
+    assert (refused.status_code, pasted.status_code, still) == (403, 400, "open")
+    assert [(each.status_code, each.json()["closed_as"]) for each in (done, others)] == [(200, "withdrawn")] * 2
+    assert (late.status_code, nowhere.status_code) == (400, 404)
+    assert (spoken.status_code, spoken.json()["title"]) == (409, "bob did not ask for #2 here.")
+
+
 @pytest.mark.parametrize(
     "path", ["/requests/99", "/proposals/99", "/builds/sha256:00", "/builds/..%2f", "/requests/0", "/requests/x", "/requests/" + "9" * 30]
 )

@@ -7,17 +7,15 @@ from typing import Any, Literal, cast
 
 from starlette.requests import Request
 
-from agent import people
 from agent.domain import Frozen
 from agent.domain.progress import NextStep, Situation, State
 from agent.domain.request import Comment
 from agent.errors import UsageError
-from agent.gateway.authority import demand
 from agent.gateway.pages.site import Site, number_of
 from agent.gateway.pages.timeline import timeline
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.verdicts import WHY
-from agent.gateway.wishes import Wish, plain, raise_wish, request_of, standing
+from agent.gateway.wishes import Wish, plain, raise_wish, request_of, standing, withdraw
 from agent.markdown import woken
 from agent.parts import Parts
 from agent.situation import OURS
@@ -85,10 +83,7 @@ def add_to(site: Site) -> None:
 
     def withdrawn(visitor: Visitor, request: Request, fields: dict[str, str]) -> str:
         number = number_of(request)
-        if request_of(number, parts, "/requests").requester != visitor.name:
-            demand(visitor.key, "approve")
-        why = fields.get("why", "").strip()[:WHY]
-        people.withdraw(parts, number, visitor.name, plain(why) if why else "")
+        withdraw(number, visitor.key, parts, fields.get("why", "").strip()[:WHY], "/requests")
         site.gateway.raised()
         return f"/requests/{number}?said=withdrawn"
 
