@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from agent import messages, slash
+from agent import messages, posted, slash
 from agent.domain.decision import Decision
 from agent.domain.event import Event
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
@@ -94,6 +94,7 @@ class Pipeline:
                 continue
             with self._noting(Work(request=proposal.request, proposal=proposal.number), outcome):
                 slash.heed_all(self.parts, proposal.number)
+                posted.warn_of_comments(self.parts, proposal.number)
 
     def advance(self, work: Work) -> NextStep:
         """Looks, and does the one next step. What was done, or whom it waits for. Raises Stopped where a person says stop to it."""
@@ -102,6 +103,7 @@ class Pipeline:
 
     def _advanced(self, work: Work) -> NextStep:
         seen = look(self.parts, work)
+        posted.warn(self.parts, seen)
         step = next_step(seen)
         if seen.decision and seen.proposal:
             self._announce(seen.proposal, seen, seen.decision)
@@ -130,6 +132,8 @@ class Pipeline:
             return False
         with self._noting(work, outcome):
             try:
+                if work.request is not None and Stage.CLOSE in self.stages:
+                    slash.heed_request(self.parts, work.request)
                 step = self.advance(work)
             except HeadMoved:  # somebody was faster: look again
                 moves[work] += 1

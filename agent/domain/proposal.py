@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from agent.domain import Frozen
 from agent.domain.skill import SkillName
 
@@ -20,7 +22,7 @@ DONE = "done"  # merged, nobody requested it, and nothing is left to do for it
 
 
 class ProposalDraft(Frozen):
-    """A proposal that is to be opened for a branch that exists. One branch has at most one open proposal."""
+    """A proposal that is to be opened for a branch that exists. One branch has at most one open proposal. `pasted`: as of a request."""
 
     branch: str
     skill: SkillName
@@ -30,6 +32,7 @@ class ProposalDraft(Frozen):
     author: str
     request: int | None = None
     draft: bool = False
+    pasted: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class Proposal(Frozen):
@@ -53,6 +56,7 @@ class Proposal(Frozen):
     merged_commit: str | None = None
     labels: tuple[str, ...] = ()
     url: str = ""
+    pasted: tuple[str, ...] = Field(default=(), exclude=True)
 
     @property
     def by_agent(self) -> bool:

@@ -34,7 +34,7 @@ class Remark(Frozen):
 
 
 class Review(Frozen):
-    """`head` is the commit that was judged; a push makes the review stale."""
+    """`head` is the commit that was judged; a push makes the review stale. `pasted`: as of a request."""
 
     reviewer: str
     head: str
@@ -45,6 +45,7 @@ class Review(Frozen):
     seconds: float = 0.0
     tokens: int = 0
     cost: float = 0.0
+    pasted: tuple[str, ...] = Field(default=(), exclude=True)
 
     @property
     def blocking(self) -> tuple[Remark, ...]:

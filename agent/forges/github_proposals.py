@@ -12,6 +12,7 @@ from agent.errors import HeadMoved, InQueue, NotFound, Refused, UsageError
 from agent.forges.github_api import Answer, GitHubApi
 from agent.forges.github_marks import marked, unmarked
 from agent.forges.sound import TITLE, sound
+from agent.pasted import without_secrets
 
 Method = Literal["squash", "merge", "rebase"]
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
@@ -171,7 +172,7 @@ class GitHubProposals:
         commit = pull["merge_commit_sha"] if merged else None
         base = (self._parents(commit) or ("",))[0] if commit else (self.head(self.main) or "")
         return Proposal(
-            **draft.model_dump(), number=pull["number"], head=pull["head"]["sha"], base=base,
+            **draft.model_dump(), pasted=draft.pasted, number=pull["number"], head=pull["head"]["sha"], base=base,
             state="merged" if merged else pull["state"], merged_commit=commit,
             labels=tuple(sorted(label["name"] for label in pull.get("labels", ()))), url=pull["html_url"],
         )  # fmt: skip
@@ -187,18 +188,22 @@ def draft_of(pull: dict[str, Any], login: str, touched: Callable[[], Iterable[st
     skills = [name for name in touched() if _NAME.fullmatch(name)]
     if len(skills) != 1:
         return None
+    title, body = without_secrets(pull["title"]), without_secrets(pull["body"] or "")  # before anybody reads them
     head, home = pull["head"], pull["base"]["repo"]["full_name"]
     from_here = (head.get("repo") or {}).get("full_name") == home
     owner = (head.get("user") or {}).get("login") or "gone"
     return ProposalDraft(
-        branch=head["ref"] if from_here else f"{owner}:{head['ref']}", skill=skills[0], kind="person", title=pull["title"],
-        body=pull["body"] or "", author=(pull["user"] or {}).get("login") or "ghost", draft=bool(pull.get("draft")),
+        branch=head["ref"] if from_here else f"{owner}:{head['ref']}", skill=skills[0], kind="person", title=title.text,
+        body=body.text, pasted=title.kinds + body.kinds, author=(pull["user"] or {}).get("login") or "ghost", draft=bool(pull.get("draft")),
     )  # fmt: skip
 
 
 def _written(pull: dict[str, Any], login: str) -> ProposalDraft | None:
     body, told = unmarked(pull["body"], "proposal") if (pull["user"] or {}).get("login") == login else ("", None)
-    return ProposalDraft.model_validate({**told, "title": pull["title"], "body": body}) if told else None
+    title = without_secrets(pull["title"])  # which whoever may write there can edit, as they can the text
+    found = without_secrets(body)
+    told = told and {**told, "title": title.text, "body": found.text, "pasted": title.kinds + found.kinds}
+    return ProposalDraft.model_validate(told) if told else None
 
 
 def _body(draft: ProposalDraft) -> str:

@@ -16,6 +16,7 @@ from agent.forges.github_parts import GitHubParts, unlisted
 from agent.forges.github_statuses import VERDICTS
 from agent.forges.sound import LABEL, TITLE, sound
 from agent.markdown import plain, woken
+from agent.pasted import without_secrets
 
 CAPABILITY = "capability"  # the label that makes an issue a request; the issue form sets it
 _ENDED = "closed-as:"  # the beginning of the label that says how a request ended
@@ -128,9 +129,12 @@ class GitHubRequests(GitHubParts):
             text, told = unmarked(each["body"], "said") if self._ours(each) else (each["body"] or "", None)
             if told is None and self._ours(each) and unmarked(each["body"], VERDICTS)[1]:
                 continue  # checks, where there are no check runs: nothing that was said
-            author = str(told["author"]) if told else _who(each)
             at, edited = str(each.get("created_at") or ""), not self._ours(each) and each.get("updated_at") != each.get("created_at")
-            yield Comment(id=each["id"], number=number, author=author, text=text, marker=told and told["marker"], at=at, edited=edited)
+            if told:
+                yield Comment(id=each["id"], number=number, author=str(told["author"]), text=text, marker=told["marker"], at=at)
+                continue
+            found = without_secrets(text)  # before anybody reads it
+            yield Comment(id=each["id"], number=number, author=_who(each), text=found.text, at=at, edited=edited, vouched=True, pasted=found.kinds)
 
     def _thread(self, number: int) -> dict[str, Any]:
         """An issue or a pull request. NotFound names the newest."""
@@ -159,10 +163,12 @@ class GitHubRequests(GitHubParts):
         ended = next((label.removeprefix(_ENDED) for label in labels if label.startswith(_ENDED)), "")
         if ended not in _ENDINGS:  # it was closed by a person, or by GitHub, which closes at the merge what that says to close
             ended = "withdrawn" if issue.get("state_reason") == "not_planned" else ""
+        title, found = without_secrets(issue["title"]), without_secrets(text)  # before anybody reads them
         return Request(
-            number=issue["number"], title=issue["title"], text=text, requester=told["requester"], source=told["source"],
-            conversation=told["conversation"], parent=told.get("parent"), state=issue["state"], closed_as=ended if issue["state"] == "closed" else "",
-            labels=tuple(sorted(label for label in labels if label != CAPABILITY and not label.startswith(_ENDED))), url=issue["html_url"],
+            number=issue["number"], title=title.text, text=found.text, pasted=title.kinds + found.kinds, requester=told["requester"],
+            source=told["source"], conversation=told["conversation"], parent=told.get("parent"), state=issue["state"],
+            closed_as=ended if issue["state"] == "closed" else "", url=issue["html_url"],
+            labels=tuple(sorted(label for label in labels if label != CAPABILITY and not label.startswith(_ENDED))),
         )  # fmt: skip
 
     def _told(self, issue: dict[str, Any]) -> dict[str, Any] | None:

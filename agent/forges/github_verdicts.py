@@ -16,6 +16,7 @@ from agent.forges.github_api import GitHubApi, NotAllowed
 from agent.forges.github_marks import fitted, unmarked
 from agent.forges.github_statuses import GitHubStatuses, first, shortened
 from agent.markdown import plain
+from agent.pasted import without_secrets
 
 ANNOTATIONS = 50  # the most that one request of the Checks API takes; more are added by updates
 _CONCLUSIONS = {Outcome.PASSED: "success", Outcome.FAILED: "failure", Outcome.COULD_NOT_TELL: "action_required"}
@@ -124,7 +125,8 @@ class GitHubVerdicts(GitHubStatuses):
         person = (each["user"] or {}).get("login", "")  # GitHub keeps the review of an account that is gone, and no name
         if verdict is None or not each["commit_id"] or not self.may_judge(person):
             return None
-        return Review(reviewer=person, head=each["commit_id"], verdict=verdict, summary=(each["body"] or "")[:2000], kind="person")
+        found = without_secrets(each["body"] or "")
+        return Review(reviewer=person, head=each["commit_id"], verdict=verdict, summary=found.text[:2000], kind="person", pasted=found.kinds)
 
     def _review_of(self, number: int, head: str, reviewer: str) -> dict[str, Any] | None:
         for each in self.api.pages(f"pulls/{number}/reviews"):

@@ -101,6 +101,8 @@ def _line(comment: Comment, request: Request) -> dict[str, str] | None:
     if comment.author in OURS - {AGENT}:
         return None
     if comment.author == AGENT:
+        if (comment.marker or "").startswith("pasted:"):
+            return None
         text = re.sub(r"<!--.*?-->", "", comment.text, flags=re.DOTALL).strip()
         return {"by": "agent", "text": _cut(text.replace(f"@{request.requester} ", ""))}
     return {"by": "requester" if comment.author == request.requester else "another person", "text": _cut(comment.text)}
