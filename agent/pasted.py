@@ -34,12 +34,15 @@ _OWN = {
 }  # fmt: skip
 # What every form has at least: most text has none of it, and is not looked at any further.
 _LIKELY = re.compile(r"[\w+/=.:-]{20}|://\S{1,400}@|-----BEGIN")
-# What begins most forms, for a look at each call: what it misses is not told in the receipt, and struck out where it would be kept all the same.
-_BEGINNINGS = re.compile(
-    rb"gh[pousr]_|github_pat_|AKIA|ASIA|sk-|[sr]k_live_|xox[a-z]|xapp-|hooks\.slack|AIza|ya29\.|-----BEGIN|eyJ|glpat-|npm_|hf_|SG\.|pypi-|AccountKey="
-    rb"|skillops_|dop_v1_|shp[acs][aets]_|GOCSPX-|AGE-SECRET|sq0csp-|://[^/\s]{1,200}@"
-)
-_SEEN = 16_384  # bytes of a call's inputs that are looked at for its receipt
+# What most forms begin with, for a look at each call: what it misses is not told in the receipt, and struck out where it would be kept all the same.
+# Only long words are looked into: a call of the gateway has a fraction of a millisecond for all that it does.
+_BEGINNINGS = (
+    b"ghp_", b"gho_", b"ghs_", b"ghu_", b"ghr_", b"github_pat_", b"AKIA", b"ASIA", b"sk-", b"sk_live_", b"rk_live_", b"xox", b"xapp-", b"hooks.slack",
+    b"AIza", b"ya29.", b"-----BEGIN", b"eyJ", b"glpat-", b"npm_", b"hf_", b"SG.", b"pypi-", b"AccountKey=", b"skillops_", b"dop_v1_", b"shpat_",
+    b"GOCSPX-", b"AGE-SECRET", b"sq0csp-",
+)  # fmt: skip
+_SEEN = 4096  # bytes of a call's inputs that are looked at for its receipt
+_LONG = 20  # bytes of a word that could hold a key
 _PLACEHOLDER = re.compile(r"(?i)example|dummy|fake|placeholder|changeme|your|secret|passw|xxxx|\*\*|\.\.\.|<|\{|\$")
 _INNER = 16  # characters that a group of a pattern has at least where it is the secret
 _FEW = 6  # different characters: what has fewer is no key (ghp_aaaa…)
@@ -60,6 +63,11 @@ class Pasted(NamedTuple):
             "Where others can read what you wrote, delete it. It may be known by now: revoke it where it was issued, and make another. "
             "A skill is given its secret by a one-time form (`/own-secrets` in the browser, or `skillops secret form NAME`). Say it again without."
         )
+
+
+def get_ready() -> None:
+    """Loads what the first look at a text would have to wait for, a third of a second."""
+    _patterns()
 
 
 def posted_comment(person: str, kinds: Sequence[str]) -> str:
@@ -97,8 +105,10 @@ def json_without_secrets(value: Json) -> Json:
 
 def kinds_given(inputs: bytes) -> tuple[str, ...]:
     """Kinds of what looks like a secret among the inputs of a call, as JSON, as far as a short look shows them."""
-    seen = inputs[:_SEEN]
-    return without_secrets(seen.decode(errors="replace")).kinds if _BEGINNINGS.search(seen) else ()
+    long = b" ".join(word for word in inputs[:_SEEN].split() if len(word) >= _LONG)
+    if long and ((b"://" in long and b"@" in long) or any(map(long.__contains__, _BEGINNINGS))):
+        return without_secrets(inputs[:_SEEN].decode(errors="replace")).kinds
+    return ()
 
 
 def struck_out(secrets: Secrets, skill: str, text: str) -> str:

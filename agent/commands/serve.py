@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -30,6 +31,7 @@ def serve(
     from agent import wiring
     from agent.gateway.pages.feed import Feed
     from agent.gateway.server import listen, run, url_of
+    from agent.pasted import get_ready
     from agent.screen import Watcher
 
     feed = Feed(wiring.silent if as_json else Watcher())
@@ -37,6 +39,7 @@ def serve(
     gateway = wiring.gateway_of(place, host, work=work, feed=feed)
     chat = wiring.chat_of(gateway)
     listening = listen(host, port)
+    threading.Thread(target=get_ready, name="patterns", daemon=True).start()
     if first := gateway.keys.first(place.parts.user):
         print(f"The first admin key, shown this once: {first}", file=sys.stderr)
     url = url_of(listening)

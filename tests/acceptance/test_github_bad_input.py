@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +12,16 @@ from agent.domain.proposal import ProposalDraft
 from agent.domain.request import RequestDraft
 from agent.errors import ConfigurationError, HeadMoved, InQueue, Refused, UsageError
 from agent.forges.github import GitHubForge, Key, forge_of_repository
+from agent.starter import starting_files
 from tests import hub
+from tests.acceptance.harness import answers
+from tests.acceptance.test_github_story import open_home
 from tests.builders import a_result
 from tests.hub_proxy import Proxy, Reply
 
 pytestmark = pytest.mark.github
+KEY = "ghp_" + "A1b2C3d4E5f6G7h8I9j0" + "K1l2M3n4O5p6Q7r8"
+VAGUE = {"verdict": "vague", "reason": "unclear", "question": "Do hyphens part words?"}
 ARCHIVED: Reply = (403, {}, b'{"message": "Repository was archived so is read-only."}')
 
 
@@ -275,3 +281,40 @@ def test_hostile_words_of_a_request_raised_for_somebody_do_nothing_on_github(git
 
     assert forge.request(request.number).text == hostile == request.text and request.requester == "ada"
     assert not any(acts in body for acts in ("@acme", "![x]", "#1", "<!-- skillops:request {} "))
+
+
+# ---- what people write there --------------------------------------------------------------------------------------
+
+
+def test_a_posted_secret_is_told_of_once_and_the_issue_is_taken_back_by_who_opened_it(github: hub.Hub, tmp_path: Path) -> None:
+    forge = github.forge("posted")
+    repository = forge.api.repository
+    forge.commit("main", starting_files(), parent=None, message="A new skills repository", author="ada")
+    home = open_home(tmp_path / "clone", github, repository, said=answers(assess=lambda question: VAGUE)).bare()
+    issue = {"title": f"Count words {KEY}", "body": f"With {KEY}, how many words has a text?", "labels": ["capability"]}
+    number = github.ask("POST", f"/repos/{repository}/issues", issue, hub.ADA)[1]["number"]
+
+    def say(person: str, text: str) -> None:
+        github.ask("POST", f"/repos/{repository}/issues/{number}/comments", {"body": text}, person)
+
+    assert home.run().troubled == []
+    say(hub.ADA, f"As {KEY} has it.")
+    say(hub.MALLORY, f"/withdraw {KEY}")
+    assert home.run().troubled == [] and home.forge.request(number).state == "open"
+    said = github.ask("GET", f"/repos/{repository}/issues/{number}/comments")[1]
+    ours = [each["body"] for each in said if each["user"]["login"] == hub.BOT]
+    warned = [text.partition(" ")[0] for text in ours if "Revoke it" in text]
+    assert warned == [f"@{hub.ADA}", f"@{hub.MALLORY}"] and not [text for text in ours if KEY in text]
+    assert any("mallory may not take" in text for text in ours)
+    prompts = repr([question.messages for question in home.model.asked])
+    assert "[secret]" in prompts and KEY not in prompts
+    assert KEY not in repr(home.parts.ledger.entries()) and not [
+        path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()
+    ]
+
+    say(hub.ADA, "/withdraw we found another way")
+    assert home.run().troubled == []
+    taken = home.forge.request(number)
+    assert (taken.state, taken.closed_as) == ("closed", "withdrawn")
+    assert [(event.actor, event.note) for event in home.ledger("withdrawn")] == [(hub.ADA, "we found another way")]
+    assert home.run().moved == []

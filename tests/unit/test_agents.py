@@ -403,6 +403,28 @@ def test_a_person_is_asked_before_a_destructive_skill_is_called_with_what(world:
     assert [receipt.skill for receipt in result.receipts] == ["find", "word-count"]
 
 
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_secret_that_a_step_gave_is_not_kept_while_a_person_is_asked(world: World, repeats: bool) -> None:
+    """What gave it is called again, where that does nothing twice; what does is not, and the secret is lost."""
+    key = "ghp_" + "A1b2C3d4E5f6G7h8I9j0" + "K1l2M3n4O5p6Q7r8"
+    world.more["clock"] = lambda: NOW
+    marks = {"readOnly": repeats, "idempotent": repeats, "destructive": False}
+    world.catalog = Catalog(a_manifest(name="find", outputs={"type": "object"}, annotations=marks), destructive())
+    world.model = Model({"steps": [
+        {"id": "a", "skill": "find", "inputs": {"text": "one two"}},
+        {"id": "b", "skill": "word-count", "inputs": {"text": {"$step": "a", "path": "/token"}}},
+    ]})  # fmt: skip
+    world.runtime.answer = lambda inputs: {"token": key} if inputs["text"] == "one two" else {"words": 1}
+
+    asked = world.turn()
+
+    assert 'word-count with {"text": "[secret]"}' in asked.text
+    assert not [path for path in world.path.parent.rglob("*.sqlite*") if key.encode() in path.read_bytes()]
+    assert world.turn("yes", asked.conversation).kind == "answered"
+    texts = [call["inputs"]["text"] for call in world.runtime.calls]
+    assert texts == (["one two", "one two", key] if repeats else ["one two", "[secret]"])
+
+
 @pytest.mark.parametrize("said", ["no", "cancel"])
 def test_without_leave_it_is_not_called(world: World, said: str) -> None:
     asked = asks_leave(world)

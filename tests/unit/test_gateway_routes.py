@@ -301,7 +301,7 @@ async def test_with_a_worker_what_is_raised_is_worked_on_at_once(tmp_path: Path)
     async with a_house(tmp_path, place=place, worker=worker) as house:
         worker.start()
         number = (await house.client.post("/requests", json={"text": "Predict the lottery"})).json()["number"]
-        for _ in range(200):
+        for _ in range(2000):
             await asyncio.sleep(0.05)
             followed = (await house.client.get(f"/requests/{number}")).json()
             if followed["state"] == "closed":

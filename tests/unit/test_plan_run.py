@@ -13,11 +13,12 @@ import pytest
 
 from agent import plan_run
 from agent.domain.event import Event
+from agent.domain.invocation import Receipt
 from agent.domain.plan import Condition, Plan
 from agent.domain.registry import Entry
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
-from agent.errors import BudgetSpent, InvalidInputs, InvocationFailed, NotFound, Refused, SandboxUnavailable
+from agent.errors import BudgetSpent, InvalidInputs, InvocationFailed, MissingSecret, NotFound, Refused, SandboxUnavailable
 from agent.plan_run import SHOWN, SHOWN_IN_ALL, PlanRun, Rules
 from agent.stages import planning
 from tests.builders import a_manifest, an_entry
@@ -450,3 +451,27 @@ def test_a_graph_that_cannot_be_run_is_no_plan(given: list[dict[str, Any]], prob
 )  # fmt: skip
 def test_a_condition_holds_for_what_it_says(test: str, to: Any, value: Any, holds: bool) -> None:
     assert Condition.model_validate({"value": None, "test": test, "to": to}).holds(value) is holds
+
+
+def test_the_trail_has_the_receipts_of_what_a_failed_call_called(skilled: Callable[..., Skills], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of one that a person has to mend, which ends the run."""
+    inner = Receipt(skill="inner", version="1.0.0", digest="sha256:1")
+    outer = Receipt(skill="outer", version="1.0.0", digest="sha256:2", failed="no-count", calls=(inner, inner.model_copy(update={"calls": (inner,)})))
+    waits = MissingSecret("inner waits.", skill="inner", names=["TOKEN"], person="ada")
+    for error in (InvocationFailed("no-count", "outer did not answer."), waits):
+        events, failing = list[Event](), error.with_receipt(outer)
+
+        def fails(*given: Any, failing: Any = failing, **named: Any) -> Any:
+            raise failing
+
+        monkeypatch.setattr(plan_run, "invoke", fails)
+        skills = skilled(outer=lambda inputs: {})
+        plan = Plan.model_validate({"steps": [{"id": "a", "skill": "outer", "inputs": {}}]})
+        run = PlanRun(plan.steps, skills, skills, events.append, 2, "ada", "t")
+        if error is waits:
+            with pytest.raises(MissingSecret):
+                run.run()
+        else:
+            run.run()
+        assert run.called == [outer] and (run.stuck, run.calls) == (("a", 1) if error is waits else ("", 4))
+        assert [(event.outcome, [call["skill"] for call in event.data["calls"]]) for event in events] == [("failed", ["inner", "inner"])]
