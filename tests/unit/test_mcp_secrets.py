@@ -33,7 +33,7 @@ def guard(served: Served) -> None:
 
 async def fill_in(url: str, value: str = VALUE) -> int:
     """What a person does in a browser."""
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=60) as browser:
         page = await browser.get(url)
         proof = re.search(r'name="proof"[^>]*value="([^"]+)"|value="([^"]+)"[^>]*name="proof"', page.text)
         assert page.status_code == 200 and proof, page.text
