@@ -60,7 +60,7 @@ class Runtime(FakeRuntime):
     vault: Any
 
     def endpoint(self, skill: str, person: str = "") -> Endpoint:
-        if person:
+        if skill == "needy":
             self.vault.values(skill, ("TOKEN",), person)
         return super().endpoint(skill)
 
