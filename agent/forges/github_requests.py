@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 from urllib.parse import quote
 
@@ -129,7 +130,7 @@ class GitHubRequests(GitHubParts):
             text, told = unmarked(each["body"], "said") if self._ours(each) else (each["body"] or "", None)
             if told is None and self._ours(each) and unmarked(each["body"], VERDICTS)[1]:
                 continue  # checks, where there are no check runs: nothing that was said
-            at, edited = str(each.get("created_at") or ""), not self._ours(each) and each.get("updated_at") != each.get("created_at")
+            at, edited = str(each.get("created_at") or ""), not self._ours(each) and _edited(each)
             if told:
                 yield Comment(id=each["id"], number=number, author=str(told["author"]), text=text, marker=told["marker"], at=at)
                 continue
@@ -189,6 +190,15 @@ class GitHubRequests(GitHubParts):
 def _who(written: dict[str, Any]) -> str:
     """Who wrote it. GitHub keeps what an account wrote that is gone, and no name."""
     return str((written.get("user") or {}).get("login") or "ghost")
+
+
+def _edited(comment: dict[str, Any]) -> bool:
+    """Whether it was changed after it was written. GitHub tells seconds; a server that tells parts of one may need some between the two."""
+    begun, now = str(comment.get("created_at") or ""), str(comment.get("updated_at") or "")
+    try:
+        return begun != now and datetime.fromisoformat(now) - datetime.fromisoformat(begun) >= timedelta(seconds=1)
+    except (ValueError, TypeError):
+        return True
 
 
 def _has(issue: dict[str, Any], name: str) -> bool:

@@ -315,6 +315,6 @@ def test_a_posted_secret_is_told_of_once_and_the_issue_is_taken_back_by_who_open
     say(hub.ADA, "/withdraw we found another way")
     assert home.run().troubled == []
     taken = home.forge.request(number)
-    assert (taken.state, taken.closed_as) == ("closed", "withdrawn")
+    assert (taken.state, taken.closed_as) == ("closed", "withdrawn"), home.said_on(number)
     assert [(event.actor, event.note) for event in home.ledger("withdrawn")] == [(hub.ADA, "we found another way")]
     assert home.run().moved == []
