@@ -52,8 +52,7 @@ class Errand:
         self._model = means.model_of(self.profile)
 
     def go_on(self, *, again: bool = True) -> Result:
-        """What the task comes to is entered in the ledger, then said; with that it ends, or it waits. `again`: what its plan says may
-        have been begun before."""
+        """What the task comes to is entered in the ledger, then said; it ends, or waits. `again`: what its plan says may have been begun before."""
         try:
             result = self._came_to(again)
         except BudgetSpent as error:
