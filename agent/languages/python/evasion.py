@@ -163,7 +163,7 @@ class _Seen:
 
     def _rule(self, name: str) -> tuple[str, str] | None:
         parts = name.split(".")
-        for end in range(1, len(parts) + 1):
+        for end in range(1, min(len(parts), 4) + 1):  # as many as the longest of them has
             known = ".".join(parts[:end])
             if rule := _EVERYWHERE.get(known) or (None if self.in_tests else _OUTSIDE_TESTS.get(known)):
                 return None if rule is NETWORK and self.network else rule

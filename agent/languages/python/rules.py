@@ -33,6 +33,7 @@ from agent.languages.python.evasion import Lent, evasions
 
 LENIENT = frozenset((ENVIRONMENT[0], ENCODED[0], "module-as-value", "import"))  # in tests
 NONE: Lent = {}
+LONGEST = 30  # parts of a name that leads anywhere
 TESTING = frozenset(("pytest", "_pytest"))
 Broken = tuple[int, str, str, Literal["error", "note"]]
 
@@ -168,6 +169,8 @@ class _Reading:
     def _rule(self, name: str) -> tuple[str, str] | None:
         """The rule that bans a qualified name. Its ends count too: `shutil.os.system` is `os.system`."""
         parts = name.split(".")
+        if len(parts) > LONGEST:  # of which every part of every length would be looked up
+            return DYNAMIC
         for start in range(len(parts)):
             for end in range(start + 1, len(parts) + 1):
                 known = ".".join(parts[start:end])
