@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import threading
@@ -180,7 +181,13 @@ def _started_loop() -> asyncio.AbstractEventLoop:
 def _litellm() -> Any:
     """LiteLLM, made quiet: no look-up of prices over the network, nothing on standard output."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    import litellm
+    collects = gc.isenabled()
+    gc.disable()  # what its three thousand modules consist of stays; to look through it again and again takes a fifth of the time
+    try:
+        import litellm
+    finally:
+        if collects:
+            gc.enable()
     from stamina import instrumentation
 
     litellm.suppress_debug_info = True
