@@ -320,15 +320,19 @@ def test_an_idle_skill_rests_and_the_next_endpoint_wakes_it(sleepy: ProcessBench
     assert (service.state, service.restarts) == ("healthy", 0)
 
 
-def test_a_skill_that_is_called_straight_at_its_socket_is_not_idle(sleepy: ProcessBench) -> None:
-    sleepy.runtime.deploy(sleepy.deployment())
-    endpoint = sleepy.runtime.endpoint("word-count")
-    (pid,) = sleepy.running()
-    invocation = prepare(a_manifest(), {"text": "a"}, "ada", "r1")
-    for _ in range(30):
-        assert execute(endpoint, invocation).success
-        time.sleep(0.1)
-    assert sleepy.running() == [pid]
+def test_a_skill_that_is_called_straight_at_its_socket_is_not_idle(kind: str, tmp_path: Path) -> None:
+    bench = BENCHES[kind](tmp_path, idle=3.0)  # far more than what passes between two calls
+    try:
+        bench.runtime.deploy(bench.deployment())
+        endpoint = bench.runtime.endpoint("word-count")
+        (pid,), until = bench.running(), time.monotonic() + 4.5
+        invocation = prepare(a_manifest(), {"text": "a"}, "ada", "r1")
+        while time.monotonic() < until:
+            assert execute(endpoint, invocation).success
+            time.sleep(0.1)
+        assert bench.running() == [pid]
+    finally:
+        bench.close()
 
 
 SLOW = """

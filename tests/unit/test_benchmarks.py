@@ -110,7 +110,8 @@ def test_load_whose_answers_were_wrong_measures_nothing(tmp_path: Path, monkeypa
 
 
 def test_help_is_measured_against_a_bare_start() -> None:
-    (row,) = bench_help.measure(rounds=1)
+    row, parts = bench_help.measure(rounds=1)
+    assert parts.judged == "ratio" and parts.ratio
     assert row.judged == "ours" and row.ours > 0 and row.ratio
 
 
