@@ -76,7 +76,7 @@ Programs = Iterator[tuple[str, str, str]]
 """Name, language and source of each."""
 
 
-def errors(source: str, language: str, folder: Path) -> list[Finding]:
+def errors(source: str, language: str, folder: Path, levels=("error",)) -> list[Finding]:
     """What the checks that read say against a program as the code of a skill that asks for nothing."""
     entrypoint = "skill.sh" if language == "bash" else "skill.py"
     manifest = skill_files()["skill.yaml"].decode().replace("entrypoint: skill.py", f"runtime: {language}\nentrypoint: {entrypoint}")
@@ -85,7 +85,7 @@ def errors(source: str, language: str, folder: Path) -> list[Finding]:
         subject = make_subject("word-count", "0" * 40, files, root=Path(scratch) / "word-count")
         languages = {"python": PythonLanguage(), "bash": BashLanguage()}
         results = [check.run(subject, ToldBench()) for check in (SecurityCheck(languages), SecretsCheck())]
-    return [finding for result in results for finding in result.findings if finding.level == "error"]
+    return [finding for result in results for finding in result.findings if finding.level in levels]
 
 
 def judged(row: Row, programs: Programs, folder: Path) -> Row:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from agent.domain.check import Finding
 from agent.errors import CouldNotTell
 from agent.languages.bash import rules
+from agent.languages.bash.doubts import doubts
 from agent.languages.bash.toolchain import FIXES, said
 from agent.languages.permitted import Permitted, permitted_by
 
@@ -54,8 +56,17 @@ def tidy(root: Path) -> None:
 
 
 def security(root: Path) -> tuple[Finding, ...]:
-    """What our own rules find."""
-    return said_by_rules(root, permitted_by(root))
+    """What our own rules find, and what a person should look at."""
+    findings = [*said_by_rules(root, permitted_by(root)), *_doubts(root)]
+    return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
+
+
+def _doubts(root: Path) -> Iterator[Finding]:
+    """In the code itself: tests try what is wrong on purpose."""
+    for name in scripts(root):
+        if not name.startswith("tests/"):
+            for line, rule, message in doubts((root / name).read_bytes().decode(errors="replace")):
+                yield Finding(message=message, rule=f"skillops-{rule}", path=_repository_path(root, name), line=line, level="person")
 
 
 def said_by_rules(root: Path, permitted: Permitted) -> tuple[Finding, ...]:

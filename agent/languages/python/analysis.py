@@ -19,6 +19,7 @@ from agent.errors import CouldNotTell
 from agent.languages.permitted import Permitted, permitted_by
 from agent.languages.python import rules, syntax
 from agent.languages.python.evasion import lendings
+from agent.languages.python.doubts import doubts
 
 CONFIGURATION = Path(__file__).with_name("style.toml")
 RUFF_SECONDS = 60.0
@@ -116,7 +117,8 @@ def security(root: Path) -> tuple[Finding, ...]:
     """What bandit and our own rules find. `nosec` comments do not count."""
     own = said_by_rules(root, permitted_by(root))
     unreadable = {finding.path for finding in own if finding.rule == "skillops-unreadable"}
-    findings = [*own, *_bandit(root, [path for path in _python_files(root) if _repository_path(root, path) not in unreadable])]
+    readable = [path for path in _python_files(root) if _repository_path(root, path) not in unreadable]
+    findings = [*own, *_doubts(root, readable), *_bandit(root, readable)]
     return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
 
 
@@ -156,6 +158,14 @@ def _lent(root: Path) -> dict[str, dict[str, str]]:
         with contextlib.suppress(ValueError):
             found[Path(path).stem] = lendings(parsed((root / path).read_bytes()))
     return found
+
+
+def _doubts(root: Path, files: Sequence[str]) -> Iterator[Finding]:
+    """What a person should look at, in the code itself: tests try what is wrong on purpose."""
+    for path in files:
+        if Path(path).parts[0] != "tests":
+            for line, rule, message in doubts(parsed((root / path).read_bytes())):
+                yield Finding(message=message, rule=f"skillops-{rule}", path=_repository_path(root, path), line=line, level="person")
 
 
 def parsed(source: bytes) -> ast.Module:

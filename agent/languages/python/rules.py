@@ -30,6 +30,7 @@ from agent.languages.python.banned import (
     WAYS_OUT,
 )
 from agent.languages.python.evasion import Lent, evasions
+from agent.languages.python.imported import dotted, imported, qualified
 
 LENIENT = frozenset((ENVIRONMENT[0], ENCODED[0], "module-as-value", "import"))  # in tests
 NONE: Lent = {}
@@ -62,15 +63,9 @@ class _Reading:
     literals: dict[str, int] = field(default_factory=dict)  # a name and the length of the literal that it was given
 
     def names(self, tree: ast.Module) -> None:
+        self.modules = imported(tree)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    top = alias.name.partition(".")[0]
-                    self.modules[alias.asname or top] = alias.name if alias.asname else top
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                for alias in node.names:
-                    self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-            elif isinstance(node, ast.Assign):
+            if isinstance(node, ast.Assign):
                 for target in node.targets:
                     if isinstance(target, ast.Name):
                         self.literals[target.id] = max(_literal_size(node.value), self.literals.get(target.id, 0))
@@ -129,7 +124,7 @@ class _Reading:
             yield node.lineno, DYNAMIC[0], f"{name} {DYNAMIC[1]}"
 
     def _call(self, node: ast.Call) -> Iterator[tuple[int, str, str]]:
-        called = self.qualified(node.func) or _dotted(node.func)
+        called = self.qualified(node.func) or dotted(node.func)
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         plain = called in ("bytes", "bytearray") and not any(_numbers(argument) for argument in arguments)  # text as bytes hides nothing
         if (called in DECODERS and not plain and any(self._payload(argument) for argument in arguments)) or (
@@ -158,13 +153,7 @@ class _Reading:
 
     def qualified(self, node: ast.AST) -> str | None:
         """`os.path.join` for whatever local name that goes by; None where it does not start at an import."""
-        dotted = _dotted(node)
-        if dotted is None:
-            return None
-        first, _, rest = dotted.partition(".")
-        if first not in self.modules:
-            return None
-        return f"{self.modules[first]}.{rest}" if rest else self.modules[first]
+        return qualified(node, self.modules)
 
     def _rule(self, name: str) -> tuple[str, str] | None:
         """The rule that bans a qualified name. Its ends count too: `shutil.os.system` is `os.system`."""
@@ -227,14 +216,6 @@ def _unknown_imports(tree: ast.Module, permitted: Permitted, own: frozenset[str]
 
 def _catches_import(node: ast.Try) -> bool:
     return any(handler.type is not None and "ImportError" in ast.unparse(handler.type) for handler in node.handlers)
-
-
-def _dotted(node: ast.AST) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and (inner := _dotted(node.value)):
-        return f"{inner}.{node.attr}"
-    return None
 
 
 def _literal_size(node: ast.AST) -> int:
