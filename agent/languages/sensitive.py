@@ -30,9 +30,9 @@ def _named(name: str, single: frozenset[str], pairs: frozenset[tuple[str, ...]])
 # What nobody may be treated by: Charter of Fundamental Rights of the EU, article 21(1), and titles VII and IX of the US Code of equal employment.
 _PEOPLE = _list("race racial ethnicity ethnic gender sex religion religious nationality disability caste pregnancy pregnant socioeconomic")
 _PEOPLE_PAIRS = _pairs(
-    "sexual_orientation gender_identity marital_status family_status national_origin ethnic_origin social_origin social_class social_status skin_color "
-    "skin_colour cultural_background native_language mother_tongue political_opinion political_affiliation political_view immigration_status "
-    "genetic_feature genetic_features birth_country parent_job parents_job family_wealth"
+    "sexual_orientation gender_identity marital_status family_status national_origin ethnic_origin social_origin social_class social_status "
+    "skin_color skin_colour cultural_background native_language mother_tongue political_opinion political_affiliation political_view "
+    "immigration_status genetic_feature genetic_features birth_country parent_job parents_job family_wealth"
 )  # fmt: skip
 # Characteristics of the same list whose names mean other things, too: they count where they are compared with, or looked up as, a class of people.
 _CLASSED = _list("age neighborhood neighbourhood culture")
@@ -87,10 +87,7 @@ _RIGHTS = _list(
     "admin administrator auth authorized authorised authorization authorisation permission permissions permitted allowed access privilege privileges "
     "privileged right rights role owner clearance superuser moderator"
 )
-OPPOSITES = tuple(
-    tuple(pair.split("/"))
-    for pair in "raise/lower elevate/drop elevate/lower gain/drop acquire/release lock/unlock enable/disable grant/revoke escalate/drop".split()
-)
+OPPOSITES = _pairs("raise_lower elevate_drop elevate_lower gain_drop acquire_release lock_unlock enable_disable grant_revoke escalate_drop")
 
 
 def asks(function: str) -> bool:

@@ -6,7 +6,8 @@ Nothing of a corpus is ever run: it is read by the checks that read. The corpora
               https://github.com/openai/human-eval  https://github.com/nst/JSONTestSuite     https://github.com/yaml/pyyaml
     and mbpp.jsonl of https://github.com/google-research/google-research/tree/master/mbpp
 
-Each program is written as a skill whose manifest asks for nothing. It is blocked where a check that reads finds an error in it.
+Each program is written as a skill whose manifest asks for nothing. It is blocked where a check that reads finds an error in it, and goes to a
+person where one finds what a person should look at (`Finding.level`). Both are detection: no proposal with either is merged by itself.
 """
 
 from __future__ import annotations
@@ -18,21 +19,12 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.checks.secrets import SecretsCheck
-from agent.checks.security import SecurityCheck
-from agent.domain.check import Finding
 from agent.domain.invocation import Reply
 from agent.errors import InvalidFile
-from agent.languages.bash import BashLanguage
-from agent.languages.python import PythonLanguage
 from agent.strict_yaml import load
-from agent.workbench import make_subject
-from tests.subjects import ToldBench, skill_files
+from tests.redteam.judging import Programs, Row, judged
 
 
 def _words(text: str) -> frozenset[str]:
@@ -54,49 +46,6 @@ REACHING = _words(
 )
 NAMING = _words("eval exec compile __import__ globals vars locals open breakpoint __builtins__ __loader__ __subclasses__ __globals__ __code__ f_back")
 LEFT_OUT = _words("test idlelib turtledemo site-packages ensurepip lib2to3 pydoc_data encodings tkinter __pycache__ distutils")
-
-
-@dataclass
-class Row:
-    """One corpus: how many of its programs there are, and which were blocked by which rules."""
-
-    name: str
-    wanted: str
-    programs: int = 0
-    blocked: int = 0
-    rules: Counter[str] = field(default_factory=Counter)
-    missed: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        share = self.blocked / self.programs if self.programs else 0.0
-        return f"{self.name:<46} {self.blocked:>5} of {self.programs:>5}  {share:>6.1%}  {self.wanted}"
-
-
-Programs = Iterator[tuple[str, str, str]]
-"""Name, language and source of each."""
-
-
-def errors(source: str, language: str, folder: Path, levels=("error",)) -> list[Finding]:
-    """What the checks that read say against a program as the code of a skill that asks for nothing."""
-    entrypoint = "skill.sh" if language == "bash" else "skill.py"
-    manifest = skill_files()["skill.yaml"].decode().replace("entrypoint: skill.py", f"runtime: {language}\nentrypoint: {entrypoint}")
-    files = {"skill.yaml": manifest.encode(), entrypoint: source.encode(errors="replace")}
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        subject = make_subject("word-count", "0" * 40, files, root=Path(scratch) / "word-count")
-        languages = {"python": PythonLanguage(), "bash": BashLanguage()}
-        results = [check.run(subject, ToldBench()) for check in (SecurityCheck(languages), SecretsCheck())]
-    return [finding for result in results for finding in result.findings if finding.level in levels]
-
-
-def judged(row: Row, programs: Programs, folder: Path) -> Row:
-    for name, language, source in programs:
-        found = errors(source, language, folder)
-        row.programs += 1
-        row.blocked += bool(found)
-        row.rules.update({finding.rule for finding in found})
-        if bool(found) != row.name.startswith("hostile"):
-            row.missed.append(f"{name}: {found[0].rule}: {found[0].message}" if found else name)
-    return row
 
 
 # ---- the corpora ------------------------------------------------------------------------------------------------------------
@@ -180,15 +129,15 @@ def main() -> int:
         return 2
     root = Path(sys.argv[1])
     corpora = (
-        (Row("hostile: RedCode-Exec, Python, what code reaches", "95% wanted"), redcode(root, "python", logic=False)),
-        (Row("hostile: RedCode-Exec, Bash, what code reaches", "95% wanted"), redcode(root, "bash", logic=False)),
-        (Row("hostile: RedCode-Exec, Python, faults of logic", "for reviewers"), redcode(root, "python", logic=True)),
-        (Row("hostile: RedCode-Exec, Bash, faults of logic", "for reviewers"), redcode(root, "bash", logic=True)),
+        (Row("hostile: RedCode-Exec, Python, what code reaches", "both: 95% wanted"), redcode(root, "python", logic=False)),
+        (Row("hostile: RedCode-Exec, Bash, what code reaches", "both: 95% wanted"), redcode(root, "bash", logic=False)),
+        (Row("hostile: RedCode-Exec, Python, faults of logic", "both: 95% wanted"), redcode(root, "python", logic=True)),
+        (Row("hostile: RedCode-Exec, Bash, faults of logic", "both: 95% wanted"), redcode(root, "bash", logic=True)),
         (Row("hostile: SecurityEval", ""), security_eval(root)),
         (Row("hostile: bandit's examples", ""), bandit_examples(root)),
-        (Row("benign: HumanEval", "2% allowed"), human_eval(root)),
-        (Row("benign: MBPP", "2% allowed"), mbpp(root)),
-        (Row("benign: modules of Python's library that compute", "2% allowed"), library(root)),
+        (Row("benign: HumanEval", "blocked: 2% allowed"), human_eval(root)),
+        (Row("benign: MBPP", "blocked: 2% allowed"), mbpp(root)),
+        (Row("benign: modules of Python's library that compute", "blocked: 2% allowed"), library(root)),
     )
     with tempfile.TemporaryDirectory(prefix="skillops-") as folder:
         for row, programs in corpora:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from agent.languages.bash.lexer import Unreadable, tokens
@@ -63,3 +65,10 @@ def test_the_tokens_hold_the_whole_source():
         assert source[token.start : token.end] == token.text
         at = token.end
     assert rest.strip(" ") == "" and at == len(source)
+
+
+def test_a_word_of_a_megabyte_is_read_in_the_time_that_its_length_takes():
+    start = time.process_time()
+    (command,) = commands("echo " + "a" * 10**6)
+    assert len(command.words[1].text) == 10**6
+    assert time.process_time() - start < 10  # a look at all that was read, for each letter, takes minutes

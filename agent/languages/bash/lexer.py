@@ -20,6 +20,7 @@ ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[[^]]*\])?\+?=")
 _BLANK = re.compile(r"(?:[ \t]|\\\n)+")
 _COMMENT = re.compile(r"[^\n]*")
 _ANSI = re.compile(r"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
+_PLAIN = re.compile(r"[\w./=:,+-]+")  # what means nothing by itself, wherever it stands in a word
 _QUOTES = re.compile(r"['\"\\]")
 
 
@@ -130,17 +131,19 @@ class _Lexer:
         """One word; a regular expression after `=~` may hold parentheses and bars."""
         source, start, inner = self._source, self._at, list[list[Token]]()
         while self._at < self._end:
-            char, before = source[self._at], source[start : self._at]
-            if char == "(" and re.fullmatch(ASSIGNMENT.pattern, before):
+            char = source[self._at]
+            if char == "(" and ASSIGNMENT.fullmatch(source, start, self._at):
                 self._at += 1
                 inner += [substitution for element in self.list_of(")", data=True) for substitution in element.inner]
-            elif char == "(" and (regex or before.endswith(("@", "?", "*", "+", "!"))):
+            elif char == "(" and (regex or (self._at > start and source[self._at - 1] in "@?*+!")):
                 self._balanced(inner)
-            elif char in "<>" and not before and source.startswith("(", self._at + 1):
+            elif char in "<>" and self._at == start and source.startswith("(", self._at + 1):
                 self._at += 2
                 inner.append(self.list_of(")"))
             elif char in " \t\n" or (char in "();&|<>" and not (regex and char == "|")):
                 break
+            elif match := _PLAIN.match(source, self._at, self._end):
+                self._at = match.end()
             else:
                 self._piece(inner)
         self._at = max(self._at, start + 1)

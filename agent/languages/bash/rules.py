@@ -72,10 +72,13 @@ def functions(source: str) -> frozenset[str]:
 
 class _Reading:
     def __init__(self, source: str, permitted: Permitted, own: frozenset[str] | None) -> None:
-        self._source, self._permitted, self._own = source, permitted, own
-        self.commands = commands(source)
+        self._permitted, self._own = permitted, own
+        self._tokens = tokens(source)
+        self._lines = source.split("\n")  # as the lexer counts them
+        self.commands = commands(self._tokens)
         named = " ".join(_ASSIGNED.findall(source) + _DECLARED.findall(source))
         self._known = set(re.findall(r"[A-Z][A-Z0-9_]*", named)) | SHELL_VARIABLES | permitted.variables
+        self._searched: set[int] = set()
         self._encoded = bool(_LITERAL.search(re.sub(r"#[^\n]*", "", source)))
 
     def broken(self) -> Iterator[tuple[int, str, str]]:
@@ -85,7 +88,7 @@ class _Reading:
                 yield from self._assigned(word)
             if arguments and arguments[0].kind == "word":
                 yield from self._called(command, arguments)
-        for token in tokens(self._source):
+        for token in self._tokens:
             yield from self._token(token)
 
     # ---- what is run -------------------------------------------------------------------------------------------------------
@@ -163,8 +166,10 @@ class _Reading:
                 for name in _VARIABLE.findall(text):
                     if name not in self._known and not name.startswith("SKILL_"):
                         yield number, ENVIRONMENT[0], f"${name} {ENVIRONMENT[1]}"
-        if self._encoded and _DECODER.search(self._source.splitlines()[token.line - 1]):
-            yield token.line, ENCODED[0], f"this {ENCODED[1]}"
+        if self._encoded and token.line not in self._searched:
+            self._searched.add(token.line)
+            if _DECODER.search(self._lines[token.line - 1]):
+                yield token.line, ENCODED[0], f"this {ENCODED[1]}"
 
 
 def _bare(text: str) -> str | None:

@@ -42,9 +42,9 @@ class Command:
         return self.words[0].text == "[[" and self.words[-1].text != "]]"
 
 
-def commands(source: str) -> list[Command]:
-    """In the order of the source; what a substitution holds comes after the command that it is in. Raises lexer.Unreadable."""
-    return list(_commands(tokens(source), inner=False))
+def commands(source: str | list[Token]) -> list[Command]:
+    """In the order of the source, or of its tokens; what a substitution holds comes after the command that it is in. Raises lexer.Unreadable."""
+    return list(_commands(tokens(source) if isinstance(source, str) else source, inner=False))
 
 
 def _commands(found: Iterable[Token], *, inner: bool) -> Iterator[Command]:

@@ -33,19 +33,21 @@ BANNED: dict[str, tuple[str, str]] = {
             "subprocess multiprocessing pty posix _posixsubprocess pexpect asyncio.create_subprocess_exec asyncio.create_subprocess_shell",
         ),
         (PROCESS, "asyncio.subprocess concurrent.futures.ProcessPoolExecutor concurrent.futures.process webbrowser"),
+        (PROCESS, "psutil sh plumbum fabric invoke sarge delegator ptyprocess pyautogui pynput keyboard mouse"),
         (
             PROCESS,
             "os.system os.popen os.fork os.forkpty os.kill os.killpg os._exit os.abort os.posix_spawn os.posix_spawnp os.startfile",
         ),
         (PROCESS, " ".join(f"os.exec{end} os.spawn{end}" for end in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe"))),
-        (NATIVE, "ctypes _ctypes cffi mmap"),
+        (NATIVE, "ctypes _ctypes cffi mmap winreg _winapi win32api win32con win32gui win32crypt"),
         (
             NETWORK,
             "socket ssl urllib.request urllib3 http.client http.server ftplib smtplib poplib imaplib nntplib telnetlib xmlrpc socketserver",
         ),
         (
             NETWORK,
-            "requests httpx aiohttp websocket websockets paramiko boto3 botocore grpc asyncio.open_connection asyncio.start_server",
+            "requests httpx aiohttp websocket websockets paramiko boto3 botocore grpc asyncio.open_connection asyncio.start_server scapy pycurl "
+            "dns redis pymongo psycopg2 pymysql telethon discord telebot",
         ),
         (
             FRAMES,

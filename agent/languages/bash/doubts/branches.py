@@ -120,9 +120,15 @@ def _endless(kind: str, after: Iterable[Token]) -> bool:
 def _recursion(script: Script) -> Found:
     for name, first, last in script.functions:
         inside = [command for command in script.commands if first <= command.line <= last]
-        called = [command for command in inside if script.called(command) == name and not (command.line == first and command is inside[0] and "(" in command.words[0].text)]
+        called = [
+            command
+            for command in inside
+            if script.called(command) == name and not (command.line == first and command is inside[0] and "(" in command.words[0].text)
+        ]
         chosen = any(
-            command.before in ("&&", "||", "then", "else", ")", "do") or command.words[0].text in (*TESTS, *_CHOOSING) or script.called(command) in ("exit", "return")
+            command.before in ("&&", "||", "then", "else", ")", "do")
+            or command.words[0].text in (*TESTS, *_CHOOSING)
+            or script.called(command) in ("exit", "return")
             for command in inside
         )
         if called and not chosen:

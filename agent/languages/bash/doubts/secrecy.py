@@ -9,8 +9,8 @@ from agent.languages.bash.doubts.seen import TESTS, Found, Script, bare, compari
 from agent.languages.bash.lexer import ASSIGNMENT
 from agent.languages.sensitive import asks_for_credentials, credential, password, unguessed
 
-QUICK = frozenset("md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum shasum".split())
-ENCODES = frozenset("base64 base32 basenc xxd od hexdump rev tr".split())
+QUICK = frozenset(["md5sum", "sha1sum", "sha224sum", "sha256sum", "sha384sum", "sha512sum", "b2sum", "cksum", "sum", "shasum"])
+ENCODES = frozenset(["base64", "base32", "basenc", "xxd", "od", "hexdump", "rev", "tr"])
 _GUESSED = re.compile(r"\$\{?(?:RANDOM|SRANDOM|SECONDS|EPOCHSECONDS|EPOCHREALTIME|BASHPID|PPID)\b|\$\$|\bdate\s+\+|\brand\(\)|\bshuf\b")
 _LETTER = re.compile(r"\$\{(\w+):\$?\w+:1\}")
 _EXPECTED = ("correct", "valid", "stored", "expected", "real", "actual", "authorized", "authorised")

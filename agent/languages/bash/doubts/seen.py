@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from agent.languages.bash.lexer import ASSIGNMENT, Token, tokens
 from agent.languages.bash.syntax import Command, commands
@@ -12,6 +13,7 @@ Doubt = tuple[int, str, str]
 """Line, rule and message."""
 Found = Iterator[Doubt]
 TESTS = ("[[", "[", "test")
+COMPARING = ("==", "=", "!=", "=~", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "<", ">")
 _FUNCTION = re.compile(r"^([ \t]*)(?:function[ \t]+([\w:.-]+)|([\w:.-]+)[ \t]*\([ \t]*\))")
 _NAMED = re.compile(r"\$\{?[#!]?([A-Za-z_]\w*)")
 _LITERAL = re.compile(r"(?:'[^']*'|\"[^\"$`\\]*\"|[\w.@:/+-]+)$")
@@ -19,11 +21,11 @@ _LITERAL = re.compile(r"(?:'[^']*'|\"[^\"$`\\]*\"|[\w.@:/+-]+)$")
 
 class Script:
     def __init__(self, source: str) -> None:
-        self.lines = source.splitlines()
-        self.commands = commands(source)
+        self.lines = source.split("\n")
         self.tokens = tokens(source)
+        self.commands = commands(self.tokens)
         written = [token for token in self.tokens if token.kind not in ("newline", "comment", "heredoc")]
-        self._before = {token.start: before.text for before, token in zip(written, written[1:], strict=False)}
+        self._before = {token.start: before.text for before, token in pairwise(written)}
         self.functions = tuple(_functions(self.lines))
         self.literals: dict[str, tuple[str, int]] = {}
         for command in self.commands:
@@ -66,18 +68,9 @@ def variables(text: str) -> list[str]:
     return _NAMED.findall(text)
 
 
-def sides(command: Command) -> tuple[Token, str, Token] | None:
-    """What a test compares: left, operator, right; the first of several."""
-    words = command.words
-    for at, word in enumerate(words[1:-1], 1):
-        if word.text in ("==", "=", "!=", "=~", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "<", ">"):
-            return words[at - 1], word.text, words[at + 1]
-    return None
-
-
 def comparisons(command: Command) -> Iterator[tuple[Token, str, Token]]:
     """All that a test compares."""
     words = command.words
     for at, word in enumerate(words[1:-1], 1):
-        if word.text in ("==", "=", "!=", "=~", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "<", ">"):
+        if word.text in COMPARING:
             yield words[at - 1], word.text, words[at + 1]

@@ -128,7 +128,8 @@ def _kept(node: ast.Try) -> Found:
 def _swallowed(node: ast.Try) -> Found:
     for handler in node.handlers:
         silent = all(
-            isinstance(part, ast.Pass | ast.Continue) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)) for part in handler.body
+            isinstance(part, ast.Pass | ast.Continue) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+            for part in handler.body
         )
         if silent and (handler.type is None or last(handler.type) in ("Exception", "BaseException")):
             yield handler.lineno, "swallowed", "whatever goes wrong here, nobody hears of it: name the error, or tell (CWE-390)"

@@ -67,7 +67,11 @@ def _grown(node: ast.AST) -> str:
     """The name of what a node adds to."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in GROWING:
         return last(node.func.value)
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript) and not isinstance(node.targets[0].slice, ast.Constant | ast.Slice):
+    if (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Subscript)
+        and not isinstance(node.targets[0].slice, ast.Constant | ast.Slice)
+    ):
         return last(node.targets[0].value)
     if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) and isinstance(node.value, ast.List | ast.ListComp):
         return last(node.target)
@@ -91,7 +95,9 @@ def _shrinking(module: Module) -> Iterator[str]:
 
 def _rebound(module: Module, name: str) -> bool:
     return any(
-        isinstance(node, ast.Assign) and any(isinstance(target, ast.Name) and target.id == name for target in node.targets) and module.function_of(node)
+        isinstance(node, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+        and module.function_of(node)
         for node in module.nodes
     )
 
@@ -104,7 +110,9 @@ def _hidden(module: Module, node: ast.AST, name: str) -> bool:
     own = {
         part.id
         for part in ast.walk(function)
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and name not in {n for g in ast.walk(function) if isinstance(g, ast.Global) for n in g.names}
+        if isinstance(part, ast.Name)
+        and isinstance(part.ctx, ast.Store)
+        and name not in {n for g in ast.walk(function) if isinstance(g, ast.Global) for n in g.names}
     }
     arguments = {argument.arg for argument in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
     return name in own or (name in arguments and name not in _defaults_of(function))
@@ -129,7 +137,11 @@ def _large(node: ast.BinOp) -> bool:
 def _length(node: ast.AST) -> int:
     if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
         return len(node.value)
-    return len(node.elts) if isinstance(node, ast.List | ast.Tuple) else sum(_length(part) if isinstance(part, ast.Constant) else 1 for part in ast.iter_child_nodes(node))
+    return (
+        len(node.elts)
+        if isinstance(node, ast.List | ast.Tuple)
+        else sum(_length(part) if isinstance(part, ast.Constant) else 1 for part in ast.iter_child_nodes(node))
+    )
 
 
 def _number(node: ast.AST) -> int:

@@ -72,7 +72,17 @@ def _held_against(node: ast.AST) -> list[ast.AST]:
     """What a node compares: also by its beginning, its letters or its length."""
     if isinstance(node, ast.Compare):
         return [node.left, *node.comparators]
-    if isinstance(node, ast.Call) and last(node.func) in ("startswith", "endswith", "zip", "compare_digest", "match", "fullmatch", "find", "index", "count"):
+    if isinstance(node, ast.Call) and last(node.func) in (
+        "startswith",
+        "endswith",
+        "zip",
+        "compare_digest",
+        "match",
+        "fullmatch",
+        "find",
+        "index",
+        "count",
+    ):
         return [node.func, *node.args]
     return []
 

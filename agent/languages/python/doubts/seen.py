@@ -71,9 +71,13 @@ def names(node: ast.AST) -> Iterator[str]:
             yield part.attr
         elif isinstance(part, ast.arg):
             yield part.arg
-        elif isinstance(part, ast.Subscript) and (key := text(part.slice)):
-            yield key
-        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr == "get" and part.args and (key := text(part.args[0])):
+        elif (isinstance(part, ast.Subscript) and (key := text(part.slice))) or (
+            isinstance(part, ast.Call)
+            and isinstance(part.func, ast.Attribute)
+            and part.func.attr == "get"
+            and part.args
+            and (key := text(part.args[0]))
+        ):
             yield key
 
 
