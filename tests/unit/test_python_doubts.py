@@ -151,3 +151,10 @@ def test_code_that_is_nested_too_deeply_is_left_to_the_rule_that_refuses_it() ->
         node = ast.Attribute(node, "x", ast.Load())
     deep.body.append(ast.Expr(node, lineno=1))
     assert doubts(deep) == []
+
+
+def test_a_query_that_is_put_together_of_texts_goes_to_a_person(tmp_path: Path) -> None:
+    root = tmp_path / "word-count"
+    root.mkdir()
+    (root / "skill.py").write_text("def f(name):\n    return \"SELECT a FROM b WHERE c = '%s'\" % name\n")
+    assert [(one.rule, one.level, one.line) for one in security(root)] == [("B608", "person", 2)]

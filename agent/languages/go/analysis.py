@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from agent.domain.check import Finding
@@ -9,6 +10,7 @@ from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell, InvalidFile
 from agent.languages.go import analyser, locking, rules, staticcheck
 from agent.languages.go.building import compile_errors, workplace
+from agent.languages.go.doubts import doubts
 from agent.languages.go.toolchain import FIX, environment, go, said
 from agent.languages.permitted import Permitted, permitted_by
 from agent.manifest_file import read_manifest
@@ -58,17 +60,30 @@ def tidy(root: Path, cache: Path) -> None:
 
 
 def security(root: Path, cache: Path) -> tuple[Finding, ...]:
-    """What our own rules find."""
-    return said_by_rules(root, cache, permitted_by(root))
+    """What our own rules find, and what a person should look at."""
+    read = analyser.facts(cache, root)
+    return _sorted([*_said(root, permitted_by(root), read), *_doubts(root, read)])
+
+
+def _doubts(root: Path, read: list[analyser.Facts]) -> Iterator[Finding]:
+    """In the code itself: tests try what is wrong on purpose."""
+    for file in read:
+        if not file.get("error") and not file["path"].startswith("tests/"):
+            for line, rule, message in doubts(file):
+                yield Finding(message=message, rule=f"skillops-{rule}", path=_repository_path(root, file["path"]), line=line, level="person")
 
 
 def said_by_rules(root: Path, cache: Path, permitted: Permitted) -> tuple[Finding, ...]:
     """What they find where a manifest allows what is given."""
+    return _sorted(_said(root, permitted, analyser.facts(cache, root)))
+
+
+def _said(root: Path, permitted: Permitted, read: list[analyser.Facts]) -> list[Finding]:
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     findings = [
         Finding(message=message, rule="skillops-hidden-code", path=_repository_path(root, name)) for name in names if (message := _hidden(root, name))
     ]
-    for file in analyser.facts(cache, root):
+    for file in read:
         path = _repository_path(root, file["path"])
         if file.get("error"):
             message = f"cannot be read as Go: {file['error']}"
@@ -78,7 +93,7 @@ def said_by_rules(root: Path, cache: Path, permitted: Permitted) -> tuple[Findin
             Finding(message=message, rule=f"skillops-{rule}", path=path, line=line, level=level)
             for line, rule, message, level in rules.broken(file, permitted, in_tests=file["path"].startswith("tests/"))
         ]
-    return _sorted(findings)
+    return findings
 
 
 def _hidden(root: Path, name: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding
 from agent.errors import CouldNotTell
 from agent.languages.node import eslint, rules
+from agent.languages.node.doubts import doubts
 from agent.languages.node.reading import scripts, trees
 from agent.languages.node.toolchain import node, said
-from agent.languages.node.tree import Unreadable
+from agent.languages.node.tree import Node, Unreadable
 from agent.languages.permitted import Permitted, permitted_by
 
 HIDDEN = (".node", ".wasm", ".so", ".jsc", ".snap")
@@ -60,18 +62,32 @@ def tidy(root: Path, cache: Path) -> None:
 
 
 def security(root: Path) -> tuple[Finding, ...]:
-    """What our own rules find."""
-    return said_by_rules(root, permitted_by(root))
+    """What our own rules find, and what a person should look at."""
+    read = trees(root, scripts(root))
+    findings = [*_said(root, permitted_by(root), read), *_doubts(root, read)]
+    return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
+
+
+def _doubts(root: Path, read: Mapping[str, Node | Unreadable]) -> Iterator[Finding]:
+    """In the code itself: tests try what is wrong on purpose."""
+    for name, tree in read.items():
+        if not isinstance(tree, Unreadable) and not name.startswith("tests/"):
+            for line, rule, message in doubts(tree):
+                yield Finding(message=message, rule=f"skillops-{rule}", path=_repository_path(root, name), line=line, level="person")
 
 
 def said_by_rules(root: Path, permitted: Permitted) -> tuple[Finding, ...]:
     """What they find where a manifest allows what is given."""
+    return tuple(_said(root, permitted, trees(root, scripts(root))))
+
+
+def _said(root: Path, permitted: Permitted, read: Mapping[str, Node | Unreadable]) -> list[Finding]:
     findings = [
         Finding(message=message, rule="skillops-hidden-code", path=_repository_path(root, name))
         for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
         if (message := _hidden(name))
     ]
-    for name, tree in trees(root, scripts(root)).items():
+    for name, tree in read.items():
         path = _repository_path(root, name)
         if isinstance(tree, Unreadable):
             findings.append(Finding(message=f"cannot be read as JavaScript: {tree}", rule="skillops-unreadable", path=path, line=tree.line))
@@ -81,7 +97,7 @@ def said_by_rules(root: Path, permitted: Permitted) -> tuple[Finding, ...]:
             for line, rule, message, level in rules.broken(tree, permitted, in_tests=name.startswith("tests/"))
         ]
     findings += _package(root)
-    return tuple(sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule)))
+    return sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule))
 
 
 def _hidden(name: str) -> str:
