@@ -18,8 +18,8 @@ from agent.domain.check import Finding
 from agent.errors import CouldNotTell
 from agent.languages.permitted import Permitted, permitted_by
 from agent.languages.python import rules, syntax
-from agent.languages.python.evasion import lendings
 from agent.languages.python.doubts import doubts
+from agent.languages.python.evasion import lendings
 
 CONFIGURATION = Path(__file__).with_name("style.toml")
 RUFF_SECONDS = 60.0

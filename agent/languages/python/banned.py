@@ -33,7 +33,7 @@ BANNED: dict[str, tuple[str, str]] = {
             "subprocess multiprocessing pty posix _posixsubprocess pexpect asyncio.create_subprocess_exec asyncio.create_subprocess_shell",
         ),
         (PROCESS, "asyncio.subprocess concurrent.futures.ProcessPoolExecutor concurrent.futures.process webbrowser"),
-        (PROCESS, "psutil sh plumbum fabric invoke sarge delegator ptyprocess pyautogui pynput keyboard mouse"),
+        (PROCESS, "psutil plumbum ptyprocess pyautogui pynput"),
         (
             PROCESS,
             "os.system os.popen os.fork os.forkpty os.kill os.killpg os._exit os.abort os.posix_spawn os.posix_spawnp os.startfile",
@@ -47,7 +47,7 @@ BANNED: dict[str, tuple[str, str]] = {
         (
             NETWORK,
             "requests httpx aiohttp websocket websockets paramiko boto3 botocore grpc asyncio.open_connection asyncio.start_server scapy pycurl "
-            "dns redis pymongo psycopg2 pymysql telethon discord telebot",
+            "redis pymongo psycopg2 pymysql telethon discord telebot",
         ),
         (
             FRAMES,
