@@ -27,7 +27,6 @@ FOUND = [
     ("quick-hash", 'echo -n "$password" | sha256sum'),
     ("told-password", 'echo -n "$passwd" | base64'),
     ("told-password", 'echo "it is $password"'),
-    ("no-default", "case $1 in\n  a) echo 1 ;;\n  b) echo 2 ;;\nesac"),
     ("no-default", 'case $1 in\n  a) echo 1 ;;\n  b) echo 2 ;;\n  *) echo "" ;;\nesac'),
     (
         "unasked",
@@ -66,6 +65,8 @@ LEFT_ALONE = [
     "key=$RANDOM",
     'echo -n "$text" | sha256sum',
     "case $1 in\n  a) echo 1 ;;\n  *) exit 1 ;;\nesac",
+    "case $1 in\n  a) echo 1 ;;\n  b) echo 2 ;;\nesac",
+    "gcd() {\n  (( $2 == 0 )) && echo $1 || gcd $2 $(( $1 % $2 ))\n}",
     "while true; do\n  read -r line || break\ndone",
     'while read -r line; do echo "$line"; done',
     "for ((i = 0; i < 3; i++)); do echo x; done",

@@ -72,3 +72,8 @@ def test_a_word_of_a_megabyte_is_read_in_the_time_that_its_length_takes():
     (command,) = commands("echo " + "a" * 10**6)
     assert len(command.words[1].text) == 10**6
     assert time.process_time() - start < 10  # a look at all that was read, for each letter, takes minutes
+
+
+def test_an_element_by_the_name_that_another_array_holds_is_an_assignment():
+    (command,) = commands("seats[${names[n]}]=$n")
+    assert command.arguments == []

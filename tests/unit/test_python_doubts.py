@@ -116,6 +116,7 @@ LEFT_ALONE = [
     "def f(stack):\n    while stack:\n        stack.pop()",
     "def f(n):\n    if n == 0:\n        return 1\n    return f(n - 1)",
     "def f(n):\n    return n and f(n - 1)",
+    "def height(t): ...\nclass A:\n    def height(self):\n        return height(self.root)",
     "NAMES = ['a']\ndef f(x):\n    names = []\n    names.append(x)\n    return names",
     "SEEN = []\ndef f(x):\n    SEEN.append(x)\n    if len(SEEN) > 9:\n        SEEN.pop(0)",
     "SEEN = []\nfor x in range(3):\n    SEEN.append(x)",

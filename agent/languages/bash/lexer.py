@@ -16,7 +16,7 @@ _OPERATOR = re.compile(rf"(?:\d+|\{{\w+\}})?(?P<redirect>{'|'.join(map(re.escape
 # Reserved words after which a command comes; the others (`fi`, `esac`, …) end something.
 OPENERS = frozenset(("if", "then", "elif", "else", "while", "until", "do", "{", "!", "time", "coproc"))
 RESERVED = OPENERS | {"fi", "done", "esac", "}", "case", "for", "select", "function", "[["}
-ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[[^]]*\])?\+?=")
+ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[(?:[^][]|\[[^][]*\])*\])?\+?=")
 _BLANK = re.compile(r"(?:[ \t]|\\\n)+")
 _COMMENT = re.compile(r"[^\n]*")
 _ANSI = re.compile(r"\$'(?:[^'\\]|\\.)*'", re.DOTALL)

@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from agent.languages.bash.doubts.seen import TESTS, Found, Script, bare
+from agent.languages.bash.doubts.seen import TESTS, Found, Script
 from agent.languages.bash.lexer import Token
 from agent.languages.bash.syntax import Command
 from agent.languages.sensitive import asks, asks_for_rights
 
 WAYS = 3
-_SILENT = re.compile(r":|true|echo(?: (?:\"\"|''|[\"']?(?:none|null|nil|n/a)[\"']?))?", re.IGNORECASE)
+_SILENT = re.compile(r"echo(?: (?:\"\"|''|[\"']?(?:none|null|nil|n/a)[\"']?))?", re.IGNORECASE)
 _LEAVING = frozenset(("break", "exit", "return", "exec", "kill"))
 _CHOOSING = frozenset(("if", "case", "while", "until", "for", "select"))
 
@@ -28,22 +28,18 @@ def found(script: Script) -> Found:
 
 
 def _choices(found: list[Token]) -> Found:
-    """Each `case`, also those in others and in substitutions: without `*)`, or with one that says nothing."""
-    open_: list[tuple[int, list[str], int]] = []
+    """Each `case`, also those in others and in substitutions, whose `*)` gives an empty answer. That many have none is Bash's way."""
+    open_: list[tuple[int, int]] = []
     for at, token in enumerate(found):
         for inner in token.inner:
             yield from _choices(inner)
         if token.kind == "reserved" and token.text == "case":
-            open_.append((token.line, [], 0))
-        elif token.kind == "pattern" and open_:
-            open_[-1][1].append(token.text)
-            if token.text == "*":
-                open_[-1] = (open_[-1][0], open_[-1][1], at)
+            open_.append((token.line, 0))
+        elif token.kind == "pattern" and open_ and token.text == "*":
+            open_[-1] = (open_[-1][0], at)
         elif token.kind == "reserved" and token.text == "esac" and open_:
-            line, patterns, default = open_.pop()
-            if len(patterns) >= 2 and not any(set(bare(pattern)) <= {"*", "?"} for pattern in patterns):
-                yield line, "no-default", "no case for anything else: then nothing is done, and nobody is told (CWE-478)"
-            elif default and _SILENT.fullmatch(_body(found, default)):
+            line, default = open_.pop()
+            if default and _SILENT.fullmatch(_body(found, default)):
                 yield line, "no-default", "anything else gets an empty answer, and nobody is told (CWE-478)"
 
 
@@ -120,13 +116,10 @@ def _endless(kind: str, after: Iterable[Token]) -> bool:
 def _recursion(script: Script) -> Found:
     for name, first, last in script.functions:
         inside = [command for command in script.commands if first <= command.line <= last]
-        called = [
-            command
-            for command in inside
-            if script.called(command) == name and not (command.line == first and command is inside[0] and "(" in command.words[0].text)
-        ]
+        called = [command for command in inside if script.called(command) == name and script.before(command) != "function"]
         chosen = any(
-            command.before in ("&&", "||", "then", "else", ")", "do")
+            script.before(command) in ("&&", "||", "then", "else", ")", "do")
+            or command.words[0].kind == "arithmetic"
             or command.words[0].text in (*TESTS, *_CHOOSING)
             or script.called(command) in ("exit", "return")
             for command in inside

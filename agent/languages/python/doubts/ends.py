@@ -16,7 +16,9 @@ def found(module: Module) -> Found:
         if isinstance(node, ast.While) and not _left(node) and (_always(node.test) or _stands_still(node)):
             yield node.lineno, "endless-loop", "a loop without a way out: nothing ends it but the limit of time (CWE-835)"
     for function in module.functions:
-        if _calls_itself(function) and not any(isinstance(part, _CHOOSING) for statement in function.body for part in inside(statement)):
+        if _calls_itself(function, isinstance(module.parents[function], ast.ClassDef)) and not any(
+            isinstance(part, _CHOOSING) for statement in function.body for part in inside(statement)
+        ):
             yield function.lineno, "endless-recursion", f"`{function.name}` calls itself on every way (CWE-674)"
 
 
@@ -62,14 +64,15 @@ def _stands_still(loop: ast.While) -> bool:
     return bool(known) and known.isdisjoint(changed) and not shared
 
 
-def _calls_itself(function: Function) -> bool:
+def _calls_itself(function: Function, method: bool) -> bool:
     for statement in function.body:
         for part in inside(statement):
-            if isinstance(part, ast.Call) and _itself(part.func, function.name):
+            if isinstance(part, ast.Call) and _itself(part.func, function.name, method):
                 return True
     return False
 
 
-def _itself(called: ast.AST, name: str) -> bool:
-    own = isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "self" and called.attr == name
-    return own or (isinstance(called, ast.Name) and called.id == name)
+def _itself(called: ast.AST, name: str, method: bool) -> bool:
+    if method:
+        return isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "self" and called.attr == name
+    return isinstance(called, ast.Name) and called.id == name
