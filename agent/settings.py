@@ -6,25 +6,24 @@ Read in this order, the later winning: the defaults here, `skillops.toml` in the
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agent.egress.rules import pinned_by
 from agent.errors import ConfigurationError, InvalidFile
 
 FILE = "skillops.toml"
-_LIKE = {tuple: '["one", "two"]', dict: '{"name": "value"}'}
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """Every field says what it is for; `skillops config` prints them with where each value came from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="SKILLOPS_", frozen=True, extra="forbid")
 
     repository: Path = Field(default=Path(), description="The working clone of the skills repository.")
     user: str = Field(default="", description="Your login: who requests, approves and rejects. Empty: the system's login.")
@@ -136,13 +135,6 @@ class Settings(BaseModel):
     gateway_daily: int = Field(default=0, ge=0, description="Calls a day (UTC) that one API key may make, while the gateway runs. 0: no limit.")
     gateway_concurrency: int = Field(default=16, ge=1, le=1000, description="Calls of one skill that run at once; others wait their turn.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_everywhere(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Beside what is given, what the environment says, and the file of the repository."""
-        file = Path(given.get("repository", ".")) / FILE
-        return {**_in_file(file), **_in_environment(file), **given}
-
     @field_validator("egress_resolve")
     @classmethod
     def _places(cls, resolve: dict[str, str]) -> dict[str, str]:
@@ -162,15 +154,26 @@ class Settings(BaseModel):
 
     def explained(self) -> list[dict[str, str]]:
         """Every setting with its value, where that came from (default, file, environment or option) and what it is for."""
-        in_file = _in_file(self.repository / FILE)
+        in_file = _FileSource(type(self), self.repository)()
         rows = []
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             shown = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
-            variable = _variable(name)
+            variable = f"SKILLOPS_{name.upper()}"
             source = variable if variable in os.environ else FILE if name in in_file else "option" if name in self.model_fields_set else "default"
             rows.append({"name": name, "value": shown, "source": source, "description": field.description or ""})
         return rows
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _FileSource(settings_cls, Path(init_settings().get("repository", ".")))
 
     @classmethod
     def load(cls, repository: Path, **options: Any) -> Settings:
@@ -181,11 +184,15 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise _wrong(str(first["loc"][0]), first["type"], first["msg"], repository / FILE) from None
+        except SettingsError as error:  # a list or table in the environment that is no JSON; the library's message names the field
+            name = str(error).split('"')[1]
+            like = '{"name": "value"}' if get_origin(cls.model_fields[name].annotation) is dict else '["one", "two"]'
+            raise _wrong(name, "json", f"expected JSON, like {like}", repository / FILE) from None
 
 
 def _wrong(name: str, kind: str, problem: str, file: Path) -> ConfigurationError:
     """A setting that cannot be, with the place that it came from."""
-    variable, explained = _variable(name), "`skillops config` explains each setting."
+    variable, explained = f"SKILLOPS_{name.upper()}", "`skillops config` explains each setting."
     if kind == "extra_forbidden":
         import difflib
 
@@ -199,33 +206,25 @@ def _wrong(name: str, kind: str, problem: str, file: Path) -> ConfigurationError
     return InvalidFile(FILE, expected, line=line, next_step=f"Correct {FILE}. {explained}")
 
 
-def _variable(name: str) -> str:
-    return f"SKILLOPS_{name.upper()}"
+class _FileSource(PydanticBaseSettingsSource):
+    """`skillops.toml` of the repository given to `load`."""
 
+    def __init__(self, settings_cls: type[BaseSettings], repository: Path) -> None:
+        super().__init__(settings_cls)
+        self._path = repository / FILE
 
-def _in_environment(file: Path) -> dict[str, Any]:
-    """What the environment says; lists and tables are JSON there. `file` is where the same may stand."""
-    said: dict[str, Any] = {}
-    for name, field in Settings.model_fields.items():
-        text = os.environ.get(_variable(name))
-        if text is None:
-            continue
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        import tomllib
+
+        if not self._path.is_file():
+            return {}
         try:
-            said[name] = json.loads(text) if get_origin(field.annotation) in (tuple, dict) else text
-        except ValueError:
-            raise _wrong(name, "json", f"expected JSON, like {_LIKE[get_origin(field.annotation)]}", file) from None
-    return said
-
-
-def _in_file(file: Path) -> dict[str, Any]:
-    import tomllib
-
-    if not file.is_file():
-        return {}
-    try:
-        return tomllib.loads(file.read_text())
-    except UnicodeDecodeError:
-        raise InvalidFile(FILE, "expected text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r"at line (\d+)", str(error))
-        raise InvalidFile(FILE, f"expected TOML: {error}", line=int(place[1]) if place else None) from None
+            return tomllib.loads(self._path.read_text())
+        except UnicodeDecodeError:
+            raise InvalidFile(FILE, "expected text in UTF-8") from None
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"at line (\d+)", str(error))
+            raise InvalidFile(FILE, f"expected TOML: {error}", line=int(place[1]) if place else None) from None

@@ -47,7 +47,7 @@ FLOW = ("agent/domain", "agent/stages", "agent/ports.py", "agent/pipeline.py", "
 CONCRETE = ("agent.sandboxes", "agent.builders", "agent.runtimes", "agent.llms", "agent.forges", "agent.languages", "agent.checks", "reviewers")
 HEAVY = (
     "litellm", "git", "bandit", "detect_secrets", "httpx", "docker", "mcp", "cryptography", "fastapi", "pytest", "coverage",
-    "slack_bolt", "slack_sdk", "aiohttp", "asyncio", "github", "h11", "jinja2", "rich", "ruamel", "starlette", "structlog", "uvicorn",
+    "slack_bolt", "slack_sdk", "aiohttp", "github", "h11", "jinja2", "rich", "ruamel", "starlette", "structlog", "uvicorn",
 )  # fmt: skip
 LATER = ("agent.chats", "agent.gateway", "agent.broker.carrying", *(f"agent.languages.{name}.{part}" for name in ("bash", "go", "node", "python")
          for part in ("analysis", "rules", "testing", "template")))  # fmt: skip
