@@ -23,7 +23,9 @@ def judge(parts: Parts, verdict: Said, number: int, person: str, why: str, seen:
             f"Proposal #{number} has changed since it was shown.", why=f"You saw {seen[:8]}, and it is at {proposal.head[:8]} now.",
             next_step="Look at it again, and decide on what it is now.",
         )  # fmt: skip
-    review = human.judge(verdict, proposal, person, parts.policy(), _fit(why))
+    policy = parts.policy()
+    written = parts.forge.written(proposal) if verdict == "approve" and not policy.self_approval else ()
+    review = human.judge(verdict, proposal, person, policy, _fit(why), written)
     parts.forge.post_review(number, review)
     parts.record(_event(verdict, proposal, person, why).model_copy(update={"commit": proposal.head, "outcome": verdict}))
     return review

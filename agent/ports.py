@@ -17,7 +17,7 @@ from agent.domain.check import CheckReport, CheckResult, Finding, Subject, TestR
 from agent.domain.decision import Spent
 from agent.domain.event import Entered, Event
 from agent.domain.package import Package
-from agent.domain.proposal import Change, Proposal, ProposalDraft
+from agent.domain.proposal import Change, Proposal, ProposalDraft, Written
 from agent.domain.release import Artifact, Endpoint, Load, Service
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.domain.requirement import Shelf
@@ -142,6 +142,10 @@ class Proposals(Protocol):
         ...
 
     def reviews(self, number: int, head: str) -> tuple[Review, ...]: ...
+    def written(self, proposal: Proposal) -> tuple[Written, ...]:
+        """Who wrote what it adds to main: of each commit that is not ours the author and the committer, and who pushed it, where that is kept."""
+        ...
+
     def forget_verdicts(self, number: int, head: str) -> None:
         """Drops the could-not-tell results of a head, so that they are looked for again."""
         ...

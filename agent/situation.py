@@ -127,12 +127,14 @@ def _decision(parts: Parts, proposal: Proposal, seen: Situation, policy: Policy,
     ruled = rulings_of(parts.ledger, proposal.request, seen.gap.digest) if proposal.request and seen.gap else ()
     struck = [ruling.name for ruling in ruled if not ruling.stands]
     risk, reasons = risk_of(manifest, base_manifest, policy, seen.report.gained if seen.report else (), called, struck)
+    approved = any(review.kind == "person" and review.verdict == "approve" for review in seen.reviews)
     return decide(
         proposal, seen.report, seen.reviews, policy, risk=risk, risk_reasons=reasons,
         check_names=seen.check_names, reviewer_names=seen.reviewer_names,
         changed_paths=tuple(change.path for change in parts.forge.changes(parts.forge.main, proposal.head)),
         spent=parts.ledger.spent(proposal.request) if proposal.request else None, overtaken=overtaken,
         excess=excess_of(manifest, policy),
+        written=parts.forge.written(proposal) if approved and not policy.self_approval else (),
         for_person=[Problem(source="dispute", message=ruling.why) for ruling in ruled if ruling.outcome == "addressed"],
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -31,6 +32,7 @@ class Lacks:
         self.renamed: dict[str, str] = {}
         self.sub_issues: dict[tuple[str, int], list[int]] = {}  # of an issue, the ids of its parts
         self.without_sub_issues: set[str] = set()  # repositories of a server that is too old to have them
+        self.pushes: dict[tuple[str, str], list[dict[str, Any]]] = {}  # to a branch of a repository, the last first
         self._apps: dict[str, str] = {}  # a token to whose it is
         self._made_by: dict[tuple[str, int], str] = {}
         self._nodes: dict[str, tuple[str, int]] = {}
@@ -39,12 +41,20 @@ class Lacks:
     def kept(self) -> tuple[dict[tuple[str, Any], Any], ...]:
         """What is kept of each repository, by its path and something else."""
         self._nodes.clear()  # they are noted whenever a pull request is read
-        return self.statuses, self.annotations, self.sub_issues, self._made_by  # type: ignore[return-value]
+        return self.statuses, self.annotations, self.sub_issues, self.pushes, self._made_by  # type: ignore[return-value]
 
     # ---- who asks -------------------------------------------------------------------------------------------------
 
     def note_token(self, token: str, slug: str) -> None:
         self._apps[token] = slug
+
+    def note_push(self, repo: str, heads: str | None, told: dict[str, Any], headers: dict[str, str], status: int) -> None:
+        """That somebody made a branch or moved it."""
+        if status < 300:
+            ref, kind = (f"refs{heads}", "force_push" if told.get("force") else "push") if heads else (told["ref"], "branch_creation")
+            slug, token = self.slug_of(headers), headers.get("Authorization", "").split(" ")[-1]
+            made = {"ref": ref, "after": told["sha"], "activity_type": kind, "actor": {"login": f"{slug}[bot]" if token in self._apps else slug}}
+            self.pushes.setdefault((repo, ref), []).insert(0, made)
 
     def slug_of(self, headers: dict[str, str]) -> str:
         token = headers.get("Authorization", "").split(" ")[-1]
@@ -52,7 +62,7 @@ class Lacks:
 
     # ---- statuses, rules, names -----------------------------------------------------------------------------------
 
-    def reply(self, verb: str, plain: str, body: bytes | None, headers: dict[str, str], url: str) -> Reply | None:
+    def reply(self, verb: str, plain: str, body: bytes | None, headers: dict[str, str], path: str) -> Reply | None:
         if plain == "/graphql" and verb == "POST":
             return self._graphql(json.loads(body or b"{}"), headers)
         if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/(?:statuses/([0-9a-f]{40})|commits/([0-9a-f]{40})/statuses)", plain):
@@ -70,6 +80,9 @@ class Lacks:
                 parts.append(child)
                 return as_json(201, {"id": child})
             return as_json(200, [{"id": child} for child in parts])
+        if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/activity", plain):
+            ref = parse_qs(path.partition("?")[2])["ref"][0]
+            return as_json(200, self.pushes.get((found[1], ref), []))
         if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/rules/branches/main", plain):
             return as_json(200, [{"type": "merge_queue"}] if found[1] in self.queued else [])
         return None

@@ -30,6 +30,7 @@ DIFFERENCES = {
     "graphql": "drafts and the merge queue are GraphQL's (docs: markPullRequestReadyForReview, convertPullRequestToDraft, enqueuePullRequest)",
     "append": "a commit on a branch in one call, where that is at an expected head, is GraphQL's (docs: createCommitOnBranch)",
     "sub_issues": "an issue may have parts (docs: REST API endpoints for sub-issues)",
+    "activity": "who pushed to a branch is kept (docs: List repository activities)",
     "rules": "the rules of a branch can be read (docs: Get rules for a branch)",
     "renamed": "the old name of a repository leads to the new one: 301, and 307 for what writes (docs: Best practices for using the REST API)",
     "expired": "a token that is no longer good is a 401 (docs: Authenticating as a GitHub App installation); `revoked` are those",
@@ -117,7 +118,7 @@ class Proxy:
         self.tokens.add(token)
         if token in self.revoked:
             return _json(401, {"message": "Bad credentials"})
-        if own := self.lacks.led_on(verb, path, self.url) or self.lacks.reply(verb, plain, body, headers, self.url):
+        if own := self.lacks.led_on(verb, path, self.url) or self.lacks.reply(verb, plain, body, headers, path):
             return own
         if found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/(check-runs(?:/\d+)?|commits/[^/]+/check-runs)", plain):
             status, told, text = self.forward(verb, path, body, headers)
@@ -129,6 +130,10 @@ class Proxy:
             if status < 300:
                 self.lacks.note_token(json.loads(text)["token"], APPS[int(found[1])])
             return status, told, text
+        if verb in ("POST", "PATCH") and (found := re.fullmatch(r"(/repos/[^/]+/[^/]+)/git/refs(/heads/.+)?", plain)):
+            told = self.forward(verb, path, body, headers)
+            self.lacks.note_push(found[1], found[2], json.loads(body or b"{}"), headers, told[0])
+            return told
         found = re.fullmatch(r"(/repos/[^/]+/[^/]+)/(pulls|issues)(?:/(\d+))?(/.*)?", plain)
         if found is None:
             return self.forward(verb, path, body, headers)

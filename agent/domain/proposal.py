@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -61,6 +62,35 @@ class Proposal(Frozen):
     @property
     def by_agent(self) -> bool:
         return self.author == AUTHOR
+
+
+class Written(Frozen):
+    """Who one commit of a proposal is by, and without a `commit`: who pushed to its branch.
+
+    `people` are the names that the forge knows them by, ours left out; `stranger` is a name that it knows nobody by.
+    """
+
+    commit: str = ""
+    people: tuple[str, ...] = ()
+    stranger: str = ""
+
+    def __str__(self) -> str:
+        names = (*self.people, *([self.stranger] if self.stranger else []))
+        if not self.commit:
+            return f"It was pushed by {' and '.join(names)}."
+        return f"Commit {self.commit[:12]} is by {' and '.join(names)}."
+
+
+def wrote(written: Iterable[Written], person: str) -> str:
+    """Why `person` cannot approve what was written like this: it is theirs in part, or may be; empty where it is others'.
+
+    What is by nobody that the forge knows may be anybody's, so nobody approves it.
+    """
+    own = [each for each in written if each.stranger or person.casefold() in map(str.casefold, each.people)]
+    more = [f"{len(own) - 5} more are like that."] if len(own) > 5 else []
+    stranger = next((each.stranger for each in own if each.stranger), "")
+    unknown = [f"The forge knows nobody as {stranger}, so it may be anybody's."] if stranger else []
+    return " ".join((*map(str, own[:5]), *more, *unknown))
 
 
 class Change(Frozen):

@@ -43,6 +43,16 @@ def odd_name(name: str) -> bool:
     return plain in ("", ".git", "git~1")
 
 
+def made_here(name: str, mail: str) -> bool:
+    """Whether an author or a committer is written as we write them for whoever came through a door of ours, or for ourselves."""
+    return mail == address(name)
+
+
+def address(name: str) -> str:
+    """The mail of a login in the commits that we make for it. Source: RFC 6761 on `.invalid`."""
+    return f"{name.strip().replace(' ', '-')}@skillops.invalid"
+
+
 def commit_problem(author: str, message: str) -> None:
     """UsageError for an author or a message of a commit that git would misread."""
     if not author.strip() or re.search(r"[\0-\x1f<>]", author):

@@ -13,10 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from agent.domain.proposal import Change
+from agent.domain.proposal import OURS, Change, Written
 from agent.errors import ConfigurationError, HeadMoved, Refused, UsageError
 from agent.forges.git_door import GitDoor, could_not, is_bare
-from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id
+from agent.forges.git_names import address, branch_problem, commit_problem, inside, is_commit_id, made_here
 from agent.forges.git_trees import LOOKED_INTO, MOST, SUBMODULE, TREE, Entry, Nested, Trees, nested
 from agent.ports import CommitLine
 
@@ -94,6 +94,18 @@ class GitObjects:
         lines = self._door.output("rev-list", "--first-parent", "--no-commit-header", f"--max-count={limit}", form, main, "--", path)
         parts = (line.split("\0") for line in lines.decode(errors="replace").split("\n") if line)
         return tuple(CommitLine(commit=commit, author=author, at=at, message=message) for commit, author, at, message in parts)
+
+    def _written(self, base: str, head: str) -> tuple[Written, ...]:
+        """Who wrote each commit that `head` adds to `base`, as those say it themselves; those that are ours alone left out."""
+        form = "--format=%H%x00%an%x00%ae%x00%cn%x00%ce"
+        found = []
+        for line in self._door.output("rev-list", "--no-commit-header", form, head, f"^{base}").decode(errors="replace").splitlines():
+            commit, *told = line.split("\0")
+            who = dict.fromkeys(zip(told[::2], told[1::2], strict=True))
+            people = tuple(name for name, mail in who if made_here(name, mail) and name not in OURS)
+            stranger = next((f"{name} <{mail}>"[:200] for name, mail in who if not made_here(name, mail)), "")
+            found += [Written(commit=commit, people=people, stranger=stranger)] if people or stranger else []
+        return tuple(found)
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
@@ -223,7 +235,7 @@ class GitObjects:
 
     def _store_commit(self, tree: str, parents: Sequence[str], message: str, author: str) -> str:
         commit_problem(author, message)
-        who = f"{author.strip()} <{author.strip().replace(' ', '-')}@skillops.invalid> {int(time.time())} +0000"
+        who = f"{author.strip()} <{address(author)}> {int(time.time())} +0000"
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}", "", message.rstrip("\n"), ""]
         return self._door.store("commit", "\n".join(lines).encode())
 

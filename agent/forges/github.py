@@ -20,13 +20,14 @@ from agent.forges.github_proposals import GitHubProposals, Method
 from agent.forges.github_pushes import GitHubPushes, Token, git_base
 from agent.forges.github_requests import GitHubRequests
 from agent.forges.github_verdicts import GitHubVerdicts
+from agent.forges.github_writers import GitHubWriters
 
 API = "https://api.github.com"
 TIMEOUT = 30  # seconds of one answer
 ACTIONS = "github-actions[bot]"
 
 
-class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals):
+class GitHubForge(GitHubObjects, GitHubRequests, GitHubVerdicts, GitHubProposals, GitHubWriters):
     """The Forge port over a repository on GitHub. `login` is who we are there: only what it wrote is believed to be ours."""
 
     def __init__(self, api: GitHubApi, login: str, main: str = "main", method: Method = "squash", base_url: str = API) -> None:

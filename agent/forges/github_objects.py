@@ -11,7 +11,7 @@ from typing import Any, Literal
 from agent.domain.proposal import Change
 from agent.errors import HeadMoved, UsageError
 from agent.forges.diffs import unified
-from agent.forges.git_names import branch_problem, commit_problem, inside, is_commit_id, odd_name
+from agent.forges.git_names import address, branch_problem, commit_problem, inside, is_commit_id, odd_name
 from agent.forges.git_trees import BIGGEST, DEEPEST, FILES, LOOKED_INTO, MOST, SUBMODULE, apart, bounded, nested
 from agent.forges.github_api import Answer, GitHubApi
 from agent.forges.github_append import appended
@@ -163,7 +163,7 @@ class GitHubObjects:
         return str(self.api.send("POST", "git/blobs", {"content": base64.b64encode(data).decode(), "encoding": "base64"}).body["sha"])
 
     def _committed(self, tree: str, parent: str | None, message: str, author: str) -> str:
-        who = {"name": author.strip(), "email": f"{author.strip().replace(' ', '-')}@skillops.invalid"}
+        who = {"name": author.strip(), "email": address(author)}
         body = {"message": message.rstrip("\n"), "tree": tree, "parents": [parent] if parent else [], "author": who}
         made = self.api.send("POST", "git/commits", body).body
         self.api.learn(f"git/commits/{made['sha']}", made)

@@ -12,7 +12,7 @@ _RIGHTS: tuple[tuple[str, tuple[Right, ...]], ...] = (
     (r"GET (commits/[^/]+/check-runs|check-runs/)", (("checks", "read"),)),
     (r"(POST|PATCH) check-runs", (("checks", "write"),)),
     (r"POST statuses/", (("statuses", "write"),)),
-    (r"GET (git/|commits\?|compare/)", (("contents", "read"),)),
+    (r"GET (git/|commits\?|compare/|activity\?|/repos/)", (("contents", "read"),)),
     (r"(POST|PATCH) git/", (("contents", "write"),)),
     (r"PUT pulls/\d+/merge$", (("contents", "write"), ("pull_requests", "write"))),
     (r"GET pulls", (("pull_requests", "read"),)),

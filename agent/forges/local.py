@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from agent.domain.check import CheckReport, CheckResult
-from agent.domain.proposal import Proposal, ProposalDraft
+from agent.domain.proposal import Proposal, ProposalDraft, Written
 from agent.domain.request import Comment, Request, RequestDraft
 from agent.domain.review import Review
 from agent.errors import ConfigurationError, HeadMoved, NotFound, Refused, UsageError
@@ -182,6 +182,9 @@ class LocalForge(GitObjects):
 
     def reviews(self, number: int, head: str) -> tuple[Review, ...]:
         return tuple(Review.model_validate_json(document) for document in self._posted(number, head, "review"))
+
+    def written(self, proposal: Proposal) -> tuple[Written, ...]:
+        return self._written(proposal.base, proposal.head)
 
     def forget_verdicts(self, number: int, head: str) -> None:
         self._row("proposal", number)

@@ -7,11 +7,11 @@ stands before the last row, so whatever is not known to be right waits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from agent.domain.check import CheckReport, Outcome
-from agent.domain.decision import Action, Decision, Policy, Problem, Risk, Spent
-from agent.domain.proposal import HOLD, OURS, OVERTAKEN, Proposal
+from agent.domain.decision import Decision, Policy, Problem, Risk, Spent
+from agent.domain.evidence import Evidence
+from agent.domain.proposal import HOLD, OVERTAKEN, Proposal, Written
 from agent.domain.review import Review
 from agent.domain.wording import counted, together
 
@@ -32,118 +32,26 @@ def decide(
     overtaken: str = "",
     excess: Sequence[Problem] = (),
     for_person: Sequence[Problem] = (),
+    written: Sequence[Written] = (),
 ) -> Decision:
     """What happens to `proposal` at its head.
 
     Verdicts on other heads never count. `changed_paths` are relative to the repository's root; `spent` is what the
     request has used, None where there is no request. `revisable`: the frozen contract is at hand for the author. `overtaken` says how the
     skill changed on main since the proposal was begun; empty where it did not. `excess`: what its manifest asks beyond the policy's limits.
-    `for_person`: what was found on the way here that a person is to look at.
+    `for_person`: what was found on the way here that a person is to look at. `written`: by whom its commits are, where somebody approved it.
     """
     seen = Evidence(
         proposal=proposal, report=report if report and report.head == proposal.head else None,
         reviews=tuple(review for review in reviews if review.head == proposal.head), policy=policy, risk=risk,
         risk_reasons=tuple(risk_reasons), check_names=tuple(check_names), reviewer_names=tuple(reviewer_names),
         changed_paths=tuple(changed_paths), spent=spent, revisable=revisable, overtaken=overtaken, excess=tuple(excess),
-        for_person=tuple(for_person),
+        for_person=tuple(for_person), written=tuple(written),
     )  # fmt: skip
     for rule, applies in RULES:
         if said := applies(seen):
             return said.model_copy(update={"rule": rule})
     raise AssertionError("the last row of the table always speaks")
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that is known of one head. Reviews of other heads are not in it."""
-
-    proposal: Proposal
-    report: CheckReport | None
-    reviews: tuple[Review, ...]
-    policy: Policy
-    risk: Risk
-    risk_reasons: tuple[str, ...]
-    check_names: tuple[str, ...]
-    reviewer_names: tuple[str, ...]
-    changed_paths: tuple[str, ...]
-    spent: Spent | None
-    revisable: bool
-    overtaken: str
-    excess: tuple[Problem, ...]
-    for_person: tuple[Problem, ...]
-
-    @property
-    def models(self) -> tuple[Review, ...]:
-        """The reviews of the reviewers that policy asks, the last of each."""
-        said = {review.reviewer: review for review in self.reviews if review.kind == "model" and review.reviewer in self.reviewer_names}
-        return tuple(said.values())
-
-    @property
-    def people(self) -> tuple[Review, ...]:
-        """The last verdict of each person who has a say: the approvers, and whoever wrote the proposal, who may withdraw it."""
-        said = {review.reviewer: review for review in self.reviews if review.kind == "person" and review.reviewer not in OURS}
-        return tuple(review for person, review in said.items() if self.policy.may_approve(person) or person == self.proposal.author)
-
-    @property
-    def approvals(self) -> frozenset[str]:
-        """The people whose approval counts: approvers, and the author only where policy allows self-approval."""
-        given = {review.reviewer for review in self.people if review.verdict == "approve" and self.policy.may_approve(review.reviewer)}
-        return frozenset(person for person in given if self.policy.self_approval or person != self.proposal.author)
-
-    @property
-    def approved(self) -> bool:
-        return len(self.approvals) >= max(1, self.policy.approvals.at(self.risk))
-
-    @property
-    def over(self) -> str | None:
-        return self.spent.over(self.policy.budget) if self.spent else None
-
-    @property
-    def agent_can_revise(self) -> bool:
-        return self.proposal.by_agent and self.proposal.request is not None and self.revisable and self.over is None
-
-    def merge(self, why: str) -> Decision:
-        return self._decision(Action.MERGE, why)
-
-    def reject(self, why: str) -> Decision:
-        return self._decision(Action.REJECT, why)
-
-    def wait(self, why: str, waiting_for: str = "person") -> Decision:
-        return self._decision(Action.WAIT, why, waiting_for=waiting_for)
-
-    def mend(self, why: str, problems: Sequence[Problem]) -> Decision:
-        """Back to the agent's author while there is budget; else to whoever wrote it, or to a person."""
-        if self.agent_can_revise:
-            return self._decision(Action.REVISE, why, problems=tuple(problems))
-        if not self.proposal.by_agent:
-            return self._decision(Action.WAIT, why, waiting_for="author", problems=tuple(problems))
-        spent = f" The budget is spent ({self.over})." if self.over else ""
-        return self._decision(Action.WAIT, why + spent, waiting_for="person", problems=tuple(problems))
-
-    def ask_person(self, why: str) -> Decision | None:
-        """Waits for an approval, unless enough people gave theirs."""
-        missing = max(1, self.policy.approvals.at(self.risk)) - len(self.approvals)
-        if missing <= 0:
-            return None
-        count = counted(missing, "more approval" if self.approvals else "approval")
-        return self.wait(f"{why} It needs {count}{self._by_whom()}: `skillops approve {self.proposal.number}`.{self._alone()}")
-
-    def _by_whom(self) -> str:
-        """Whose approval counts, where it is not anybody's."""
-        barred = "" if self.proposal.by_agent or self.policy.self_approval else self.proposal.author
-        able = " or ".join(person for person in self.policy.approvers if person != barred)
-        if "*" not in self.policy.approvers:
-            return f" by {able or 'an approver, and policy names none who could give it'}"
-        return barred and f" by somebody else than {barred}, who wrote it"
-
-    def _alone(self) -> str:
-        """What helps where the author may be the only one there is."""
-        author, able = self.proposal.author, self.proposal.by_agent or self.policy.self_approval
-        helps = not able and self.policy.may_approve(author)
-        return f" Where there is nobody else, `self_approval: true` in reviewers/policy.yaml lets {author} approve it." if helps else ""
-
-    def _decision(self, action: Action, why: str, **more: object) -> Decision:
-        return Decision.model_validate({"action": action, "head": self.proposal.head, "rule": "", "why": why, "risk": self.risk, **more})
 
 
 # ---- the rows ------------------------------------------------------------------------------------------------------
@@ -225,12 +133,10 @@ def _remark_blocks(seen: Evidence) -> Decision | None:
 
 
 def _own_approval(seen: Evidence) -> Decision | None:
-    """The author approved, that does not count here, and without it nothing would move: said in a row of its own."""
-    author = seen.proposal.author
-    own = any(review.reviewer == author and review.verdict == "approve" for review in seen.people)
-    if not own or seen.policy.self_approval or not any(row(seen) for row in (_no_quorum, _for_a_person, _protected_path, _policy_asks)):
+    """Who wrote it, or some of it, approved, that does not count here, and without it nothing would move: said in a row of its own."""
+    if not seen.barred or not any(row(seen) for row in (_no_quorum, _for_a_person, _protected_path, _policy_asks)):
         return None
-    return seen.ask_person(f"{author} wrote it and cannot approve it: self_approval is off in the policy.")
+    return seen.ask_person(" ".join(f"{person} cannot approve what they wrote: {seen.barring(person)}" for person in seen.barred))
 
 
 def _no_quorum(seen: Evidence) -> Decision | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.branch_ledger import BranchLedger
-from agent.domain.proposal import ProposalDraft
+from agent.domain.proposal import AUTHOR, ProposalDraft, Written, wrote
 from agent.domain.request import RequestDraft
 from agent.errors import ConfigurationError
 from agent.forges.github import GitHubForge, Key, forge_of_repository
@@ -126,6 +126,48 @@ def test_what_a_person_approves_on_github_is_their_review_of_that_commit(github:
 
     assert [(each.reviewer, each.verdict, each.kind) for each in forge.reviews(number, head)] == [(hub.ADA, "approve", "person")]
     assert forge.reviews(number, later) == ()
+
+
+def test_who_wrote_a_pull_request_is_told_by_its_commits_and_by_who_pushed_them(github: hub.Hub, forge: GitHubForge) -> None:
+    """Author and committer are what a commit says; whoever forges them has pushed it all the same."""
+    assert github.proxy is not None
+    place = f"/repos/{forge.api.repository}"
+    forge.commit("main", {"registry.yaml": b"revision: 1\n"}, parent=None, message="First", author="ada")
+    head = forge.commit("skill/x", {"skills/x/skill.py": b"x = 1\n"}, parent=None, message="Add x", author=AUTHOR)
+    number = forge.open_proposal(ProposalDraft(branch="skill/x", skill="x", kind="new", title="Add x", body="", author=AUTHOR)).number
+    assert forge.written(forge.proposal(number)) == ()
+
+    tree = forge.api.get(f"git/commits/{forge.commit('aside', {'skills/x/skill.py': b'x = 9'}, parent=None, message='m', author='x')}")["tree"]["sha"]
+    forged = []
+    for name, mail in ((AUTHOR, f"{AUTHOR}@skillops.invalid"), ("Mallory", f"{hub.MALLORY}@users.noreply.github.com"), ("Bob", "bob@example.org")):
+        body = {"message": "More", "tree": tree, "parents": [head], "author": {"name": name, "email": mail}}
+        head = github.ask("POST", f"{place}/git/commits", body, hub.ADA)[1]["sha"]
+        forged.append(head)
+    assert github.ask("PATCH", f"{place}/git/refs/heads/skill/x", {"sha": head}, hub.ADA)[0] == 200
+
+    found = forge.written(forge.proposal(number))
+    assert found == (
+        Written(commit=forged[1], people=(hub.MALLORY,)),
+        Written(commit=forged[2], stranger="Bob <bob@example.org>"),
+        Written(people=(hub.ADA,)),
+    )
+    assert all(wrote(found[:1] + found[2:], person) for person in (hub.ADA, "ADA", hub.MALLORY))
+    assert not wrote(found[:1] + found[2:], "eve") and wrote(found, "eve")  # of nobody it could be anybody's
+
+    github.proxy.faults.plan.append(lambda verb, path: (404, {}, b"{}") if "/activity" in path else None)
+    assert forge.written(forge.proposal(number))[-1].stranger
+
+
+def test_in_a_fork_nothing_is_ours_and_of_one_that_we_may_not_see_nobody_knows_who_pushed(github: hub.Hub, forge: GitHubForge) -> None:
+    assert github.proxy is not None
+    place = f"/repos/{forge.api.repository}"
+    forge.commit("main", {"registry.yaml": b"revision: 1\n"}, parent=None, message="First", author="ada")
+    head = forge.commit("mine", {"skills/adder/skill.py": b"x = 1\n"}, parent=None, message="A change", author=AUTHOR)
+    number = github.ask("POST", f"{place}/pulls", {"title": "Mine", "head": "mine", "base": "main", "body": ""}, hub.ADA)[1]["number"]
+    for repository, told in (({"full_name": "ada/skills"}, ()), (None, (Written(stranger="somebody whom GitHub does not tell us"),))):
+        github.proxy.forked[place, number] = {"repo": repository, "user": {"login": hub.ADA}}
+        forged = Written(commit=head, stranger=f"{AUTHOR} <{AUTHOR}@skillops.invalid>")
+        assert forge.written(forge.proposal(number)) == (forged, *told)
 
 
 def test_a_key_that_is_refused_and_a_repository_that_is_not_there_are_told(github: hub.Hub, forge: GitHubForge) -> None:

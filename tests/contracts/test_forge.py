@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.domain.check import TestRun
-from agent.domain.proposal import ProposalDraft
+from agent.domain.proposal import AUTHOR, WITNESS, ProposalDraft, Written
 from agent.domain.request import RequestDraft
 from agent.errors import HeadMoved, NotFound, Refused, UsageError
 from agent.forges.local import LocalForge
@@ -697,6 +697,19 @@ def test_one_review_a_head_and_reviewer_and_the_last_one_counts(forge: Forge) ->
         "ada": ("approve", "Looks right."),
     }
     assert forge.reviews(number, "d" * 40) == ()
+
+
+def test_who_wrote_a_proposal_is_told_commit_by_commit_and_ours_are_nobodys(forge: Forge) -> None:
+    first = write(forge, "skill/word-count-1", {f"{SKILL}/skill.py": b"x = 1\n"}, author=AUTHOR)
+    number = forge.open_proposal(a_proposal_draft(author=AUTHOR)).number
+    assert forge.written(forge.proposal(number)) == ()
+
+    bobs = write(forge, "skill/word-count-1", {f"{SKILL}/skill.py": b"x = 2\n"}, parent=first, author="Bob B")
+    witness = write(forge, "skill/word-count-1", {f"{SKILL}/witness.yaml": b"cases: []\n"}, parent=bobs, author=WITNESS)
+    write(forge, "main", {"README.md": b"Of no proposal.\n"}, parent=forge.head("main"), author="eve")
+
+    assert forge.proposal(number).head == witness
+    assert forge.written(forge.proposal(number)) == (Written(commit=bobs, people=("Bob B",)),)
 
 
 def test_forgetting_drops_what_could_not_be_told_of_that_head_alone(forge: Forge) -> None:

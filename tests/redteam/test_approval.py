@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from agent import slash
+from agent import people, slash
 from agent.domain.request import Comment
 from agent.domain.review import Review
+from agent.errors import Refused
 from agent.forges.github_requests import GitHubRequests
 from tests.acceptance.harness import Home, answers
 from tests.redteam.threats import threat
@@ -59,3 +62,53 @@ def test_a_push_between_an_approval_and_its_reading_is_not_what_was_approved(tmp
 def test_an_app_is_nobodys_person_whatever_it_may() -> None:
     """Not even asked of GitHub: there is no repository behind this."""
     assert not GitHubRequests().may_judge("acme-helper[bot]")
+
+
+BY = {"through a door": "bob", "by git, in another name": "Robert <rob@example.org>"}
+
+
+@threat(88)
+@pytest.mark.parametrize("by", BY)
+def test_whoever_pushes_to_a_proposal_does_not_approve_it(by: str, tmp_path: Path) -> None:
+    """By no door: a command, a comment, or a review that the forge itself holds. Another person still does."""
+    home = waiting(tmp_path)
+    home.write_policy(autonomy="manual", approvers=["bob", "eve"])
+    number, branch, known = home.proposal().number, home.proposal().branch, by == "through a door"
+    readme = f"skills/{home.proposal().skill}/SKILL.md"
+    more = {readme: home.forge.files(branch, f"skills/{home.proposal().skill}")["SKILL.md"] + b"\nMore.\n"}
+    home.forge.commit(branch, more, parent=home.proposal().head, message="More", author="bob")
+    if not known:
+        renamed(tmp_path / "skills.git", branch, BY[by])
+    home.run()
+    head = home.proposal(number).head
+
+    with pytest.raises(Refused, match=f"Commit {head[:12]} is by {BY[by]}") as refused:
+        people.judge(home.parts, "approve", number, "bob", "fine")
+    assert ("Another person must approve it." in str(refused.value)) is known
+    home.forge.say(number, f"/approve {head[:12]}", author="bob")
+    assert "nobody approves what they wrote" in slash.heed_all(home.parts, number)[0]
+    home.forge.post_review(number, Review(reviewer="bob", head=head, verdict="approve", summary="Fine.", kind="person"))
+    waits = home.run()
+    assert home.proposal(number).state == "open", waits
+    assert f"bob cannot approve what they wrote: Commit {head[:12]} is by" in str(home.forge.comments(number))
+
+    if known:
+        people.judge(home.parts, "approve", number, "eve", "fine")
+        home.run()
+        assert home.proposal(number).state == "merged"
+        return
+    with pytest.raises(Refused, match="may be anybody's"):
+        people.judge(home.parts, "approve", number, "eve", "fine")
+
+
+def renamed(origin: Path, branch: str, who: str) -> None:
+    """The head of a branch made anew by git itself, as by `who` on another machine, and pushed over the old one."""
+    name, _, mail = who.removesuffix(">").partition(" <")
+    says = {f"GIT_{role}_{part}": told for role in ("AUTHOR", "COMMITTER") for part, told in (("NAME", name), ("EMAIL", mail))}
+
+    def git(*arguments: str) -> str:
+        command, surroundings = ["git", f"--git-dir={origin}", *arguments], {**os.environ, **says}
+        return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=True).stdout
+
+    made = git("commit-tree", f"{branch}^{{tree}}", "-p", f"{branch}^", "-m", "More").strip()
+    git("update-ref", f"refs/heads/{branch}", made)
