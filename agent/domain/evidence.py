@@ -62,7 +62,10 @@ class Evidence:
         """Why an approval of this person does not count; empty where it does."""
         if self.policy.self_approval:
             return ""
-        return "self_approval is off in the policy." if person == self.proposal.author else wrote(self.written, person)
+        if person == self.proposal.author:
+            return f"{person} wrote it and cannot approve it: self_approval is off in the policy."
+        why = wrote(self.written, person)
+        return why and f"{person} cannot approve it, for nobody approves what they wrote. {why}"
 
     @property
     def approved(self) -> bool:

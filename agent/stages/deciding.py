@@ -136,7 +136,7 @@ def _own_approval(seen: Evidence) -> Decision | None:
     """Who wrote it, or some of it, approved, that does not count here, and without it nothing would move: said in a row of its own."""
     if not seen.barred or not any(row(seen) for row in (_no_quorum, _for_a_person, _protected_path, _policy_asks)):
         return None
-    return seen.ask_person(" ".join(f"{person} cannot approve what they wrote: {seen.barring(person)}" for person in seen.barred))
+    return seen.ask_person(" ".join(map(seen.barring, seen.barred)))
 
 
 def _no_quorum(seen: Evidence) -> Decision | None:

@@ -90,7 +90,7 @@ def test_whoever_pushes_to_a_proposal_does_not_approve_it(by: str, tmp_path: Pat
     home.forge.post_review(number, Review(reviewer="bob", head=head, verdict="approve", summary="Fine.", kind="person"))
     waits = home.run()
     assert home.proposal(number).state == "open", waits
-    assert f"bob cannot approve what they wrote: Commit {head[:12]} is by" in str(home.forge.comments(number))
+    assert f"bob cannot approve it, for nobody approves what they wrote. Commit {head[:12]} is by" in str(home.forge.comments(number))
 
     if known:
         people.judge(home.parts, "approve", number, "eve", "fine")
