@@ -156,8 +156,8 @@ def test_bob_rejects_with_a_reason_that_a_form_asks_for(slack: SlackHub, serving
     number, head, opened = served.home.proposal().number, served.home.proposal().head, list[dict[str, Any]]()
     call = served.chat._board._call
 
-    def noted(method: str, **arguments: Any) -> Any:
-        told = call(method, **arguments)
+    def noted(method: str, *client: Any, **arguments: Any) -> Any:
+        told = call(method, *client, **arguments)
         opened.append({**told.get("view", {}), "private_metadata": arguments.get("view", {}).get("private_metadata")})
         return told
 
