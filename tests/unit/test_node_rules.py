@@ -41,6 +41,8 @@ STOPPED = [
     ("object-as-value", "const load = require;"),
     ("object-as-value", "const { env } = process;"),
     ("object-as-value", "globalThis.process.env"),
+    ("object-as-value", "const own = (self) => self; own(globalThis)"),
+    ("object-as-value", "const own = (self) => self; own(self)"),
     ("process", "require('child_process').exec('ls')"),
     ("process", "const { spawn } = require('node:child_process');"),
     ("process", "process.kill(1)"),
@@ -73,6 +75,7 @@ ORDINARY = [
     "const fetched = { fetch: 1, eval: 2, process: 3 }; fetched.fetch;",
     "Buffer.from(text, 'base64'); atob(text);",
     "const x = typeof process === 'undefined' ? 1 : 2;",
+    "const alike = (list) => list.filter((each, at, self) => first(self, each) === at);",
     "const url = new URL('https://a.example/x'); // eval('1') and require('net')",
 ]
 

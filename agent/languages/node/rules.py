@@ -119,8 +119,19 @@ class _Reading:
         rule = GLOBALS.get(name)
         if rule and not (rule is NETWORK and self._permitted.network):
             yield line(node), rule[0], f"{name} {rule[1]}"
-        elif name in SENSITIVE and not (field == "object" or (field == "callee" and name == "require") or _asks_type(parent)):
+        elif name in SENSITIVE and not (
+            field == "object" or (field == "callee" and name == "require") or _asks_type(parent) or self._is_parameter(node)
+        ):
             yield line(node), "object-as-value", f"{name} is used as a value, which hides what is used of it: name the member"
+
+    def _is_parameter(self, node: Node) -> bool:
+        """Whether a name is that of a parameter of a function around it: what was handed over was looked at where that was done."""
+        inside: Node | None = node
+        while inside:
+            if any(each["type"] == "Identifier" and each["name"] == node["name"] for each in inside.get("params", ())):
+                return True
+            inside, _ = self._parents.get(id(inside), (None, ""))
+        return False
 
     def _member(self, node: Node) -> Found:
         name = dotted(node)
