@@ -18,6 +18,7 @@ from agent.domain.release import Artifact
 from agent.domain.skill import Manifest
 from agent.errors import InvalidFile, NotFound, UsageError
 from agent.gateway.access import needs
+from agent.gateway.bodies import Body
 from agent.gateway.gateway import Gateway
 from agent.manifest_file import read_manifest, write_manifest
 from agent.parts import Parts
@@ -25,7 +26,7 @@ from agent.parts import Parts
 MANIFEST = "skill.yaml"
 
 
-class Source(Frozen):
+class Source(Body):
     """What to build; exactly one of the two.
 
     `files`: the skill's folder, by relative path: text or, as base64, bytes. `manifest`: a skill.yaml, for the code that

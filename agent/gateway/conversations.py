@@ -15,6 +15,7 @@ from agent.domain.profile import Profile
 from agent.domain.question import Question
 from agent.errors import MissingSecret, NotFound
 from agent.gateway.access import key_of, needs
+from agent.gateway.bodies import Body
 from agent.gateway.gateway import Gateway
 from agent.gateway.own_secrets import offer_links
 from agent.gateway.problems import Busy
@@ -28,7 +29,7 @@ AT_ONCE = 8  # turns, of all who ask
 Ident = Annotated[str, Path(max_length=64)]
 
 
-class Words(Frozen):
+class Words(Body):
     """A task, or the answer to a question."""
 
     text: str = Field(min_length=1, max_length=LIMIT)

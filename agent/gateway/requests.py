@@ -14,6 +14,7 @@ from agent.domain.request import Comment
 from agent.domain.request import Request as Asked
 from agent.errors import UsageError
 from agent.gateway.access import key_of, needs
+from agent.gateway.bodies import Body
 from agent.gateway.gateway import Gateway
 from agent.gateway.pages.judged import Judged, judged
 from agent.gateway.pages.requests import Progress, progress_of
@@ -23,7 +24,7 @@ from agent.stages.assessing import LIMIT
 from agent.story import Story, story
 
 
-class Words(Frozen):
+class Words(Body):
     """What a requester answers."""
 
     text: str = Field(min_length=1, max_length=LIMIT)

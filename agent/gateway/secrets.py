@@ -19,6 +19,7 @@ from agent.domain import Frozen
 from agent.errors import ConfigurationError, UsageError
 from agent.gateway import secret_page
 from agent.gateway.access import key_of, needs
+from agent.gateway.bodies import Body
 from agent.gateway.gateway import Gateway
 from agent.gateway.server import is_loopback
 from agent.settings import Settings
@@ -30,7 +31,7 @@ LONGEST_FORM = 256 * 2**10  # bytes: a value of the largest size, as a form enco
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
-class Wanted(Frozen):
+class Wanted(Body):
     """What a form is to take: the value of `name`, for `skills` (left out: as it was, or all), within `minutes`. With a `person`, theirs,
     for the one skill that is named."""
 

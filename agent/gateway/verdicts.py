@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from agent import people
-from agent.domain import Frozen
 from agent.domain.proposal import Proposal
 from agent.domain.review import Review
 from agent.errors import NotFound
 from agent.gateway.access import key_of, needs
+from agent.gateway.bodies import Body
 from agent.gateway.gateway import Gateway
 from agent.parts import Parts
 
@@ -21,7 +21,7 @@ Number = Annotated[int, Field(ge=1, le=2**31)]
 WHY = 2000
 
 
-class Reason(Frozen):
+class Reason(Body):
     """Why; it is shown on the proposal, and needed for what is no approval."""
 
     why: str = Field(default="", max_length=WHY)

@@ -7,13 +7,13 @@ import uuid
 from pydantic import Field
 
 from agent import people
-from agent.domain import Frozen
 from agent.domain.event import Event
 from agent.domain.progress import NextStep, Situation, next_step
 from agent.domain.request import Request, RequestDraft
 from agent.domain.skill import digest_of
 from agent.errors import NotFound, UsageError
 from agent.gateway.authority import demand
+from agent.gateway.bodies import Body
 from agent.keys import Key
 from agent.parts import Parts
 from agent.pasted import refuse_secrets
@@ -24,7 +24,7 @@ TITLE = 80  # characters of the text that make a title where none is given
 LONGEST_TITLE = 200
 
 
-class Wish(Frozen):
+class Wish(Body):
     """What is missing, in words, with an example; the title may be left out."""
 
     text: str = Field(min_length=1, max_length=LIMIT)

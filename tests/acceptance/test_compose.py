@@ -131,7 +131,8 @@ def test_gateway_and_controller_run_as_a_container_and_leave_nothing(project: Pr
 
         # The engine's socket, and what it takes to use it, is in that one container.
         project.clone = project.inside("python3 -c 'from agent.runtimes.docker import *; print(clone_id(Path(\".skillops\").absolute()))'").strip()
-        assert sorted(each["Name"].rpartition("-")[0] for each in project.skills()) == ["/composed", "/skillops-relay"]
+        names = [each["Name"].rpartition("-")[0] for each in project.skills()]
+        assert sorted(names) == ["/composed", "/composed", "/skillops-relay"]  # as it was deployed, and bob's own
         assert [mount for each in project.skills() for mount in each["Mounts"] if mount["Type"] == "bind"] == []
         own = project.container()
         assert [mount["Source"] for mount in own["Mounts"] if mount["Type"] == "bind"] == ["/var/run/docker.sock"]

@@ -339,7 +339,7 @@ def test_a_row_cannot_be_made_another_persons(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "vault.sqlite")) as file:
         file.execute("UPDATE secret SET name = 'API_KEY weather eve'")
         file.commit()
-    with pytest.raises(ConfigurationError, match=r"of eve for weather cannot be opened\.*`skillops secret rm API_KEY --skill weather --for eve`"):
+    with pytest.raises(ConfigurationError, match=r"of eve for weather cannot be opened.*`skillops secret rm API_KEY --skill weather --for eve`"):
         vault.values("weather", ["API_KEY"], "eve")
 
 
