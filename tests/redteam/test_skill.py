@@ -74,7 +74,8 @@ def test_a_declared_name_that_leads_to_a_private_address_is_not_reached(tmp_path
 def test_a_skill_that_eats_the_machine_harms_no_neighbour(turned: Turncoat, harm: str) -> None:
     turned.call(harm)
     assert turned.bench.words("neighbour") == 7
-    eventually(lambda: turned.call("read", "/etc/hostname") is not None and turned.said("secrets").startswith("['MINE'"))
+    eventually(lambda: turned.call("secrets").success)
+    assert turned.said("secrets").startswith("['MINE'")
 
 
 @threat(35)
@@ -98,7 +99,8 @@ def test_a_skill_stops_and_traces_nothing_that_is_not_its_own(turned: Turncoat) 
         turned.call("trace", pid)
         turned.call("kill", pid)
     assert turned.bench.supervisor() == supervisor and turned.bench.words("neighbour") == 7
-    eventually(lambda: turned.said("secrets").startswith("['MINE'"))
+    eventually(lambda: turned.call("secrets").success)  # it ended its own server
+    assert turned.said("secrets").startswith("['MINE'")
 
 
 @threat(37)
