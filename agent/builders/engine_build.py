@@ -21,6 +21,11 @@ _STEP = re.compile(r"---> ([0-9a-f]{12})$")
 _RUNNING = re.compile(r"---> Running in ([0-9a-f]{12,})")
 _KILLED = "non-zero code: 137"
 _FULL = re.compile(r"no space left|disk quota exceeded", re.IGNORECASE)
+_LOST = re.compile(r"unknown parent image ID|failed to set parent")
+
+
+class _Lost(CouldNotTell):
+    """An image that the engine took a step from was removed while it built: by a prune, or with the last image of another build."""
 
 
 class Built(NamedTuple):
@@ -34,11 +39,23 @@ def build_image(
     engine: DockerEngine, packed: IO[bytes], *, tag: str, seconds: float, network: str, arguments: Mapping[str, str] | None = None,
     written: int = WRITTEN,
 ) -> Built:  # fmt: skip
-    """Builds the context `packed`. `arguments` are build arguments, whose values no message repeats.
+    """Builds the context `packed`, which can be read twice. `arguments` are build arguments, whose values no message repeats.
 
     Raises Refused where a step fails, takes longer than `seconds` together with the others or writes more than `written` bytes,
-    CouldNotTell where the engine stops or its disk is full.
+    CouldNotTell where the engine stops, its disk is full, or steps that it knew are removed under it twice over.
     """
+    begin = packed.tell()
+    try:
+        return _build(engine, packed, tag, seconds, network, arguments, written)
+    except _Lost:
+        packed.seek(begin)
+        return _build(engine, packed, tag, seconds, network, arguments, written, anew=True)
+
+
+def _build(
+    engine: DockerEngine, packed: IO[bytes], tag: str, seconds: float, network: str, arguments: Mapping[str, str] | None, written: int,
+    anew: bool = False,
+) -> Built:  # fmt: skip
     client = engine.client()
     watch = _Watch(client, seconds, written)
     log: list[str] = []
@@ -47,7 +64,7 @@ def build_image(
         stream = client.api.build(
             fileobj=packed, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True, network_mode=network,
             buildargs=dict(arguments or {}), use_config_proxy=False, timeout=seconds + 60,
-            container_limits={"memory": MEMORY, "memswap": MEMORY},
+            nocache=anew, container_limits={"memory": MEMORY, "memswap": MEMORY},
         )  # fmt: skip
         for part in stream:
             log += str(part.get("stream", "")).splitlines()
@@ -60,6 +77,8 @@ def build_image(
         raise CouldNotTell(
             "The image could not be built: no space is left.", why=error[:300], next_step="Make room where Docker Engine keeps its data."
         )
+    if _LOST.search(error):
+        raise _Lost("The image could not be built: what the engine built it on was removed.", why=error[:300], next_step="Try again.")
     if error and _KILLED in error and not engine.available().ok:  # an engine that is told to stop first kills what runs
         error = image = ""
     if error:

@@ -33,6 +33,19 @@ class Saying:
         yield from self._parts
 
 
+class Losing(Saying):
+    """An engine under which the steps that it knew are removed, so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__({"aux": {"ID": "sha256:1"}})
+        self._times, self.asked = times, list[tuple[bytes, bool]]()
+
+    def _build(self, *, fileobj: Any, nocache: bool, **_: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append((fileobj.read(), nocache))
+        lost = {"error": "failed to export image: failed to set parent sha256:ce55: unknown parent image ID sha256:ce55"}
+        yield from [lost] if len(self.asked) <= self._times else self._parts
+
+
 def built(*parts: dict[str, Any], **traits: Any) -> Any:
     engine: Any = Saying(*parts, **traits)
     return build_image(engine, io.BytesIO(), tag="skillops/x:1", seconds=5, network="none", arguments={"A": "s3cret"})
@@ -65,6 +78,17 @@ def test_a_step_that_an_engine_killed_as_it_stopped_is_no_fault_of_the_author():
         built(killed)
     with pytest.raises(CouldNotTell, match="stopped"):
         built(killed, answers=False)
+
+
+def test_a_build_whose_known_steps_are_removed_under_it_is_begun_anew_once():
+    def build(engine: Any) -> Any:
+        return build_image(engine, io.BytesIO(b"context"), tag="skillops/x:1", seconds=5, network="none")
+
+    engine = Losing(1)
+    assert build(engine).image == "sha256:1"
+    assert engine.asked == [(b"context", False), (b"context", True)]
+    with pytest.raises(CouldNotTell, match="was removed"):
+        build(Losing(2))
 
 
 def test_an_import_that_failed_is_told():
