@@ -114,7 +114,7 @@ def test_is_available_here(sandbox: Sandbox) -> None:
 def test_tells_output_errors_and_time_apart(sandbox: Sandbox) -> None:
     result = sandbox.run(shell("echo out; echo err >&2; sleep 0.05"))
     assert (result.ending, result.exit_code, result.stdout, result.stderr) == ("ok", 0, b"out\n", b"err\n")
-    assert 0.05 <= result.seconds < 100
+    assert 0.05 <= result.seconds < 20
 
 
 @pytest.mark.parametrize("script, code", [("exit 3", 3), ("kill -9 $$", 137), ("kill -TERM $$", 143)])
@@ -379,7 +379,7 @@ DAEMON = 'setsid sh -c "exec >/dev/null 2>&1 </dev/null; sleep 300; : $0" "$0" &
 def test_time_ends_the_whole_tree_with_what_it_said_until_then(sandbox: Sandbox, marker: str) -> None:
     result = sandbox.run(shell(f'echo early; trap "" TERM; {DAEMON} sleep 300; echo late', marker, limits=Limits(seconds=0.5)))
     assert (result.ending, result.exit_code, result.stdout) == ("timeout", None, b"early\n")
-    assert result.seconds < 100
+    assert result.seconds < 15
     assert alive(marker) == []
 
 
@@ -392,7 +392,7 @@ def test_a_daemon_does_not_outlive_its_run(sandbox: Sandbox, marker: str) -> Non
 def test_a_daemon_that_keeps_the_output_open_does_not_hold_up_the_run(sandbox: Sandbox) -> None:
     result = sandbox.run(shell("sleep 300 & echo done"))
     assert said(result) == "done"
-    assert result.seconds < 100
+    assert result.seconds < 15
 
 
 def test_too_much_memory_ends_it(sandbox: Sandbox) -> None:

@@ -42,6 +42,6 @@ def test_a_reader_answers_or_refuses_in_words(name: str) -> None:
     def reads(data: bytes) -> None:
         started = time.monotonic()
         target(data)
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 5
 
     reads()

@@ -229,4 +229,4 @@ def test_an_answer_that_none_can_be_is_refused_in_time(answer: str) -> None:
     started = time.monotonic()
     with pytest.raises(UnusableAnswer):
         prompts.ask(model, "author", Draft, variables, template="Write.\n--- user ---\n{{ contract }}{{ files }}{{ mend }}{{ last }}{{ problems }}")
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 20

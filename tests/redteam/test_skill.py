@@ -130,5 +130,5 @@ def test_a_skill_has_its_own_secrets_and_nobody_elses(turned: Turncoat) -> None:
 def test_a_call_that_never_ends_is_ended_and_the_next_is_answered(turned: Turncoat) -> None:
     started = time.monotonic()
     assert not turned.call("hang").success
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 20
     assert turned.said("secrets") == "['MINE']"

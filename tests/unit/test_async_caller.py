@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -158,7 +159,9 @@ async def test_silence_and_dripping_end_at_the_deadline(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
 
     async with a_skill(tmp_path, drip) as (caller, _), asyncio.timeout(30):
+        began = time.monotonic()
         assert (await caller.execute(an_invocation(deadline_seconds=0.05))).error_code == "timeout"
+        assert time.monotonic() - began < 0.6
 
 
 async def endless(heard: Heard, writer: asyncio.StreamWriter) -> None:
