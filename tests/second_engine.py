@@ -27,13 +27,14 @@ class SecondEngine:
     def __init__(self, folder: Path) -> None:
         self.address = f"unix://{folder}/docker.sock"
         self.namespace: tuple[str, ...] = ("unshare", "--net")  # how it comes into its own; one that it keeps over restarts, where a test needs that
+        self.data = folder / "data"
         self._folder, self._daemon = folder, None
 
     def start(self) -> None:
         """Returns when it answers."""
         folder = self._folder
         (folder / "pid").unlink(missing_ok=True)
-        folders = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
+        folders = [f"--data-root={self.data}", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid"]
         command = [*self.namespace, "dockerd", f"--host={self.address}", *folders, "--bridge=none", "--iptables=false", "--ip6tables=false"]
         with (folder / "log").open("ab") as log:
             self._daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

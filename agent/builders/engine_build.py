@@ -90,11 +90,15 @@ def _build(
 
 
 def clear_leftovers(engine: DockerEngine, seconds: float) -> None:
-    """Removes the containers of builds that were cut short: those older than a build may be. What serves is labelled as done."""
+    """Removes the containers of builds that were cut short: those older than a build may be, and those an engine died removing.
+
+    What serves is labelled as done.
+    """
     with faults("clear what builds left"):
         api = engine.client().api
         for found in api.containers(all=True, filters={"label": MARK}):
-            if not found["Labels"].get(DONE) and time.time() - found["Created"] > seconds:
+            over = found["State"] == "dead" or time.time() - found["Created"] > seconds
+            if over and not found["Labels"].get(DONE):
                 with contextlib.suppress(CouldNotTell), faults("remove a container"):
                     api.remove_container(found["Id"], force=True)
 
