@@ -6,12 +6,12 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from agent.domain import Frozen
 from agent.domain.schema import Json
-from agent.pasted import without_secrets
+from agent.pasted import unpasted
 
 ROWS, COLUMNS, DEPTH = 30, 10, 6
 PICTURE = 8 * 2**20  # bytes
@@ -30,23 +30,23 @@ class Drawing(Frozen):
     data: bytes = b""
 
 
-def drawings(outputs: Json) -> tuple[Drawing, ...]:
-    """The first tables and pictures, as far as they are kept."""
-    drawn = [Drawing(rows=cells(records)) for _, records in zip(range(KEPT), tables(outputs), strict=False)]
+def drawings(outputs: Json, strike: Callable[[str], str] = unpasted) -> tuple[Drawing, ...]:
+    """The first tables and pictures, as far as they are kept; without the secrets that `strike` knows."""
+    drawn = [Drawing(rows=cells(records, strike)) for _, records in zip(range(KEPT), tables(outputs), strict=False)]
     small = ((ending, data) for ending, data in pictures(outputs) if len(data) <= KEPT_PICTURE)
     return (*drawn, *(Drawing(ending=ending, data=data) for _, (ending, data) in zip(range(KEPT), small, strict=False)))
 
 
-def cells(records: Records) -> tuple[tuple[str, ...], ...]:
+def cells(records: Records, strike: Callable[[str], str] = unpasted) -> tuple[tuple[str, ...], ...]:
     """The records as rows of text, their names first."""
     names = list(dict.fromkeys(name for record in records for name in record))
-    rows = (tuple(_cell(record.get(name)) for name in names) for record in records)
-    return tuple(name[:CELL] for name in names), *rows
+    rows = (tuple(_cell(record.get(name), strike) for name in names) for record in records)
+    return tuple(_cell(name, strike) for name in names), *rows
 
 
-def _cell(value: Json) -> str:
+def _cell(value: Json, strike: Callable[[str], str]) -> str:
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return without_secrets(" ".join(text[: 2 * CELL + 500].split())).text[:CELL]  # looked at beyond the cut, which may be through a secret
+    return strike(" ".join(text[: 2 * CELL + 500].split()))[:CELL]  # looked at beyond the cut, which may be through a secret
 
 
 def tables(outputs: Json) -> Iterator[Records]:

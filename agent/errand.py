@@ -106,7 +106,7 @@ class Errand:
         return self._unworded(ran, ran.error)
 
     def _answered(self, plan: Plan, ran: PlanRun) -> Result:
-        question = partial(answer, self.task.task, ran.shown, self._model, manner=self._manner, history=self._history())
+        question = partial(answer, self.task.task, ran.shown, self._model, manner=self._manner, history=self._history(), strike=ran.struck)
         try:
             words, took = self._asked("answering", question)
         except (BudgetSpent, ModelUnavailable) as error:
@@ -114,7 +114,7 @@ class Errand:
                 raise  # begun anew, it comes to the same
             return self._unworded(ran, error)
         self.means.record(took)
-        self.means.memory.keep_drawings(self.task.turn, drawings(ran.outputs))
+        self.means.memory.keep_drawings(self.task.turn, drawings(ran.outputs, ran.struck))
         skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in ran.receipts))
         return self.task.came_to("answered", words.text, outputs=ran.outputs, receipts=ran.receipts, note=skills)
 
@@ -158,7 +158,7 @@ class Errand:
         return self.task.came_to("asks", question.text, question=question)
 
     def _asks_leave(self, ran: PlanRun) -> Result:
-        question = Question(text=leave_text(ran.held.values()), expects="yes-no", asks_for="leave", until=self._until)
+        question = Question(text=leave_text(ran.held.values(), ran.struck), expects="yes-no", asks_for="leave", until=self._until)
         return self._asks(question, done=lasting(ran), skipped=tuple(sorted(ran.skipped)), held=tuple(ran.held))
 
     # ---- planning, and what a plan lacks ---------------------------------------------------------------------------

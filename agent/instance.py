@@ -120,10 +120,13 @@ def not_healthy(skill: str, why: str, log: str) -> Refused:
 
 
 def tail(log: Path, lines: int) -> str:
-    """The last lines of a log, of its last 256 KiB."""
+    """The last lines of a log, of its last 256 KiB; never a part of a line, which could be the end of a secret that nobody would know by it."""
     try:
         with log.open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - 2**18, 0))
+            begun = max(file.seek(0, os.SEEK_END) - 2**18, 0)
+            file.seek(begun)
+            if begun:
+                file.readline()
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

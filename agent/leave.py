@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agent.domain.plan import Held
 from agent.domain.schema import Json
@@ -15,13 +15,13 @@ SHOWN = 1500  # characters of the inputs of one call
 CALLS = 5  # of one step
 
 
-def leave_text(held: Iterable[Held]) -> str:
-    """The inputs are quoted: some may be what another skill gave."""
-    return f"This changes or removes things, and I ask before I do it. May I call {'; and '.join(map(_call, held))}?"
+def leave_text(held: Iterable[Held], strike: Callable[[str], str]) -> str:
+    """The inputs are quoted: some may be what another skill gave. No secret that `strike` knows is."""
+    return f"This changes or removes things, and I ask before I do it. May I call {'; and '.join(_call(each, strike) for each in held)}?"
 
 
-def _call(held: Held) -> str:
-    shown = " and ".join(_quoted(cut(inputs, SHOWN)) for inputs in held.inputs[:CALLS])
+def _call(held: Held, strike: Callable[[str], str]) -> str:
+    shown = " and ".join(_quoted(cut(inputs, SHOWN, strike)) for inputs in held.inputs[:CALLS])
     more = f" and {len(held.inputs) - CALLS} more" if len(held.inputs) > CALLS else ""
     return f"{held.skill} with {shown}{more}"
 

@@ -8,7 +8,7 @@ commit is no secret, and who asks about one is to be answered.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -91,15 +91,19 @@ def without_secrets(text: str) -> Pasted:
     return Pasted(text, tuple(dict.fromkeys(found[value] for value in sorted(found))))
 
 
-def json_without_secrets(value: Json) -> Json:
-    """The same of every text in a value as JSON has it."""
+def unpasted(text: str) -> str:
+    return without_secrets(text).text
+
+
+def json_struck(value: Json, strike: Callable[[str], str]) -> Json:
+    """What `strike` leaves of every text in a value as JSON has it."""
     match value:
         case str():
-            return without_secrets(value).text
+            return strike(value)
         case list():
-            return [json_without_secrets(each) for each in value]
+            return [json_struck(each, strike) for each in value]
         case dict():
-            return {without_secrets(name).text: json_without_secrets(each) for name, each in value.items()}
+            return {strike(name): json_struck(each, strike) for name, each in value.items()}
     return value
 
 

@@ -12,7 +12,7 @@ from agent.domain.plan import Plan, Step, StepEnd
 from agent.domain.proposal import AGENT
 from agent.domain.schema import Json
 from agent.errors import SkillOpsError
-from agent.pasted import json_without_secrets
+from agent.pasted import json_struck
 from agent.pending import Pending
 from agent.plan_run import PlanRun
 from agent.stages.planning import cut
@@ -61,7 +61,7 @@ def lasting(ran: PlanRun) -> dict[str, StepEnd]:
     for step in ran.steps:
         if (end := ran.done.get(step.id)) is None:
             continue
-        outputs = json_without_secrets(end.outputs)
+        outputs = json_struck(end.outputs, ran.struck)
         manifest = ran.catalog.manifest(step.skill or "")
         if outputs == end.outputs:
             found[step.id] = end
@@ -83,7 +83,7 @@ def _step(step: Step, ran: PlanRun) -> KeptStep:
         return KeptStep(step=step, state="failed", error=ran.failed[step.id].fault)
     if step.id in ran.done:
         end = ran.done[step.id]
-        return KeptStep(step=step, state="done", outputs=cut(end.outputs, SHOWN), receipts=end.receipts)
+        return KeptStep(step=step, state="done", outputs=cut(end.outputs, SHOWN, ran.struck), receipts=end.receipts)
     return KeptStep(step=step, state="skipped" if step.id in ran.skipped else "held" if step.id in ran.held else "not begun")
 
 
@@ -92,5 +92,5 @@ def unworded(run: PlanRun, error: SkillOpsError) -> str:
     if not run.receipts:
         return str(error)
     skills = ", ".join(dict.fromkeys(f"{receipt.skill} {receipt.version}" for receipt in run.receipts))
-    gave = cut(run.outputs, SHOWN)
+    gave = cut(run.outputs, SHOWN, run.struck)
     return f"{error}\n\nBefore that {skills} did its part, and gave: {gave if isinstance(gave, str) else json.dumps(gave, ensure_ascii=False)}"

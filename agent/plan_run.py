@@ -22,7 +22,7 @@ from agent.domain.skill import Manifest
 from agent.errors import BudgetSpent, InvalidInputs, InvocationFailed, NotFound, Refused, SkillOpsError
 from agent.lines import Known, Lines, OpenLine
 from agent.ports import Endpoints
-from agent.stages.invoking import Strike, invoke, unstruck
+from agent.stages.invoking import Strike, invoke, struck_of, unstruck
 from agent.stages.planning import cut
 
 SHOWN = 4000  # characters of a value that the next plan is shown, and of an error
@@ -140,8 +140,11 @@ class PlanRun:
 
     @property
     def _done(self) -> list[dict[str, Json]]:
-        steps = [step for step in self.steps if step.id in self.done]
-        return [{"skill": step.skill, "inputs": self._shown(step), "outputs": self.done[step.id].outputs} for step in steps]
+        ended = ((step, self.done[step.id]) for step in self.steps if step.id in self.done)
+        return [{"skill": step.skill, "inputs": self._shown(step), "outputs": end.outputs} for step, end in ended]
+
+    def struck(self, text: str) -> str:
+        return struck_of(self.strike, (*self.called, *self.receipts), text)
 
     @property
     def error(self) -> SkillOpsError | None:
@@ -151,11 +154,10 @@ class PlanRun:
     @property
     def failure(self) -> dict[str, Json] | None:
         """What broke and what was done, for the model that plans anew."""
-        broken = next((step for step in self.steps if step.id in self.failed), None)
-        if broken is None:
+        if (broken := next((step for step in self.steps if step.id in self.failed), None)) is None:
             return None
         share = min(SHOWN, SHOWN_IN_ALL // max(1, 2 * len(self.done)))
-        done = [{name: cut(value, share) for name, value in each.items()} for each in self._done]
+        done = [{name: cut(value, share, self.struck) for name, value in each.items()} for each in self._done]
         told = {"skill": broken.skill, "inputs": cut(broken.inputs, SHOWN), "error": str(self.failed[broken.id])[:SHOWN], "done": done}
         others = [step for step in self.steps if step.id in self.failed and step is not broken]
         also = [{"skill": step.skill, "inputs": cut(step.inputs, share), "error": str(self.failed[step.id])[:share]} for step in others]
@@ -200,8 +202,7 @@ class PlanRun:
         return [self._resolved(step, step.inputs, item) for item in items]
 
     def _shown(self, step: Step) -> Json:
-        calls = self._inputs(step)
-        return calls if step.each is not None else calls[0]
+        return self._inputs(step) if step.each is not None else self._inputs(step)[0]
 
     def _resolved(self, step: Step, value: Json, item: Json = None) -> Json:
         try:
@@ -251,8 +252,7 @@ class PlanRun:
         entry = self.catalog.entry(manifest.name)
         if entry is None:
             raise NotFound(f"There is no skill {manifest.name!r} any more.")
-        left = self.rules.until - time.monotonic()
-        if left <= 0:
+        if (left := self.rules.until - time.monotonic()) <= 0:
             raise BudgetSpent(
                 "The time of this plan is spent.", why=f"Step {step.id!r} was not begun.",
                 next_step="Ask for less at once, or raise `limits.minutes` in the agent's manifest.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -19,11 +20,12 @@ class SqliteFile:
     """The file at `path`, made with `schema` (statements that may run twice) when it is first used.
 
     Each thread has its own connection; one that was opened before a fork, or whose file was deleted, is opened anew.
-    `durable` waits for the disk at each commit. What SQLite cannot do is raised as CouldNotTell.
+    `durable` waits for the disk at each commit; `mode` is who may read and write it at most, and what SQLite puts beside it: nobody but its
+    owner and, where the umask lets them, their group. What SQLite cannot do is raised as CouldNotTell.
     """
 
-    def __init__(self, path: Path, schema: str, *, durable: bool = True) -> None:
-        self.path, self._schema, self._durable = path, schema, durable
+    def __init__(self, path: Path, schema: str, *, durable: bool = True, mode: int = 0o660) -> None:
+        self.path, self._schema, self._durable, self._mode = path, schema, durable, mode
         self._mine = threading.local()
 
     @contextmanager
@@ -83,9 +85,19 @@ class SqliteFile:
         except OSError:
             return None
 
+    def _close_to_others(self) -> None:
+        """Before SQLite has it: what it puts beside the file gets the file's mode. A file of an older version is closed, too, if it is ours."""
+        os.close(os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, self._mode))
+        found = self.path.stat()
+        if found.st_mode & 0o777 & ~self._mode and found.st_uid == os.geteuid():
+            for suffix in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{self.path}{suffix}").chmod(found.st_mode & self._mode)
+
     def _open(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._close_to_others()
         except OSError as error:
             raise sqlite3.OperationalError(str(error)) from error
         connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None)

@@ -94,7 +94,7 @@ class Vault:
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time, *, in_keyring: bool = False) -> None:
-        self._file, self._clock = SqliteFile(folder / "vault.sqlite", _SCHEMA), clock
+        self._file, self._clock = SqliteFile(folder / "vault.sqlite", _SCHEMA, mode=0o600), clock
         self._key = RingKey(folder) if in_keyring else FileKey(folder / "vault.key")
 
     def set(self, name: str, value: str, by: str, skills: Iterable[str] | None = None, person: str = "") -> Secret:

@@ -37,6 +37,11 @@ class Receipt(Frozen):
         """How many calls of further skills it came to."""
         return sum(1 + each.inner for each in self.calls)
 
+    @property
+    def skills(self) -> set[str]:
+        """What was called, and what that called."""
+        return {self.skill}.union(*(each.skills for each in self.calls))
+
 
 class Invocation(NamedTuple):
     """One call. `deadline_seconds` is how long the skill may take. `written`: the inputs as JSON, where somebody wrote them already.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Protocol
@@ -52,6 +52,13 @@ class Lines(Protocol):
 def unstruck(skill: str, text: str) -> str:
     """Where there is no vault: what has the form of a secret is struck out alone."""
     return without_secrets(text).text
+
+
+def struck_of(strike: Strike, receipts: Iterable[Receipt], text: str) -> str:
+    """What skills gave that these receipts are of, or a part of it, without any secret of theirs: for a model, a page, and what is kept."""
+    for skill in sorted(set[str]().union(*(receipt.skills for receipt in receipts))):
+        text = strike(skill, text)
+    return unstruck("", text)
 
 
 def prepare(manifest: Manifest, inputs: Json, caller: str, request_id: str, deadline: float | None = None, traceparent: str = "") -> Invocation:
@@ -100,7 +107,7 @@ def interpret(
     if broken:
         raise _failed(
             receipt, "bad-outputs", f"{manifest.name} answered outputs that its own schema does not allow.",
-            strike(manifest.name, "; ".join(broken)),
+            "; ".join(strike(manifest.name, each) for each in broken),  # each may have been cut, and within a secret
             f"Raise a request to mend it (`skillops request`), or go back with `skillops rollback {manifest.name}`.",
         )  # fmt: skip
     return InvocationResult(outputs=reply.outputs, receipt=receipt)

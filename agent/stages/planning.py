@@ -15,7 +15,7 @@ from agent.domain.plan import Plan, Step, references
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
 from agent.domain.task import Task
-from agent.pasted import json_without_secrets, without_secrets
+from agent.pasted import json_struck, unpasted
 from agent.ports import LanguageModel
 from agent.prompts import Asked, ask, with_sections
 
@@ -78,24 +78,30 @@ def plan(
 
 
 def answer(
-    task: Task, results: Sequence[Mapping[str, Json]], model: LanguageModel, *, manner: Manner = PLAIN, history: Sequence[str] = ()
+    task: Task,
+    results: Sequence[Mapping[str, Json]],
+    model: LanguageModel,
+    *,
+    manner: Manner = PLAIN,
+    history: Sequence[str] = (),
+    strike: Callable[[str], str] = unpasted,
 ) -> Asked[Answer]:
-    """The answer to a task from its results (`skill`, `inputs`, `outputs` of each step), read with what was said before it.
-    Raises ModelUnavailable."""
+    """The answer to a task from its results (`skill`, `inputs`, `outputs` of each step), read with what was said before it, without the secrets
+    that `strike` knows. Raises ModelUnavailable."""
     shares = max(1, len(results))
-    shown = [{name: cut(value, SHOWN // shares) for name, value in result.items()} for result in results]
+    shown = [{name: cut(value, SHOWN // shares, strike) for name, value in result.items()} for result in results]
     more, template = manner.asked("answer", history=list(history[-SAID:]))
     return ask(model, "answer", Answer, {"task": task.text, "results": shown, **more}, template=template)
 
 
-def cut(value: Json, limit: int) -> Json:
-    """`value`, or the beginning of its JSON where that is longer than `limit` characters; without what looks like a secret, which a model, a page
-    and what is kept get along without."""
+def cut(value: Json, limit: int, strike: Callable[[str], str] = unpasted) -> Json:
+    """`value`, or the beginning of its JSON where that is longer than `limit` characters; without what looks like a secret or, by `strike`, is
+    one, which a model, a page and what is kept get along without."""
     text = json.dumps(value, ensure_ascii=False)
-    seen = without_secrets(text[: limit + MARGIN])
+    seen = strike(text[: limit + MARGIN])
     if len(text) <= limit:
-        return json_without_secrets(value) if seen.kinds else value
-    return f"{seen.text[:limit]}… (cut: {len(text)} characters in all)"
+        return value if seen == text else json_struck(value, strike)
+    return f"{seen[:limit]}… (cut: {len(text)} characters in all)"
 
 
 def _shown(manifest: Manifest) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_a_key_is_struck_out_wherever_it_is_cut(cut: int) -> None:
     strike, text = Strike(echoes({PLACEHOLDER: KEY})), f"a{KEY}b{KEY[:5]}".encode()
     pieces = [text[at : at + cut] for at in range(0, len(text), cut)]
     assert b"".join(map(strike, pieces)) + strike(b"", last=True) == f"a{PLACEHOLDER}b{KEY[:5]}".encode()
-    assert strike(b"told at once") == b"told at once"
+    assert strike(b"told at once\n") == b"told at once\n"
 
 
 def test_requests_go_one_after_the_other_on_one_connection_piped_or_not(tmp_path: Path, tls: Tls) -> None:

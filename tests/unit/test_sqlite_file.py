@@ -34,3 +34,13 @@ def test_a_file_that_is_none_of_sqlites_could_not_be_told_and_is_closed_again(tm
         with pytest.raises(CouldNotTell, match="not a database") as kept, SqliteFile(tmp_path / "words.sqlite", SCHEMA).reading():
             pass
     assert kept and not [link for link in Path("/proc/self/fd").iterdir() if "words.sqlite" in os.path.realpath(link)]
+
+
+def test_a_file_and_what_lies_beside_it_is_read_by_nobody_else_also_where_an_older_version_left_it_open(tmp_path: Path) -> None:
+    (path := tmp_path / "words.sqlite").touch()
+    path.chmod(0o644)
+    with SqliteFile(path, SCHEMA, mode=0o600).writing() as connection:
+        connection.execute("INSERT INTO word VALUES ('a')")
+        assert {found.name: found.stat().st_mode & 0o777 for found in tmp_path.iterdir()} == dict.fromkeys(
+            ("words.sqlite", "words.sqlite-wal", "words.sqlite-shm"), 0o600
+        )

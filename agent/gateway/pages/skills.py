@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +27,7 @@ from agent.gateway.secrets import address
 from agent.gateway.skills import FOUND, fares
 from agent.history import versions_of
 from agent.parts import Parts
+from agent.stages.invoking import struck_of
 from agent.stages.planning import cut
 from agent.stages.proposing import propose_retire, propose_rollback
 
@@ -141,7 +143,9 @@ async def _tried(site: Site, request: Request, visitor: Visitor, fields: dict[st
         inputs = forms.read(listed.manifest.inputs, fields)
         call = Call(request_id=request.state.request_id or uuid.uuid4().hex)
         result = await site.gateway.invoke(name, inputs, visitor.key, call)
-        shown, inputs = await run_in_threadpool(lambda: (cut(result.outputs, SHOWN), cut(inputs, SHOWN)))
+        shown, inputs = await run_in_threadpool(
+            lambda: (cut(result.outputs, SHOWN, partial(struck_of, site.parts.strike, (result.receipt,))), cut(inputs, SHOWN))
+        )
     except SkillOpsError as error:
         if isinstance(error, MissingSecret):
             await run_in_threadpool(offer_links, error, site.parts, address(request, site.parts.settings), visitor.name)
