@@ -25,7 +25,8 @@ def notations(value: str) -> frozenset[str]:
 def _ways(value: str) -> Iterator[str]:
     data = value.encode()
     yield from (value, repr(value)[1:-1], repr(data)[2:-1], data.hex(), data.hex().upper())
-    yield from _as_json(value)
+    for written in _as_json(value):
+        yield from (written, json.dumps(written)[1:-1], json.dumps(written, ensure_ascii=False)[1:-1])
     for encoded in (quote(value), quote(value, safe=""), quote_plus(value)):
         yield from (encoded, _PERCENT.sub(lambda found: found[0].lower(), encoded))
     for quoted in (True, False):
@@ -37,7 +38,7 @@ def _ways(value: str) -> Iterator[str]:
 
 def _as_json(value: str) -> Iterator[str]:
     for plain in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
-        yield from (plain, plain.replace("/", "\\/"), _escaped(plain, "<>&"), _escaped(plain, "<>&='"), json.dumps(plain)[1:-1])
+        yield from (plain, plain.replace("/", "\\/"), _escaped(plain, "<>&"), _escaped(plain, "<>&='"))
     yield json.dumps(value.replace('"', "\0"))[1:-1].replace("\\u0000", "\\u0022").translate(
         {ord(sign): f"\\u{ord(sign):04X}" for sign in "+'<>&`"}
     )  # fmt: skip

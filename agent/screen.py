@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.json import JSON
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
@@ -37,8 +38,9 @@ SIGNS = {
     "reject": "[red]✗[/]", "merge": "[green]✓[/]", "wait": "[yellow]…[/]",
 }  # fmt: skip
 
-# A control character in somebody else's text could move the cursor or hide what stands there (ECMA-48, C0 and C1).
-_CONTROLS = {code: "�" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
+# A control character in somebody else's text could move the cursor or hide what stands there (ECMA-48, C0 and C1), or have a line read
+# otherwise than it is (UAX #9, embeddings, overrides and isolates).
+_CONTROLS = {code: "�" for code in (*range(32), 127, *range(128, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)) if chr(code) not in "\n\t"}
 
 
 def escape(text: str) -> str:
@@ -49,6 +51,13 @@ def escape(text: str) -> str:
 def say(text: str) -> None:
     """Lines on stdout."""
     out.print(escape(text), soft_wrap=True)
+
+
+def json_of(value: object) -> None:
+    """A value of others' as JSON on stdout, in colours. JSON itself escapes C0 alone."""
+    drawn = JSON(json.dumps(value, ensure_ascii=False), ensure_ascii=False).text
+    drawn.plain = drawn.plain.translate(_CONTROLS)
+    out.print(drawn, soft_wrap=True)
 
 
 class Watcher:
@@ -168,7 +177,7 @@ def receipt_line(receipt: Receipt) -> str:
 
 
 def result_of(result: InvocationResult) -> None:
-    out.print_json(json.dumps(result.outputs))
+    json_of(result.outputs)
     err.print(f"[dim]{escape(receipt_line(result.receipt))}[/]", soft_wrap=True)
 
 
@@ -183,7 +192,7 @@ def report_of(report: CheckReport) -> None:
 
 def reviews_of(reviews: Sequence[Review]) -> None:
     for review in reviews:
-        out.print(f"{SIGNS.get(review.verdict, '?')} {review.reviewer}: {review.verdict}. {escape(review.summary)}", soft_wrap=True)
+        out.print(f"{SIGNS.get(review.verdict, '?')} {escape(review.reviewer)}: {review.verdict}. {escape(review.summary)}", soft_wrap=True)
         for remark in review.remarks:
             place = f"{remark.path}:{remark.line}: " if remark.path else ""
             out.print(f"    {'[red]blocks[/] ' if remark.blocks else ''}{escape(place + remark.message)}", soft_wrap=True)
@@ -201,7 +210,7 @@ def skills_of(revision: int, entries: Sequence[Entry], services: Sequence[Servic
 
 def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service], calls: Sequence[str] = (), called_by: Sequence[str] = ()) -> None:
     out.print(f"[bold]{entry.name}[/] {entry.version} ({entry.status})\n{escape(entry.description)}", soft_wrap=True)
-    origin = f"proposal #{entry.proposal}, approved by {', '.join(entry.approvals) or 'nobody'}" if entry.proposal else entry.origin
+    origin = f"proposal #{entry.proposal}, approved by {escape(', '.join(entry.approvals)) or 'nobody'}" if entry.proposal else entry.origin
     asked = ", ".join(entry.permissions.wider_than(type(entry.permissions)())) or "nothing"
     out.print(f"came from  {origin}\ncommit     {entry.commit[:12]}\ndigest     {entry.digest}\nmay reach  {escape(asked)}", soft_wrap=True)
     if manifest and manifest.requires:
@@ -217,7 +226,7 @@ def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service
         out.print(f"call it    skillops invoke {entry.name} --input '{escape(example)}'", soft_wrap=True)
         for what, schema in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
             out.print(what)
-            out.print_json(json.dumps(schema))
+            json_of(schema)
 
 
 def loads_of(loads: Sequence[Load]) -> None:

@@ -191,7 +191,6 @@ class Vault:
             if form is None:
                 return None
             fit(form.name, value, form.skills, form.person)
-            connection.execute("DELETE FROM form WHERE hash = ?", (_hash(token),))
             return self._set(connection, Slot.of(form.name, form.skills, form.person), value, f"form of {form.by}", form.skills)
 
     def signature(self, token: str) -> str:
@@ -212,6 +211,7 @@ class Vault:
         revision = connection.execute("SELECT max(number) FROM change").fetchone()[0]
         sealed = self._sealed(str(slot), revision, among, value, any_kept=self._holds_any(connection))
         connection.execute("INSERT OR REPLACE INTO secret VALUES (?, ?, ?, ?)", (str(slot), among, revision, sealed))
+        connection.execute("DELETE FROM form WHERE name = ?", (str(slot),))  # a link that is older neither rotates it nor gives it to more skills
         return self._secret(connection, slot)
 
     def _secret(self, connection: sqlite3.Connection, slot: Slot) -> Secret:

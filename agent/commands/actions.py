@@ -192,12 +192,13 @@ def nightly(out: Out, repository: Repo = HERE, as_json: AsJson = False) -> None:
     """
     from agent import nightly_job
     from agent.errors import CouldNotTell
+    from agent.screen import say
 
     journal = nightly_job.look(repository)
     _left(journal, out, as_json)
     if journal.audit and journal.audit.unknown:
         for line in () if as_json else journal.audit.unknown:
-            print(line)
+            say(line)
         raise typer.Exit(CouldNotTell.exit_code)
 
 

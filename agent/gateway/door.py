@@ -146,7 +146,9 @@ class Door:
         in_chat = path in gateway.chat_paths
         free = at_form or in_chat or path in open_paths(gateway) or path == gateway.webhook_path
         key = None if free else self._key(method, headers)
-        if key:
+        if at_form and self._pages:
+            key = self._pages.key(headers)  # who is looking, where they have signed in to the pages: a form may be for somebody else
+        elif key:
             gateway.rates.take(key.id)
         # What a browser's form may send to another site without asking is none of these (Fetch standard, 4.10).
         body = await body_of(headers, receive) if method not in ("GET", "HEAD") else b""

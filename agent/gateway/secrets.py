@@ -23,8 +23,8 @@ from agent.gateway.bodies import Body
 from agent.gateway.gateway import Gateway
 from agent.gateway.server import is_loopback
 from agent.settings import Settings
-from agent.slot import LONGEST_PERSON, NAME
-from agent.vault import FORM_SECONDS, Secret, Vault
+from agent.slot import LARGEST, LONGEST_PERSON, NAME
+from agent.vault import FORM_SECONDS, Form, Secret, Vault
 
 FORMS = "/secrets/forms/"
 LONGEST_FORM = 256 * 2**10  # bytes: a value of the largest size, as a form encodes it
@@ -88,6 +88,8 @@ def router(gateway: Gateway) -> APIRouter:
         form = vault.form(token) if _private(request, settings.gateway_proxies) else None
         if form is None:
             return _refusal(request, settings.gateway_proxies)
+        if _of_another(form, request):
+            return _not_yours(form)
         return _page(200, secret_page.form_page(form, vault.signature(token)))
 
     @routes.post(FORMS + "{token}", include_in_schema=False)
@@ -96,8 +98,12 @@ def router(gateway: Gateway) -> APIRouter:
         form = vault.form(token) if _private(request, settings.gateway_proxies) else None
         if form is None:
             return _refusal(request, settings.gateway_proxies)
+        if _of_another(form, request):
+            return _not_yours(form)
         sent = _sent(request)
         proof = vault.signature(token)
+        if len(request.state.visit.body) > LONGEST_FORM and own_page(request):
+            return _page(413, secret_page.form_page(form, proof, f"The value is too large. It may have {LARGEST} bytes."))
         if not own_page(request) or not hmac.compare_digest(sent.get("proof", "").encode(), proof.encode()):
             return _page(403, secret_page.refusal_page("This did not come from our page", "Open the link itself, and fill in the form there."))
         try:
@@ -134,6 +140,16 @@ def own_page(request: Request) -> bool:
     origin = urlsplit(request.headers.get("origin", ""))
     own = origin.scheme in ("http", "https") and origin.netloc == request.headers.get("host")
     return own and request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+
+def _of_another(form: Form, request: Request) -> bool:
+    """Whether it is for one person, and another one has signed in to the pages here: what they would give, the first one would use."""
+    return bool(form.person and request.state.key and request.state.key.name != form.person)
+
+
+def _not_yours(form: Form) -> HTMLResponse:
+    advice = f"It takes what {form.person} works with, and somebody else has signed in here. If you are {form.person}, sign out first."
+    return _page(403, secret_page.refusal_page("This form is for somebody else", advice))
 
 
 def _sent(request: Request) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.broker.striking import Strike, echoes
 from agent.caller import execute
 from agent.domain.stand_in import StandIns
 from agent.languages.python import PythonLanguage
@@ -116,3 +117,16 @@ def test_a_placeholder_is_worth_nothing_elsewhere(tmp_path: Path, tls: Tls) -> N
     assert b"host: api.example.com" in behind.got and b"attacker" not in behind.got
     said, _ = talked(tmp_path, (tls[0], ssl.create_default_context()), somebody, get(f"A: {PLACEHOLDER}"))
     assert b"not to be trusted" in said and somebody.got == b""
+
+
+@threat(115)
+def test_what_is_held_back_of_an_answer_does_not_tell_how_the_key_begins() -> None:
+    """A host that repeats at once what a skill sends it, a letter at a time: what comes late must not depend on whether the letter is right."""
+    for end in range(1, len(KEY)):
+        guesses = (KEY[:end], KEY[: end - 1] + "\x7f", "\x7f" * end)
+        for before in ("", "a line\n", "said: "):
+            told = {len(Strike(echoes({PLACEHOLDER: KEY}))(f"{before}{guess}".encode())) for guess in guesses}
+            assert len(told) == 1, (end, before, told)
+    strike = Strike(echoes({PLACEHOLDER: KEY}))
+    assert strike(b"event: tick\n\n") == b"event: tick\n\n", "an event is not kept from the skill until the next one"
+    assert strike(f"{KEY[:9]}".encode()) == b"" and strike(f"{KEY[9:]}\n".encode()) == f"{PLACEHOLDER}\n".encode()

@@ -11,8 +11,10 @@ from rich.console import Console
 
 from agent import screen
 from agent.domain.event import Event
+from agent.domain.invocation import InvocationResult, Receipt
 from agent.errors import Refused
 from agent.screen import Watcher, command, errors, say
+from tests.builders import a_manifest, an_entry
 
 
 def an_event(what: str = "checked", **traits: Any) -> Event:
@@ -37,6 +39,16 @@ def test_words_of_others_move_no_cursor_and_are_no_markup(shown: StringIO) -> No
     Watcher(screen.out)(an_event(note=HOSTILE))
     assert {char for char in shown.getvalue() if (ord(char) < 32 or 127 <= ord(char) < 160) and char != "\n"} == set()
     assert shown.getvalue().count("[red]not markup[/]") == 5
+
+
+def test_what_skills_give_and_people_are_called_moves_no_cursor_either(shown: StringIO) -> None:
+    """JSON escapes C0 and leaves C1 (U+009B begins a sequence as ESC [ does) and what turns writing round; a name may look like markup."""
+    odd = HOSTILE + "\x9d52;c;cGFzdGU=\x07 \u202egnp.exe\u2066"
+    screen.result_of(InvocationResult(outputs={odd: [odd]}, receipt=Receipt(skill="a", version="1.0.0", digest="sha256:0")))
+    screen.skill_of(an_entry(proposal=7, approvals=("[/] eve", "[red]ada")), a_manifest(inputs={"type": "object", "description": odd}), ())
+    told = shown.getvalue()
+    assert not {char for char in told if ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u202e\u2066"} - {"\n"}
+    assert "[/] eve, [red]ada" in told and "gnp.exe" in told
 
 
 def test_what_the_ledger_keeps_once_is_shown_once(shown: StringIO) -> None:

@@ -100,7 +100,7 @@ async def test_a_value_that_none_can_be_is_asked_for_again_and_not_quoted(house:
 
 async def test_an_enormous_form_is_not_taken(house: House) -> None:
     path = await a_link(house)
-    assert (await send(house, path, value="x" * 300_000)).status_code == 403
+    assert (await send(house, path, value="x" * 300_000)).status_code == 413
     assert house.place.parts.vault.all() == []
 
 
