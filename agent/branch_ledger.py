@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from agent.chain import GENESIS, first_broken, sealed_event, spent_by
 from agent.domain.decision import Spent
@@ -31,6 +32,7 @@ class BranchLedger:
         self._repository, self._branch, self._clock = repository, branch, clock
         self._pages: dict[str, tuple[Entered, ...]] = {}  # by blob id
         self._last: tuple[str, tuple[Entered, ...]] | None = None  # where the branch was when it was read or written last, and all its lines
+        self._held: tuple[tuple[Entered, ...], int | None] | None = None  # the lines that were verified last, and what was found of them
         self._lock = threading.Lock()
 
     def record(self, event: Event) -> Entered:
@@ -53,15 +55,24 @@ class BranchLedger:
             return entered
         raise CouldNotTell(f"The ledger's branch {self._branch} kept moving.", next_step="Try again: other runners write to it.")
 
-    def entries(self, *, request: int | None = None, proposal: int | None = None) -> Sequence[Entered]:
-        """In order; with both given, those that belong to both."""
-        return [
+    def entries(self, *, request: int | None = None, proposal: int | None = None, after: int = 0, most: int | None = None) -> Sequence[Entered]:
+        """In order; with both given, those that belong to both. Of those with a number above `after` the first `most`."""
+        found = (
             line for line in self._read()[1]
-            if request in (None, line.event.request) and proposal in (None, line.event.proposal)
-        ]  # fmt: skip
+            if request in (None, line.event.request) and proposal in (None, line.event.proposal) and line.number > after
+        )  # fmt: skip
+        return list(islice(found, most))
+
+    def last(self, *, request: int | None = None, proposal: int | None = None) -> Entered | None:
+        """The newest of those that `entries` gives; the number of the newest of all is how many there are."""
+        found = reversed(self._read()[1])
+        return next((line for line in found if request in (None, line.event.request) and proposal in (None, line.event.proposal)), None)
 
     def tampered(self) -> int | None:
-        return first_broken(self._read()[1])
+        lines = self._read()[1]
+        if self._held is None or self._held[0] is not lines:
+            self._held = lines, first_broken(lines)
+        return self._held[1]
 
     def head(self) -> str:
         """The last hash."""

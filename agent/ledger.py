@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import time
@@ -60,18 +61,27 @@ class SqliteLedger(Ledger):
             connection.execute("INSERT INTO entry (number, at, event, previous, hash) VALUES (?, ?, ?, ?, ?)", row)
         return entered
 
-    def entries(self, *, request: int | None = None, proposal: int | None = None) -> Sequence[Entered]:
-        """In order; with both given, those that belong to both."""
-        wanted = {name: value for name, value in (("request", request), ("proposal", proposal)) if value is not None}
-        where = " AND ".join(f"{name} = :{name}" for name in wanted) or "true"
+    def entries(self, *, request: int | None = None, proposal: int | None = None, after: int = 0, most: int | None = None) -> Sequence[Entered]:
+        """In order; with both given, those that belong to both. Of those with a number above `after` the first `most`."""
+        where, values = _wanted(request, proposal)
+        values |= {"after": after, "most": -1 if most is None else most}
         with self._file.reading() as connection:
-            return [_entered(row) for row in connection.execute(f"{_LINES} WHERE {where} ORDER BY number", wanted)]
+            found = connection.execute(f"{_LINES} WHERE {where} AND number > :after ORDER BY number LIMIT :most", values)
+            return [_entered(row) for row in found]
+
+    def last(self, *, request: int | None = None, proposal: int | None = None) -> Entered | None:
+        """The newest of those that `entries` gives; the number of the newest of all is how many there are."""
+        where, values = _wanted(request, proposal)
+        with self._file.reading() as connection:
+            row = connection.execute(f"{_LINES} WHERE {where} ORDER BY number DESC LIMIT 1", values).fetchone()
+        return _entered(row) if row else None
 
     def tampered(self) -> int | None:
         previous, expected = GENESIS, 1
         with self._file.reading() as connection:
             for row in connection.execute(f"{_LINES} ORDER BY number"):
-                if row["number"] != expected or row["previous"] != previous or row["hash"] != _sealed(row):
+                held = row["hash"] == _lying(row) or row["hash"] == _sealed(row)  # the first takes a tenth of the time
+                if row["number"] != expected or row["previous"] != previous or not held:
                     return expected
                 previous, expected = row["hash"], expected + 1
         return None
@@ -84,6 +94,17 @@ class SqliteLedger(Ledger):
 
     def spent(self, request: int) -> Spent:
         return spent_by(self.entries(request=request))
+
+
+def _wanted(request: int | None, proposal: int | None) -> tuple[str, dict[str, int]]:
+    values = {name: value for name, value in (("request", request), ("proposal", proposal)) if value is not None}
+    return " AND ".join(f"{name} = :{name}" for name in values) or "true", values
+
+
+def _lying(row: sqlite3.Row) -> str:
+    """The hash that a row ought to have, its event being written as we write it: what is hashed is `canonical`, put together of what lies there."""
+    text = f'{row["previous"]}{{"at":{json.dumps(row["at"])},"event":{row["event"]},"number":{row["number"]}}}'
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _sealed(row: sqlite3.Row) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field
@@ -18,6 +19,7 @@ from agent.strict_yaml import dump, load_as
 
 # Written even where they are the default: what a person looks for first, and edits.
 ALWAYS = ("status", "runtime", "entrypoint", "permissions")
+SMALL = 2**14  # bytes of a file that is not parsed again while it is the same
 
 
 class _Witness(Frozen):
@@ -30,7 +32,7 @@ class _Witness(Frozen):
 
 def read_manifest(data: bytes, path: str) -> Manifest:
     """`skill.yaml`. Raises InvalidFile with the line, and what was expected there."""
-    return load_as(Manifest, data, path)
+    return _manifest(data, path) if len(data) <= SMALL else load_as(Manifest, data, path)
 
 
 def write_manifest(manifest: Manifest) -> bytes:
@@ -69,6 +71,16 @@ def read_stand_ins(data: bytes, path: str) -> StandIns:
 
 def read_policy(data: bytes, path: str) -> Policy:
     """`reviewers/policy.yaml`; keys that are left out are as by default. Raises InvalidFile."""
+    return _policy(data, path) if len(data) <= SMALL else load_as(Policy, data, path)
+
+
+@lru_cache(maxsize=1024)
+def _manifest(data: bytes, path: str) -> Manifest:
+    return load_as(Manifest, data, path)
+
+
+@lru_cache(maxsize=8)
+def _policy(data: bytes, path: str) -> Policy:
     return load_as(Policy, data, path)
 
 

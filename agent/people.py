@@ -49,7 +49,7 @@ def withdraw(parts: Parts, number: int, person: str, why: str) -> Request:
     request = parts.forge.request(number)
     if request.state != "open":
         raise UsageError(f"Request #{number} is closed.", next_step="`skillops list --requests` shows the open ones.")
-    if found := next((proposal for proposal in parts.forge.proposals("open") if proposal.request == number), None):
+    if found := next(iter(parts.forge.proposals("open", request=number)), None):
         raise Refused(f"Proposal #{found.number} is open for it.", next_step=f"Reject #{found.number}: that closes the request as well.")
     parts.forge.close_request(number, "withdrawn")
     parts.record(Event(stage="people", what="withdrawn", actor=person, request=number, note=why))

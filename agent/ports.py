@@ -127,8 +127,10 @@ class Proposals(Protocol):
         """Raises NotFound."""
         ...
 
-    def proposals(self, state: Literal["open", "merged", "closed", "all"] = "open", *, skill: str | None = None) -> Sequence[Proposal]:
-        """By number; with `skill`, those of one skill alone."""
+    def proposals(
+        self, state: Literal["open", "merged", "closed", "all"] = "open", *, skill: str | None = None, request: int | None = None
+    ) -> Sequence[Proposal]:
+        """By number; with `skill`, those of one skill alone, and with `request`, those for one request."""
         ...
 
     def close_proposal(self, number: int) -> None: ...
@@ -609,7 +611,14 @@ class Ledger(Protocol):
     """The audit trail: append-only and hash-chained."""
 
     def record(self, event: Event) -> Entered: ...
-    def entries(self, *, request: int | None = None, proposal: int | None = None) -> Sequence[Entered]: ...
+    def entries(self, *, request: int | None = None, proposal: int | None = None, after: int = 0, most: int | None = None) -> Sequence[Entered]:
+        """In order; with both given, those that belong to both. Of those with a number above `after` the first `most`."""
+        ...
+
+    def last(self, *, request: int | None = None, proposal: int | None = None) -> Entered | None:
+        """The newest of those that `entries` gives; the number of the newest of all is how many there are."""
+        ...
+
     def tampered(self) -> int | None:
         """The number of the first entry that does not fit the chain, or None."""
         ...

@@ -51,14 +51,14 @@ def in_work(request: Request, forge: Forge) -> bool:
     """Whether there is more to come of a request: it is open, or the forge closed it at the merge and it is not deployed and answered yet."""
     if request.state == "open" or request.closed_as:
         return request.state == "open"
-    return any(proposal.request == request.number for proposal in forge.proposals("merged"))
+    return bool(forge.proposals("merged", request=request.number))
 
 
 def look(parts: Parts, work: Work) -> Situation:
     """The situation of one piece of work, decision included where the verdicts are in, or where none of them could change it."""
     request = parts.forge.request(work.request) if work.request else None
     gap, answered = assessment(parts.forge.comments(work.request)) if work.request else (None, False)
-    proposal = parts.forge.proposal(work.proposal) if work.proposal else _proposal_of(parts, work.request)
+    proposal = parts.forge.proposal(work.proposal) if work.proposal else _proposal_of(parts, work.request) if work.request else None
     if gap and proposal is None and _outdated(parts, gap):
         gap = None
     if request and gap and gap.verdict == "several" and proposal is None:
@@ -159,9 +159,9 @@ def _outdated(parts: Parts, gap: Gap) -> bool:
     return entry is not None if gap.verdict == "new" else entry is None or entry.version != gap.base_version
 
 
-def _proposal_of(parts: Parts, request: int | None) -> Proposal | None:
+def _proposal_of(parts: Parts, request: int) -> Proposal | None:
     """The proposal for a request: the newest that was not closed, else the newest. One that was overtaken is none any more."""
-    found = [proposal for proposal in parts.forge.proposals("all") if proposal.request == request and proposal.kind in ("new", "extend", "person")]
+    found = [proposal for proposal in parts.forge.proposals("all", request=request) if proposal.kind in ("new", "extend", "person")]
     found = [proposal for proposal in found if proposal.state != "closed" or OVERTAKEN not in proposal.labels]
     return max(found, key=lambda proposal: (proposal.state != "closed", proposal.number), default=None)
 

@@ -90,8 +90,10 @@ def entries_of(number: int, forge: Forge, ledger: Ledger) -> tuple[Entered, ...]
 
 def _belonging(number: int, forge: Forge) -> tuple[Request | None, list[Proposal]]:
     """The request and its proposals; of a proposal that nobody requested, it alone."""
-    proposals = forge.proposals("all")
-    given = next((proposal for proposal in proposals if proposal.number == number), None)
+    try:
+        given = forge.proposal(number)
+    except NotFound:
+        given = None
     request = given.request if given else number
     try:
         asked = forge.request(request) if request is not None else None
@@ -99,7 +101,7 @@ def _belonging(number: int, forge: Forge) -> tuple[Request | None, list[Proposal
         raise NotFound(
             f"There is no request or proposal #{number}.", next_step="`skillops list --requests` and `--proposals` show the open ones."
         ) from None
-    mine = [given] if given and not request else [proposal for proposal in proposals if proposal.request == request]
+    mine = [given] if given and not request else list(forge.proposals("all", request=request))
     return asked, mine
 
 

@@ -47,7 +47,8 @@ _ISOLATED = {
 _PLACES = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 _LOOSE = ("GIT_CURL_VERBOSE", "GIT_SSL_NO_VERIFY")  # which count whatever they are set to
 
-LARGE, RECENT = 2**16, 4  # bytes of an object that is remembered; how many are
+LARGE, RECENT = 2**16, 4  # bytes of a large object that is remembered; how many are
+SMALL, MANY = 2**12, 2**11  # as much of small ones
 
 
 class GitDoor:
@@ -63,8 +64,8 @@ class GitDoor:
             GIT_WORK_TREE=str(work_tree or git_dir),  # git 2.43 and later read a bare repository's attributes from its HEAD
             GIT_INDEX_FILE=str(git_dir / "index"),
         )
-        self._reading = threading.Lock()
-        self._recent: dict[str, bytes] = {}
+        self._refs, self._reading = common_dir(git_dir), threading.Lock()
+        self._recent, self._small = dict[str, bytes](), dict[str, bytes]()
         self._deflate = Deflate()
 
     def run(self, *arguments: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
@@ -97,9 +98,16 @@ class GitDoor:
         found = self._ask(lambda: self._git.get_object_header(name), name)
         return (found[0].decode(), found[1].decode(), found[2]) if found else None
 
+    def loose(self, ref: str) -> str:
+        """Where a branch points to, read from its own file; empty where it has none, and git is to be asked."""
+        try:
+            return (self._refs / ref).read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
     def data(self, object_id: str) -> bytes:
         """The content of an object that something refers to; CouldNotTell where it is lost."""
-        data = self._recent.get(object_id)
+        data = self._recent.get(object_id) or self._small.get(object_id)
         return data if data is not None else self._remembered(object_id, self.there(self._ask(lambda: self._whole(object_id), object_id), object_id))
 
     def start_of(self, object_id: str, size: int) -> bytes:
@@ -137,10 +145,16 @@ class GitDoor:
         return object_id
 
     def _remembered(self, object_id: str, data: bytes) -> bytes:
-        """The last few large objects are kept: registry.yaml and the folder `skills` are read again and again as they grow."""
+        """The last few large objects are kept: registry.yaml and the folder `skills` are read again and again as they grow; and many small ones:
+        the policy, and the manifest of each proposal that is open."""
         if len(data) >= LARGE:
             with self._reading:
                 self._recent = dict([*self._recent.items(), (object_id, data)][-RECENT:])
+        elif len(data) <= SMALL:
+            with self._reading:
+                self._small[object_id] = data
+                while len(self._small) > MANY:
+                    del self._small[next(iter(self._small))]
         return data
 
     def _whole(self, object_id: str) -> bytes:

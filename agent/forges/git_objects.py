@@ -11,16 +11,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from agent.domain.proposal import OURS, Change, Written
 from agent.errors import ConfigurationError, HeadMoved, Refused, UsageError
+from agent.forges.git_beyond import Beyond
 from agent.forges.git_door import GitDoor, could_not, is_bare
 from agent.forges.git_names import address, branch_problem, commit_problem, inside, is_commit_id, made_here
 from agent.forges.git_trees import LOOKED_INTO, MOST, SUBMODULE, TREE, Entry, Nested, Trees, nested
 from agent.ports import CommitLine
 
 RACES = 20  # times that a merge is tried on a main that moves
+KEPT = 4096  # answers of each kind about what never changes
+FEW = 100  # files that differ between two commits; of more, nothing is kept
 _NONE = "0" * 40
 _SHOWN = 2**23  # bytes of a diff
 _SNIFFED = 8000  # bytes that git itself looks at to tell binary from text (buffer_is_binary in xdiff-interface.c)
@@ -38,8 +41,11 @@ class GitObjects:
             )
         self.origin, self.main = origin.resolve(), main
         self._door = GitDoor(self.origin)
-        self._trees = Trees(self._door)
-        self._place = lru_cache(maxsize=512)(self._at)  # what lies at a path of a commit never changes
+        self._trees, self._beyond = Trees(self._door), Beyond(self._door)
+        # What is kept never changes: what lies at a path of a commit, what differs between two, and which ids are commits'.
+        self._place = lru_cache(maxsize=KEPT)(self._at)
+        self._between = dict[tuple[str, str], tuple[Change, ...]]()
+        self._commits = dict[str, None]()
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
@@ -47,14 +53,22 @@ class GitObjects:
         return nullcontext()  # what lies on this machine is read as it is
 
     def head(self, ref: str) -> str | None:
+        if ref in self._commits:
+            return ref
         if is_commit_id(ref):
             found = self._door.header(ref)
         elif branch_problem(ref):
             return None
         else:
             name = f"refs/heads/{ref}"
+            if (at := self._door.loose(name)) in self._commits:
+                return at
             found = self._door.header(name) or self._pointed_at(name)
-        return found[0] if found and found[1] == "commit" else None
+        if not found or found[1] != "commit":
+            return None
+        self._commits[found[0]] = None
+        _bounded(self._commits)
+        return found[0]
 
     def read(self, ref: str, path: str) -> bytes | None:
         found = self._object(ref, path)
@@ -75,8 +89,13 @@ class GitObjects:
         return self._trees.files(found[0]) if found and found[1] == "tree" else {}
 
     def changes(self, base: str, head: str) -> tuple[Change, ...]:
-        found = self._trees.differences(*map(self._tree_of, self._ends(base, head)))
-        return tuple(self._change(*each, len(found) <= LOOKED_INTO) for each in sorted(found, key=lambda each: each[0].encode()))
+        ends = self._ends(base, head)
+        if (found := self._between.get(ends)) is None:
+            found = self._changed(*ends)
+            if len(found) <= FEW:
+                self._between[ends] = found
+                _bounded(self._between)
+        return found
 
     def diff(self, base: str, head: str, folder: str = "") -> str:
         options = ("-p", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color", "--full-index")
@@ -205,6 +224,10 @@ class GitObjects:
             return self._door.there(None, f"{commit}:{path}")
         return None
 
+    def _changed(self, base: str, head: str) -> tuple[Change, ...]:
+        found = self._trees.differences(self._tree_of(base), self._tree_of(head))
+        return tuple(self._change(*each, len(found) <= LOOKED_INTO) for each in sorted(found, key=lambda each: each[0].encode()))
+
     def _change(self, path: str, old: Entry | None, new: Entry | None, look: bool) -> Change:
         status: Literal["added", "modified", "deleted"] = "deleted" if new is None else "modified" if old else "added"
         if new is None or new[0] in (SUBMODULE, TREE):
@@ -215,8 +238,10 @@ class GitObjects:
     def _ends(self, base: str, head: str) -> tuple[str, str]:
         """The merge base (`base` itself where there is none) and the head, as commits."""
         left, right = self._known(base), self._known(head)
-        _, shared, _ = self._door.run("merge-base", left, right)
-        return shared.decode().strip() or left, right
+        if shared := self._beyond.left_at(left, right) or self._beyond.left_at(right, left):
+            return shared, right
+        _, found, _ = self._door.run("merge-base", left, right)
+        return found.decode().strip() or left, right
 
     def _known(self, ref: str) -> str:
         if (commit := self.head(ref)) is None:
@@ -256,3 +281,10 @@ class GitObjects:
             why=f"{where}, and {expected[:12] if expected else 'no such branch'} was expected.",
             next_step="Look again: `skillops run` carries on from where it is now.",
         )
+
+
+def _bounded(kept: dict[Any, Any]) -> None:
+    """Leaves the newer half where there are too many."""
+    if len(kept) > KEPT:
+        for key in list(kept)[: KEPT // 2]:
+            kept.pop(key, None)

@@ -68,11 +68,13 @@ class GitHubProposals:
     def proposal(self, number: int) -> Proposal:
         return self._proposal(self._pull(number))
 
-    def proposals(self, state: Literal["open", "merged", "closed", "all"] = "open", *, skill: str | None = None) -> Sequence[Proposal]:
+    def proposals(
+        self, state: Literal["open", "merged", "closed", "all"] = "open", *, skill: str | None = None, request: int | None = None
+    ) -> Sequence[Proposal]:
         asked = "closed" if state == "merged" else state
         pulls = self.api.pages(f"pulls?state={asked}&base={self.main}&sort=created&direction=asc")
         found = sorted((each for each in map(self._of, pulls) if each), key=lambda proposal: proposal.number)
-        return [each for each in found if state in ("all", each.state) and skill in (None, each.skill)]
+        return [each for each in found if state in ("all", each.state) and skill in (None, each.skill) and request in (None, each.request)]
 
     def close_proposal(self, number: int) -> None:
         if self._pull(number)["state"] == "open":

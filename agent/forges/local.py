@@ -33,6 +33,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_request ON thread (key) WHERE kind = 'requ
 CREATE UNIQUE INDEX IF NOT EXISTS one_open_proposal ON thread (key) WHERE kind = 'proposal' AND state = 'open';
 CREATE INDEX IF NOT EXISTS by_state ON thread (kind, state);
 CREATE INDEX IF NOT EXISTS by_skill ON thread (kind, json_extract(draft, '$.skill'), state);
+CREATE INDEX IF NOT EXISTS by_request ON thread (kind, json_extract(draft, '$.request'));
 CREATE TABLE IF NOT EXISTS label (number INTEGER, label TEXT, PRIMARY KEY (number, label)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS comment (
   id INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL, marker TEXT,
@@ -55,7 +56,6 @@ class LocalForge(GitObjects):
     def __init__(self, origin: Path, main: str = "main") -> None:
         super().__init__(origin, main)
         self._file = SqliteFile(self.origin / "skillops" / "forge.sqlite", _SCHEMA)
-        self._apart: tuple[str, frozenset[str]] = ("", frozenset())
 
     @classmethod
     def found(cls, origin: Path, main: str = "main") -> LocalForge:
@@ -160,11 +160,13 @@ class LocalForge(GitObjects):
     def proposal(self, number: int) -> Proposal:
         return self._proposals([self._row("proposal", number)])[0]
 
-    def proposals(self, state: Literal["open", "merged", "closed", "all"] = "open", *, skill: str | None = None) -> Sequence[Proposal]:
-        opened = self._proposals(self._rows("proposal", "open", skill))  # looking at these may find some of them merged
-        if state == "open":
-            return [proposal for proposal in opened if proposal.state == "open"]
-        return self._proposals(self._rows("proposal", state, skill))
+    def proposals(
+        self, state: Literal["open", "merged", "closed", "all"] = "open", *, skill: str | None = None, request: int | None = None
+    ) -> Sequence[Proposal]:
+        if state in ("open", "all"):  # looking at the open ones may find some of them merged
+            return [each for each in self._proposals(self._rows("proposal", state, skill, request)) if state in ("all", each.state)]
+        self._proposals(self._rows("proposal", "open", skill, request))
+        return self._proposals(self._rows("proposal", state, skill, request))
 
     def close_proposal(self, number: int) -> None:
         proposal = self.proposal(number)
@@ -213,8 +215,9 @@ class LocalForge(GitObjects):
 
     # ---- rows -----------------------------------------------------------------------------------------------------
 
-    def _rows(self, kind: _Kind, state: str, skill: str | None = None) -> list[sqlite3.Row]:
-        wanted = {"kind = ?": kind, "state = ?": None if state == "all" else state, "json_extract(draft, '$.skill') = ?": skill}
+    def _rows(self, kind: _Kind, state: str, skill: str | None = None, request: int | None = None) -> list[sqlite3.Row]:
+        wanted: dict[str, str | int | None] = {"kind = ?": kind, "state = ?": None if state == "all" else state}
+        wanted |= {"json_extract(draft, '$.skill') = ?": skill, "json_extract(draft, '$.request') = ?": request}
         conditions = {condition: value for condition, value in wanted.items() if value is not None}
         with self._file.reading() as connection:
             sql = f"{_THREADS} WHERE {' AND '.join(conditions)} ORDER BY number"
@@ -225,8 +228,9 @@ class LocalForge(GitObjects):
         key = number if 0 < number < 2**63 else 0  # SQLite's integers; 0 is nobody's number
         with self._file.reading() as connection:
             row: sqlite3.Row | None = connection.execute(f"{_THREADS} WHERE number = ?", (key,)).fetchone()
-            newest = connection.execute("SELECT max(number) FROM thread WHERE ? IN (kind, '')", (kind or "",)).fetchone()[0]
-        if row is None or kind not in (None, row["kind"]):
+            fits = row is not None and kind in (None, row["kind"])
+            newest = None if fits else connection.execute("SELECT max(number) FROM thread WHERE ? IN (kind, '')", (kind or "",)).fetchone()[0]
+        if row is None or not fits:
             what = f"#{number} is a {row['kind']}, not a {kind}." if row else f"There is no {kind or 'request or proposal'} #{number}."
             raise NotFound(what, next_step=f"The newest is #{newest}." if newest else "There is none yet.")
         return row
@@ -260,14 +264,8 @@ class LocalForge(GitObjects):
         return found
 
     def _joined(self, heads: set[str], main: str) -> set[str]:
-        """Those of `heads` that are in main's history. What was found apart from this main is not looked for again."""
-        known = self._apart[1] if self._apart[0] == main else frozenset()
-        unknown = {head for head in heads - known if main and self.head(head)}
-        if not unknown:
-            return set()
-        beyond = set(self._door.output("rev-list", *sorted(unknown), f"^{main}").decode().split())
-        self._apart = (main, known | (unknown & beyond))
-        return unknown - beyond
+        """Those of `heads` that are in main's history."""
+        return self._beyond.joined({head for head in heads if main and self.head(head)}, main)
 
     def _brought_by(self, row: sqlite3.Row, head: str, main: str) -> str | None:
         """The commit that brought a head into main: its merge, or itself where a person moved main forward to it.

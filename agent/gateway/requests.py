@@ -71,7 +71,7 @@ def router(gateway: Gateway) -> APIRouter:
         return Followed(
             request=asked, state=step.state, stage=step.stage, waiting_for=step.waiting_for, why=step.why,
             comments=tuple(parts.forge.comments(number)), gap=seen.gap, progress=progress_of(number, seen, step),
-            proposals=tuple(proposal for proposal in parts.forge.proposals("all") if proposal.request == number),
+            proposals=tuple(parts.forge.proposals("all", request=number)),
             story=story(number, parts.forge, parts.ledger),
         )  # fmt: skip
 

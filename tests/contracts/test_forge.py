@@ -657,6 +657,20 @@ def test_proposals_of_one_skill_are_found_among_all(forge: Forge) -> None:
     assert forge.proposals("all", skill="word") == []
 
 
+def test_proposals_for_one_request_are_found_among_all(forge: Forge) -> None:
+    asked, other = (forge.open_request(a_request_draft(key=key)).number for key in ("a", "b"))
+    for branch, request in (("skill/a", asked), ("skill/b", other), ("skill/c", asked), ("skill/d", None)):
+        write(forge, branch, {f"{branch}/skill.py": b"x"})
+        forge.open_proposal(a_proposal_draft(branch=branch, request=request))
+    first, *_ = (proposal.number for proposal in forge.proposals("open", request=asked))
+    forge.merge(first, expected_head=forge.proposal(first).head, message="m", author="ada")
+
+    branches = {state: [proposal.branch for proposal in forge.proposals(state, request=asked)] for state in ("open", "merged", "all")}
+
+    assert branches == {"open": ["skill/c"], "merged": ["skill/a"], "all": ["skill/a", "skill/c"]}
+    assert forge.proposals("all", request=99) == []
+
+
 def test_one_check_result_a_head_and_name_and_the_last_one_counts(forge: Forge) -> None:
     number, head = open_one(forge)
     findings = [{"message": "half \\ud800 and nul \0", "path": "a.py", "line": 3}]

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from agent.branch_ledger import BranchLedger
 from agent.domain.event import Event
 from agent.errors import CouldNotTell
+from agent.forges.local import LocalForge
 from agent.ledger import GENESIS, SqliteLedger
+from agent.ports import Ledger
 
 UNREAD = "".join(f"ALTER TABLE entry DROP COLUMN {name};" for name in ("request", "proposal", "key"))
 SWAP = " ".join(f"UPDATE entry SET number = {new} WHERE number = {old};" for old, new in ((2, 99), (3, 2), (99, 3)))
@@ -72,6 +75,18 @@ def test_entries_are_found_by_request_and_by_proposal(ledger: SqliteLedger) -> N
     assert [entry.number for entry in ledger.entries(proposal=2)] == [2, 3]
     assert [entry.number for entry in ledger.entries(request=1, proposal=2)] == [2]
     assert ledger.entries(request=99) == []
+
+
+@pytest.mark.parametrize("where", ["file", "branch"])
+def test_a_part_of_the_entries_and_the_last_one_are_read_without_the_rest(where: str, ledger: SqliteLedger, tmp_path: Path) -> None:
+    read: Ledger = ledger if where == "file" else BranchLedger(LocalForge.found(tmp_path / "origin.git"))
+    assert read.last() is None
+    for request in (1, 2, 1, 2, 1):
+        read.record(an_event(request=request))
+
+    assert [entry.number for entry in read.entries(after=1, most=3)] == [2, 3, 4]
+    assert [entry.number for entry in read.entries(request=1, after=1, most=1)] == [3]
+    assert [entry and entry.number for entry in (read.last(), read.last(request=2), read.last(request=9))] == [5, 4, None]
 
 
 def test_what_a_request_spent_counts_from_the_last_retry(ledger: SqliteLedger) -> None:

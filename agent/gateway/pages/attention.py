@@ -11,6 +11,7 @@ from agent.domain.capability import Capability
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.registry import Entry
 from agent.errors import InvalidFile, MissingSecret, SkillOpsError
+from agent.gateway.pages.paging import SHOWN
 from agent.gateway.pages.site import Site
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.pages.wants import Wants, wants_of
@@ -58,7 +59,12 @@ def add_to(site: Site) -> None:
 
 
 def attention(parts: Parts) -> dict[str, Any]:
-    """Everything that is open, by whom it waits for. What could not be looked at says why."""
+    """What is open, the oldest first, by whom it waits for, and how much `more` there is of each. What could not be looked at says why."""
+    with parts.forge.looking():
+        return _attention(parts)
+
+
+def _attention(parts: Parts) -> dict[str, Any]:
     parts.sync()
     person, machine, moving = list[Item](), list[Item](), list[Item]()
     for work in open_work(parts):
@@ -73,7 +79,9 @@ def attention(parts: Parts) -> dict[str, Any]:
             ))  # fmt: skip
             continue
         (person if whom in ("person", "requester", "author") else machine if whom == "machine" else moving).append(item)
-    return {"person": person, "machine": machine, "moving": moving, "unwell": unwell(parts)}
+    found = {"person": person, "machine": machine, "moving": moving}
+    more = {name: max(len(items) - SHOWN, 0) for name, items in found.items()}
+    return {**{name: items[:SHOWN] for name, items in found.items()}, "more": more, "unwell": unwell(parts)}
 
 
 def unwell(parts: Parts) -> list[Unwell]:
@@ -99,8 +107,8 @@ def _item(parts: Parts, work: Work) -> tuple[Item, str]:
     step = next_step(seen)
     missing = _missing_secret(parts, seen, step)
     whom = "person" if missing else step.waiting_for if step.stage is Stage.WAIT else ""
-    entries = parts.ledger.entries(request=seen.request.number) if seen.request else parts.ledger.entries(proposal=work.proposal)
-    stumbled = entries[-1].event if entries and entries[-1].event.what == "stumbled" and not whom else None
+    last = parts.ledger.last(request=seen.request.number) if seen.request else parts.ledger.last(proposal=work.proposal)
+    stumbled = last.event if last and last.event.what == "stumbled" and not whom else None
     request, proposal = seen.request, seen.proposal
     number = request.number if request else proposal.number if proposal else 0
     policy_asks = step.state is State.WAITING and proposal is not None
@@ -112,7 +120,7 @@ def _item(parts: Parts, work: Work) -> tuple[Item, str]:
         why=missing.fault if missing else stumbled.note if stumbled else step.why or f"{step.stage} is next",
         next_step=missing.next_step if missing else AGAIN if stumbled else "",
         address=f"/proposals/{proposal.number}" if proposal and whom != "requester" else f"/requests/{number}",
-        since=entries[-1].at if entries else "", risk=seen.decision.risk if seen.decision else "",
+        since=last.at if last else "", risk=seen.decision.risk if seen.decision else "",
         wants=wants_at(parts, seen) if policy_asks else None, gained=seen.report.gained if seen.report else (),
         secret=_first_missing(parts, seen) if missing else "",
     )  # fmt: skip

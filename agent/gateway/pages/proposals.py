@@ -9,6 +9,7 @@ from starlette.requests import Request
 from agent import people
 from agent.errors import UsageError
 from agent.gateway.pages.judged import judged
+from agent.gateway.pages.paging import leaf
 from agent.gateway.pages.site import Site, number_of
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.verdicts import WHY, proposal_of
@@ -24,7 +25,7 @@ def add_to(site: Site) -> None:
         if state not in STATES:
             raise UsageError(f"There is no state {state[:40]!r}.", next_step=f"One of: {', '.join(STATES)}.")
         found = sorted(site.parts.forge.proposals(cast(States, state)), key=lambda proposal: -proposal.number)
-        return {"title": "Proposals", "state": state, "states": STATES, "proposals": found}
+        return {"title": "Proposals", "state": state, "states": STATES, **leaf("proposals", found, request.query_params)}
 
     def shown(visitor: Visitor, request: Request) -> dict[str, Any]:
         told = judged(site.parts, site.gateway.feed, number_of(request))

@@ -11,6 +11,7 @@ from agent.domain import Frozen
 from agent.domain.progress import NextStep, Situation, State
 from agent.domain.request import Comment
 from agent.errors import UsageError
+from agent.gateway.pages.paging import leaf
 from agent.gateway.pages.site import Site, number_of
 from agent.gateway.pages.timeline import timeline
 from agent.gateway.pages.visitors import Visitor
@@ -56,7 +57,7 @@ def add_to(site: Site) -> None:
         if state not in STATES:
             raise UsageError(f"There is no state {state[:40]!r}.", next_step=f"One of: {', '.join(STATES)}.")
         found = sorted(parts.forge.requests(cast(Literal["open", "closed", "all"], state)), key=lambda each: -each.number)
-        return {"title": "Requests", "state": state, "states": STATES, "requests": found, "limit": LIMIT}
+        return {"title": "Requests", "state": state, "states": STATES, **leaf("requests", found, request.query_params), "limit": LIMIT}
 
     def shown(visitor: Visitor, request: Request) -> dict[str, Any]:
         return _request(parts, number_of(request))
@@ -118,7 +119,7 @@ def _request(parts: Parts, number: int) -> dict[str, Any]:
     return {
         "title": asked.title, "request": asked, "progress": progress_of(number, seen, step), "gap": seen.gap, "timeline": timeline(entries),
         "log": entries[-200:], "comments": [comment for comment in comments if comment.text], "ours": sorted(OURS),
-        "proposals": [proposal for proposal in parts.forge.proposals("all") if proposal.request == number], "limit": LIMIT,
+        "proposals": parts.forge.proposals("all", request=number), "limit": LIMIT,
     }  # fmt: skip
 
 

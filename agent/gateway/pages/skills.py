@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from agent.gateway.gateway import Call
 from agent.gateway.meters import Usage
 from agent.gateway.own_secrets import offer_links
 from agent.gateway.pages import forms
+from agent.gateway.pages.paging import paged
 from agent.gateway.pages.plots import Usages, latency
 from agent.gateway.pages.site import Page, Site
 from agent.gateway.pages.visitors import Visitor
@@ -48,7 +50,7 @@ def add_to(site: Site) -> None:
     usages = Usages(site.gateway.meters)
 
     def listed(visitor: Visitor, request: Request) -> dict[str, Any]:
-        return _catalogue(site.parts, request.query_params.get("q", "")[:QUERY])
+        return _catalogue(site.parts, request.query_params.get("q", "")[:QUERY], request.query_params)
 
     def shown(visitor: Visitor, request: Request) -> dict[str, Any]:
         return _skill(site, usages, request, request.path_params["name"])
@@ -84,12 +86,12 @@ def add_to(site: Site) -> None:
     site.form("/skills/{name}/retire", retire, "approve")
 
 
-def _catalogue(parts: Parts, query: str) -> dict[str, Any]:
+def _catalogue(parts: Parts, query: str, asked: Mapping[str, str]) -> dict[str, Any]:
     parts.sync()
     entries = [hit.entry for hit in parts.catalog.search(query, limit=FOUND)] if query.strip() else parts.catalog.entries()
-    services = {service.skill: service for service in parts.runtime.services()}
-    listed = [_listed(entry, services.get(entry.name)) for entry in entries]
-    return {"title": "Skills", "q": query, "revision": parts.catalog.revision(), "skills": listed, "most": FOUND}
+    services, (told, part) = {service.skill: service for service in parts.runtime.services()}, paged(len(entries), asked)
+    listed = [_listed(entry, services.get(entry.name)) for entry in entries[part]]
+    return {"title": "Skills", "q": query, "revision": parts.catalog.revision(), "skills": listed, **told, "most": FOUND}
 
 
 def _listed(entry: Entry, service: Service | None) -> Listed:
