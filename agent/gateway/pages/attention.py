@@ -11,7 +11,6 @@ from agent.domain.capability import Capability
 from agent.domain.progress import NextStep, Situation, Stage, State, next_step
 from agent.domain.registry import Entry
 from agent.errors import InvalidFile, MissingSecret, SkillOpsError
-from agent.gateway.pages.paging import SHOWN
 from agent.gateway.pages.site import Site
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.pages.wants import Wants, wants_of
@@ -20,6 +19,7 @@ from agent.parts import Parts
 from agent.situation import Work, look, open_work
 from agent.stages.deploying import serves
 
+SHOWN = 50  # of each kind: whoever has so much to decide begins with the oldest
 AGAIN = "It is tried again by itself. `skillops doctor` looks at what is needed."
 
 
@@ -66,10 +66,10 @@ def attention(parts: Parts) -> dict[str, Any]:
 
 def _attention(parts: Parts) -> dict[str, Any]:
     parts.sync()
-    person, machine, moving = list[Item](), list[Item](), list[Item]()
+    person, machine, moving = list[tuple[Item, Situation]](), list[Item](), list[Item]()
     for work in open_work(parts):
         try:
-            item, whom = _item(parts, work)
+            item, whom, seen = _item(parts, work)
         except SkillOpsError as error:
             number = work.request or work.proposal or 0
             where = f"/requests/{number}" if work.request else f"/proposals/{number}"
@@ -78,10 +78,19 @@ def _attention(parts: Parts) -> dict[str, Any]:
                 address=where, next_step=error.next_step,
             ))  # fmt: skip
             continue
-        (person if whom in ("person", "requester", "author") else machine if whom == "machine" else moving).append(item)
-    found = {"person": person, "machine": machine, "moving": moving}
-    more = {name: max(len(items) - SHOWN, 0) for name, items in found.items()}
-    return {**{name: items[:SHOWN] for name, items in found.items()}, "more": more, "unwell": unwell(parts)}
+        if whom in ("person", "requester", "author"):
+            person.append((item, seen))
+        else:
+            (machine if whom == "machine" else moving).append(item)
+    more = {"person": len(person), "machine": len(machine), "moving": len(moving)}
+    return {
+        "person": [_with_wants(parts, *each) for each in person[:SHOWN]], "machine": machine[:SHOWN], "moving": moving[:SHOWN],
+        "more": {name: max(number - SHOWN, 0) for name, number in more.items()}, "unwell": unwell(parts),
+    }  # fmt: skip
+
+
+def _with_wants(parts: Parts, item: Item, seen: Situation) -> Item:
+    return item.model_copy(update={"wants": wants_at(parts, seen)}) if item.kind == "decision" else item
 
 
 def unwell(parts: Parts) -> list[Unwell]:
@@ -102,7 +111,7 @@ def _held(entry: Entry | None) -> str:
     return "it is retired" if entry.status == "retired" else f"the registry holds {entry.version}"
 
 
-def _item(parts: Parts, work: Work) -> tuple[Item, str]:
+def _item(parts: Parts, work: Work) -> tuple[Item, str, Situation]:
     seen = look(parts, work)
     step = next_step(seen)
     missing = _missing_secret(parts, seen, step)
@@ -121,10 +130,10 @@ def _item(parts: Parts, work: Work) -> tuple[Item, str]:
         next_step=missing.next_step if missing else AGAIN if stumbled else "",
         address=f"/proposals/{proposal.number}" if proposal and whom != "requester" else f"/requests/{number}",
         since=last.at if last else "", risk=seen.decision.risk if seen.decision else "",
-        wants=wants_at(parts, seen) if policy_asks else None, gained=seen.report.gained if seen.report else (),
+        gained=seen.report.gained if seen.report else (),
         secret=_first_missing(parts, seen) if missing else "",
     )  # fmt: skip
-    return item, "machine" if stumbled else whom
+    return item, "machine" if stumbled else whom, seen
 
 
 def wants_at(parts: Parts, seen: Situation) -> Wants | None:
