@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -34,6 +35,7 @@ for shelf in (repository, talk, agents, work, gates, people, registry, audit, ru
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs a verb and exits with its code. With --json an error is one JSON document too; without, it is told on stderr."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # the memory of this and what it starts has secrets
     as_json = "--json" in given
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

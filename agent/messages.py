@@ -7,6 +7,7 @@ page does not see: `embed` writes it and `extract` reads it. Only comments by ou
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -59,7 +60,7 @@ def gap_comment(gap: Gap, request: Request) -> str:
 
 
 def _covered(gap: Gap, request: Request) -> str:
-    call = f"\n\n```\nskillops invoke {gap.skill} --input '{json.dumps(gap.call)}'\n```" if gap.call is not None else ""
+    call = f"\n\n```\nskillops invoke {gap.skill} --input {shlex.quote(json.dumps(gap.call))}\n```" if gap.call is not None else ""
     return f"The skill `{gap.skill}` does this already: {plain(gap.reason)}{call}"
 
 
@@ -252,7 +253,7 @@ def witness_commit(name: str, request: int | None = None) -> str:
 def draft_commit(draft: ProposalDraft) -> str:
     """The commit of a proposal that is made in one go: a person's, a rollback, a retirement, a revert, an update."""
     word = {"rollback": "revert", "revert": "revert", "retire": "chore", "update": "build"}.get(draft.kind, "feat")
-    return f"{word}({draft.skill}): {draft.title}"
+    return f"{word}({draft.skill}): {plain(draft.title)}"
 
 
 # ---- titles and bodies of proposals that are not the agent's work --------------------------------------------------

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from agent.domain.check import CheckReport, Outcome
 from agent.domain.event import Event
+from agent.domain.wording import TURNS
 from agent.errors import SkillOpsError
 from agent.pending import taken
 from agent.story import SHORT, Story, event_sentence
@@ -38,9 +39,8 @@ SIGNS = {
     "reject": "[red]✗[/]", "merge": "[green]✓[/]", "wait": "[yellow]…[/]",
 }  # fmt: skip
 
-# A control character in somebody else's text could move the cursor or hide what stands there (ECMA-48, C0 and C1), or have a line read
-# otherwise than it is (UAX #9, embeddings, overrides and isolates).
-_CONTROLS = {code: "�" for code in (*range(32), 127, *range(128, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)) if chr(code) not in "\n\t"}
+# A control character in somebody else's text could move the cursor or hide what stands there (ECMA-48, C0 and C1).
+_CONTROLS = {code: "�" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"} | TURNS
 
 
 def escape(text: str) -> str:
@@ -222,8 +222,8 @@ def skill_of(entry: Entry, manifest: Manifest | None, services: Sequence[Service
     for service in services:
         out.print(f"runs       {service.version} {service.state}, {service.restarts} restarts {escape(service.detail)}", soft_wrap=True)
     if manifest and entry.status != "retired":
-        example = json.dumps(manifest.examples[0].inputs, ensure_ascii=False)
-        out.print(f"call it    skillops invoke {entry.name} --input '{escape(example)}'", soft_wrap=True)
+        example = shlex.quote(json.dumps(manifest.examples[0].inputs, ensure_ascii=False))
+        out.print(f"call it    skillops invoke {entry.name} --input {escape(example)}", soft_wrap=True)
         for what, schema in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
             out.print(what)
             json_of(schema)

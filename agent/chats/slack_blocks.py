@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.chats.posts import Button, Post
+from agent.domain.wording import unturned
 
 TEXT, NOTE, LABEL, REASON = 2900, 1400, 75, 1800  # characters: Slack takes 3000 in a section, 75 on a button, 3000 in a field
 NOTES, WIDTH, SECTIONS = 8, 30, 3  # notes of a post, characters of a cell, and sections that its text may take
@@ -19,7 +20,7 @@ _CALLS = re.compile(r"@(?=(?:channel|here|everyone)\b)", re.IGNORECASE)
 
 def escaped(text: str) -> str:
     """`text` as Slack shows it word for word ("Escaping text"); a word that might call everybody calls nobody."""
-    return _CALLS.sub("@\u2060", text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
+    return _CALLS.sub("@\u2060", unturned(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))
 
 
 def cut(text: str, most: int) -> tuple[str, bool]:
@@ -115,4 +116,4 @@ def _button(button: Button, number: int) -> dict[str, Any]:
 
 
 def _plain(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": text, "emoji": False}
+    return {"type": "plain_text", "text": unturned(text), "emoji": False}

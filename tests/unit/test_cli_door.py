@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import typer
 
 from agent import doctor
-from agent.cli import STOPPED, app
+from agent.cli import STOPPED, app, main
 from agent.errors import (
     BudgetSpent,
     ConfigurationError,
@@ -163,3 +164,14 @@ def test_a_terminal_that_lacks_a_sign_still_shows_the_text() -> None:
     command = [sys.executable, "-m", "agent.cli", "ask", "--help"]
     shown = subprocess.run(command, capture_output=True, env={"PYTHONIOENCODING": "ascii", "PATH": ""}, check=True).stdout
     assert b"skillops ask" in shown
+
+
+def test_no_core_is_dumped_of_what_may_hold_secrets() -> None:
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        assert resource.getrlimit(resource.RLIMIT_CORE) == (0, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)

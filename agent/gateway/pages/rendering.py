@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.domain import plain
 from agent.domain.check import Outcome
+from agent.domain.wording import unturned
 from agent.keys import Scope
 from agent.markdown import woken
 from agent.story import event_sentence
@@ -78,7 +79,13 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, auto_reload=False
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        finalize=lambda value: unturned(value) if isinstance(value, str) else value,
     )
     made.filters |= {
         "sentence": event_sentence,
