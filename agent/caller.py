@@ -114,7 +114,7 @@ def health(endpoint: Endpoint, timeout: float) -> tuple[str, str]:
         code, body = call(endpoint, "GET", "/health", None, timeout, max_bytes=64 * 1024)
     except NoAnswer as trouble:
         return "", trouble.message
-    said = f"GET /health answered {code}: {body[:300].decode(errors='replace')}"
+    said = f"GET /health answered {code}: {body[:2000].decode(errors='replace')}"
     try:
         told = json.loads(body)
         status, reason = str(told["status"]), str(told.get("reason", ""))

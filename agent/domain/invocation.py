@@ -13,6 +13,7 @@ from agent.domain.skill import SkillName
 from agent.domain.wire import written
 
 MAX_BODY = 8 * 2**20  # bytes of inputs or outputs, either way
+SAID = 8192  # characters of what a skill says in place of outputs; anybody is told much less
 
 
 class Receipt(Frozen):
@@ -67,7 +68,8 @@ class Invocation(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What came back over `/execute`, before it is held against the schema. `error_code` is set where not `success`.
+    """What came back over `/execute`, before it is held against the schema. `error_code` is set where not `success`. `error_message` is longer
+    than anybody is told: it is cut once no secret can be cut with it.
 
     `gone`: nobody answered, or not in the form of the contract; what a skill says of itself never sets it.
     """
@@ -87,9 +89,9 @@ class Reply(NamedTuple):
             if raw["success"] is True:
                 return cls(success=True, outputs=raw["outputs"], seconds=seconds)
             error = raw["error"]
-            return cls(success=False, error_code=str(error["code"])[:80], error_message=str(error["message"])[:2000], seconds=seconds)
+            return cls(success=False, error_code=str(error["code"])[:80], error_message=str(error["message"])[:SAID], seconds=seconds)
         except (ValueError, KeyError, TypeError):
-            message = f"the reply is not of the form of /execute: {body[:120]!r}"
+            message = f"the reply is not of the form of /execute: {body[:SAID]!r}"
             return cls(success=False, error_code="bad-reply", error_message=message, seconds=seconds, gone=True)
 
 

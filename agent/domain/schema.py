@@ -53,15 +53,15 @@ def _error(text: str) -> str | None:
     return None
 
 
-def violations(schema: Schema, value: Json, limit: int = 5) -> tuple[str, ...]:
-    """What in `value` breaks `schema`: at most `limit` sentences, each with the JSON Pointer of its place."""
+def violations(schema: Schema, value: Json, limit: int = 5, most: int = 300) -> tuple[str, ...]:
+    """What in `value` breaks `schema`: at most `limit` sentences of `most` characters, each with the JSON Pointer of its place."""
     validator = _validator_of(schema)
     if validator.is_valid(value):
         return ()
     found = []
     for error in validator.iter_errors(value):
         place = "/" + "/".join(str(step) for step in error.instance_path)
-        found.append(f"{place}: {error.message}"[:300])
+        found.append(f"{place}: {error.message}"[:most])
         if len(found) >= limit:
             break
     return tuple(found)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from agent.caller import execute
-from agent.domain.invocation import MAX_BODY, Invocation, InvocationResult, Receipt, Reply
+from agent.domain.invocation import MAX_BODY, SAID, Invocation, InvocationResult, Receipt, Reply
 from agent.domain.registry import Entry
 from agent.domain.schema import Json, violations
 from agent.domain.skill import Manifest
@@ -24,6 +24,7 @@ from agent.pasted import kinds_given, without_secrets
 from agent.ports import Endpoints
 
 _HINT = 600  # characters of the schema that a person is shown
+_TOLD, _QUOTED = 2000, 300  # characters of what a skill said of its fault, and of what it gave that is none
 
 
 Strike = Callable[[str, str], str]
@@ -99,15 +100,16 @@ def interpret(
     """
     receipt = receipt_of(entry, invocation, reply.seconds, line)
     if not reply.success:
-        code, why = strike(manifest.name, reply.error_code or "error"), strike(manifest.name, reply.error_message)
+        code = strike(manifest.name, reply.error_code or "error")
+        why = strike(manifest.name, reply.error_message)[: _TOLD if not reply.gone else _QUOTED]
         if line and line.met:
             raise line.met.met_by(manifest.name).with_receipt(receipt.model_copy(update={"failed": code}))
         raise _failed(receipt, code, f"{manifest.name} did not answer: {code}.", why, _advice(code, manifest))
-    broken = violations(manifest.outputs, reply.outputs)
+    broken = violations(manifest.outputs, reply.outputs, most=SAID)
     if broken:
         raise _failed(
             receipt, "bad-outputs", f"{manifest.name} answered outputs that its own schema does not allow.",
-            "; ".join(strike(manifest.name, each) for each in broken),  # each may have been cut, and within a secret
+            "; ".join(strike(manifest.name, each)[:_QUOTED] for each in broken),
             f"Raise a request to mend it (`skillops request`), or go back with `skillops rollback {manifest.name}`.",
         )  # fmt: skip
     return InvocationResult(outputs=reply.outputs, receipt=receipt)

@@ -20,7 +20,7 @@ from agent.ports import LanguageModel
 from agent.prompts import Asked, ask, with_sections
 
 SHOWN = 20_000  # characters of outputs that a prompt carries
-MARGIN = 500  # characters behind a cut that are looked at, so that none cuts a secret in two
+MARGIN = 4096  # characters behind a cut that are looked at, so that none cuts a secret in two
 SAID = 6  # turns of the conversation that an answer is read with
 PROBLEMS = 3  # of a plan that are told at once
 NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -95,7 +95,7 @@ def run(endpoint: Endpoint, case: Case) -> str | None:
     """Why the skill's reply does not meet the case, or None where it does."""
     reply = execute(endpoint, anybodys("reproducer", case.inputs, 30.0))
     if reply.error_code == "unreachable":
-        raise CouldNotTell("The skill could not be reached.", why=reply.error_message, next_step="Try again.")
+        raise CouldNotTell("The skill could not be reached.", why=reply.error_message[:2000], next_step="Try again.")
     return case.expect.unmet(reply.success, reply.outputs, reply.error_code)
 
 

@@ -83,6 +83,9 @@ def test_a_secret_leaves_in_no_notation_of_other_software_and_no_part_of_it_wher
         with pytest.raises(InvocationFailed) as failed:
             interpret(manifest, entry, call, Reply.parse(body), lambda skill, text: struck_out(vault, skill, text))
         assert not any(piece in str(failed.value) for piece in ("Tr0ub4", "horse", "VHIwdWI0ZG9", "547230756234"))
+    for guess in (VALUE[:end] for end in range(1, len(VALUE))):
+        told = struck_out(vault, "word-count", f"no such thing: {guess}")
+        assert told.endswith(guess), "where a beginning is struck out, whoever guesses is told that it is one"
     (log := tmp_path / "log").write_bytes(b"begun " + VALUE.encode() + b"\n" + b"y" * (2**18 - 15) + b"\nthe end\n")
     assert struck_out(vault, "word-count", tail(log, 9)).endswith("the end") and "horse" not in tail(log, 9)
 
