@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import CouldNotTell
 from agent.ports import Availability
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 FIX = "Install Docker Engine (apt-get install docker.io), start it, and see to it that you may use it; DOCKER_HOST names one elsewhere."
+IN_PROGRESS = 409  # what the engine answers to whoever removes what is being removed (Engine API 1.41, "Remove a container")
 
 
 class DockerEngine:
@@ -49,6 +50,25 @@ class DockerEngine:
         return Availability(ok=True)
 
 
+def remove(api: Any, container: str) -> None:
+    """Removes a container, with the volumes that are its alone. Returns when it is gone, also where somebody else was quicker, or is at it.
+
+    Raises what docker-py does.
+    """
+    import docker.errors
+
+    with contextlib.suppress(docker.errors.NotFound):
+        try:
+            api.remove_container(container, force=True, v=True)
+        except docker.errors.NotFound:
+            raise
+        except docker.errors.APIError as error:
+            if error.status_code == IN_PROGRESS:
+                api.wait(container, condition="removed")
+            else:  # a busy engine kills it, and does not hear in time that it ended
+                api.remove_container(container, force=True, v=True)
+
+
 @contextlib.contextmanager
 def faults(doing: str) -> Iterator[None]:
     """Turns what docker-py and its connection raise while `doing` (a verb phrase) into CouldNotTell.
@@ -63,5 +83,7 @@ def faults(doing: str) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         raise CouldNotTell(f"Docker Engine did not {doing}.", why=str(error.explanation or error)[:500], next_step="See the engine's log.") from error
+    except docker.errors.StreamParseError as error:  # it ended in the middle of a word
+        raise CouldNotTell(f"Docker Engine stopped; it could not {doing}.", why=str(error.msg)[:500], next_step=FIX) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise CouldNotTell(f"Could not {doing}.", why=str(error)[:500], next_step=FIX) from error

@@ -9,19 +9,22 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, NamedTuple
 
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 from agent.errors import CouldNotTell, Refused
 
 MARK, DONE = "skillops.build", "skillops.digest"  # labels: of what a build makes on its way, and of what it made
 MEMORY = 2 * 2**30  # bytes for one step
 WRITTEN = 4 * 2**30  # bytes that one step may write
 LOOK_SECONDS = 0.5
+LEFT = 3600.0  # seconds after which what a build made on its way is nobody's any more: another repository's may be given longer than ours
 SHOWN = 8  # lines of the build's log that an error tells
 _STEP = re.compile(r"---> ([0-9a-f]{12})$")
 _RUNNING = re.compile(r"---> Running in ([0-9a-f]{12,})")
 _KILLED = "non-zero code: 137"
 _FULL = re.compile(r"no space left|disk quota exceeded", re.IGNORECASE)
-_LOST = re.compile(r"unknown parent image ID|failed to set parent")
+_LOST = re.compile(
+    r"unknown parent image ID|failed to set parent|failed to get digest sha256:|No such image: sha256:|layer does not exist", re.IGNORECASE
+)
 
 
 class _Lost(CouldNotTell):
@@ -90,17 +93,18 @@ def _build(
 
 
 def clear_leftovers(engine: DockerEngine, seconds: float) -> None:
-    """Removes the containers of builds that were cut short: those older than a build may be, and those an engine died removing.
+    """Removes the containers of builds that were cut short: those older than a build of `seconds`, or anybody's, may be, and those an engine died
+    removing.
 
     What serves is labelled as done.
     """
     with faults("clear what builds left"):
         api = engine.client().api
         for found in api.containers(all=True, filters={"label": MARK}):
-            over = found["State"] == "dead" or time.time() - found["Created"] > seconds
+            over = found["State"] == "dead" or time.time() - found["Created"] > max(seconds, LEFT)
             if over and not found["Labels"].get(DONE):
                 with contextlib.suppress(CouldNotTell), faults("remove a container"):
-                    api.remove_container(found["Id"], force=True)
+                    remove(api, found["Id"])
 
 
 def import_tar(api: Any, pieces: Iterator[bytes], tag: str, changes: list[str]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.builders.engine_build import DONE, MARK, import_tar
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 from agent.dockerfile import NAME, arguments, bases, instructions, label, marked, quoted
 from agent.errors import CouldNotTell, Refused
 
@@ -103,7 +103,7 @@ def _again(api: Any, image: str, tag: str, config: Mapping[str, Any], secret: li
             for _ in stream:
                 pass
         finally:
-            api.remove_container(container, force=True)
+            remove(api, container)
     return bool(found)
 
 

@@ -26,7 +26,7 @@ from typing import IO, cast
 from agent.builders import context
 from agent.builders.bases import STABLE, base_image
 from agent.builders.engine_build import MARK, build_image, import_tar
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 from agent.errors import ConfigurationError, CouldNotTell, SkillOpsError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -192,7 +192,7 @@ def _copied(engine: DockerEngine, image: str, tar: tarfile.TarFile) -> set[str]:
                     names.add(Path(member.name).name)
                     tar.addfile(member, source.extractfile(member) if member.isreg() else None)
         finally:
-            api.remove_container(container, force=True)
+            remove(api, container)
     return names
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Container as Names
 from typing import TYPE_CHECKING
 
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 from agent.errors import CouldNotTell
 from agent.ports import Deployment
 from agent.runtimes.docker_network import Network
@@ -84,8 +84,7 @@ class Containers:
             for container in client.containers.list(all=True, filters=ours, ignore_removed=True):
                 if container.labels[INSTANCE] not in living:
                     log.info("removing container %s, which nobody wants any more", container.name)
-                    with contextlib.suppress(docker.errors.NotFound):
-                        container.remove(force=True, v=True)
+                    remove(client.api, container.id)
             for volume in client.volumes.list(filters=ours):
                 if volume.attrs["Labels"][INSTANCE] not in living:
                     with contextlib.suppress(docker.errors.APIError):  # still in use: the next sweep takes it
@@ -109,7 +108,7 @@ class Containers:
                 _put(holder, place, content)
             yield
         finally:
-            holder.remove(force=True)
+            remove(self._engine.client().api, holder.id)
 
     def _in_memory(self, place: str, name: str) -> str:
         return f"skillops-{place.rpartition('/')[2]}-{self._clone}-{name}"

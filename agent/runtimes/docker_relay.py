@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.caller import NoAnswer, call
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 from agent.domain.release import Endpoint
 from agent.egress.proxy import Verdict
 from agent.errors import CouldNotTell
@@ -100,7 +100,7 @@ class Relay:
             self._way.close()
             with faults("remove the relay"):
                 for container in self._found():
-                    container.remove(force=True, v=True)
+                    remove(self._engine.client().api, container.id)
             self.lost()
             self._networks.remove()
 
@@ -111,7 +111,7 @@ class Relay:
             if container.status == "running" and container.attrs["Config"]["Image"] == image and self._token in str(container.attrs["Config"]["Env"]):
                 return self._reached(container)
             with faults("remove a relay that ended"):
-                container.remove(force=True, v=True)
+                remove(self._engine.client().api, container.id)
         return self._reached(self._started(image, network))
 
     def _started(self, image: str, network: Network) -> Container:
@@ -178,7 +178,8 @@ class Relay:
 
     def _found(self) -> list[Container]:
         with faults("look for the relay"):
-            return self._engine.client().containers.list(all=True, filters={"label": [f"{REPOSITORY}={self._clone}", f"{ROLE}=relay"]})
+            ours = {"label": [f"{REPOSITORY}={self._clone}", f"{ROLE}=relay"]}
+            return self._engine.client().containers.list(all=True, filters=ours, ignore_removed=True)
 
     def image(self) -> str:
         """The image of the relay's program, built where the engine does not have it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.broker.keys import Key
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 from agent.domain.release import Endpoint
 from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell
@@ -76,7 +76,7 @@ class DockerServer:
                 if expected:
                     self._politely(lambda: self._container.stop(timeout=GRACE))
                 self._politely(self._keep_log)
-                self._politely(lambda: self._container.remove(force=True, v=True))
+                remove(self._engine.client().api, self.id)
                 remove_volumes(self._engine, self.name)
         except CouldNotTell as error:  # the sweep that follows the engine's return does it
             log.warning("%s %s is not cleared away yet: %s", self.skill, self.name, error.why)

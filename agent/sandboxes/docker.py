@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 from agent.errors import CouldNotTell, SandboxUnavailable
 from agent.ports import Availability, Ending, SandboxProcess, SandboxResult, SandboxSpec
 from agent.sandboxes import battery
@@ -162,7 +162,7 @@ class DockerSandbox:
                 copies.bring_back(api, container)
             finally:
                 with contextlib.suppress(CouldNotTell), faults("remove a container"):
-                    _removed(api, container)
+                    remove(api, container)
                 self._undertaker.give_back(container)
 
     def _attached(self, container: str, spec: SandboxSpec) -> Any:
@@ -231,15 +231,8 @@ class DockerSandbox:
             pid = starter.partition("-")[0]
             if boot == BOOT and pid.isdigit() and name_of(int(pid)) != starter:
                 with contextlib.suppress(CouldNotTell), faults("remove a container"):
-                    _removed(api, container["Id"])
+                    remove(api, container["Id"])
 
 
 class _NotStarted(Exception):
     """What was asked for is not there: no fault of the program, which never ran."""
-
-
-def _removed(api: Any, container: str) -> None:
-    import docker.errors
-
-    with contextlib.suppress(docker.errors.NotFound):
-        api.remove_container(container, force=True, v=True)

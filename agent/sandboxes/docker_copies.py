@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from agent.docker_engine import faults
+from agent.docker_engine import faults, remove
 from agent.errors import CouldNotTell
 from agent.interpreter import base_mounts, interpreter
 from agent.ports import Mount, SandboxSpec
@@ -73,7 +73,7 @@ class Copies:
                 api.start(beside)
                 api.wait(beside, timeout=60)
             finally:
-                api.remove_container(beside, force=True)
+                remove(api, beside)
 
     def bring_back(self, api: Any, container: str) -> None:
         """What became of the writable mounts takes the place of what they were. Raises CouldNotTell."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.docker_engine import DockerEngine, faults
+from agent.docker_engine import DockerEngine, faults, remove
 
 REPOSITORY = "skillops/sandbox"
 _ETC = Path(__file__).parent / "etc"
@@ -75,7 +75,7 @@ def see_our_files(engine: DockerEngine, image: str) -> bool:
             return _said(api, container) == word
         finally:
             with faults("remove a container"):
-                api.remove_container(container, force=True)
+                remove(api, container)
 
 
 def _said(api: Any, container: str) -> str:

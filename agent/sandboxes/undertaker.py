@@ -55,12 +55,12 @@ def bury(lines: Iterable[str]) -> None:
     for what in left.keys() - containers:
         shutil.rmtree(what, ignore_errors=True)
     if containers:
-        from agent.docker_engine import DockerEngine, faults
+        from agent.docker_engine import DockerEngine, faults, remove
 
         api = DockerEngine().client().api
         for container in containers:
             with contextlib.suppress(CouldNotTell), faults("remove a container"):
-                api.remove_container(container, force=True, v=True)
+                remove(api, container)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from docker.errors import APIError, NotFound
+from docker.utils.json_stream import json_stream
 
 from agent.builders import own_dockerfile
 from agent.builders.context import of_files, of_folder, pack
 from agent.builders.engine_build import build_image, import_tar
 from agent.builders.own_dockerfile import OwnDockerfile
+from agent.docker_engine import faults, remove
 from agent.errors import CouldNotTell, Refused
 from agent.ports import Availability
 
@@ -36,14 +39,13 @@ class Saying:
 class Losing(Saying):
     """An engine under which the steps that it knew are removed, so many times."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, times: int, said: str) -> None:
         super().__init__({"aux": {"ID": "sha256:1"}})
-        self._times, self.asked = times, list[tuple[bytes, bool]]()
+        self._times, self._said, self.asked = times, said, list[tuple[bytes, bool]]()
 
     def _build(self, *, fileobj: Any, nocache: bool, **_: Any) -> Iterator[dict[str, Any]]:
         self.asked.append((fileobj.read(), nocache))
-        lost = {"error": "failed to export image: failed to set parent sha256:ce55: unknown parent image ID sha256:ce55"}
-        yield from [lost] if len(self.asked) <= self._times else self._parts
+        yield from [{"error": self._said}] if len(self.asked) <= self._times else self._parts
 
 
 def built(*parts: dict[str, Any], **traits: Any) -> Any:
@@ -80,15 +82,21 @@ def test_a_step_that_an_engine_killed_as_it_stopped_is_no_fault_of_the_author():
         built(killed, answers=False)
 
 
-def test_a_build_whose_known_steps_are_removed_under_it_is_begun_anew_once():
+@pytest.mark.parametrize("said", [
+    "failed to export image: failed to set parent sha256:ce55: unknown parent image ID sha256:ce55",
+    "failed to get digest sha256:c0f0: open /var/lib/docker/image/overlay2/imagedb/content/sha256/c0f0: no such file or directory",
+    "No such image: sha256:c0f0",
+    "layer does not exist",
+])  # fmt: skip
+def test_a_build_whose_known_steps_are_removed_under_it_is_begun_anew_once(said: str):
     def build(engine: Any) -> Any:
         return build_image(engine, io.BytesIO(b"context"), tag="skillops/x:1", seconds=5, network="none")
 
-    engine = Losing(1)
+    engine = Losing(1, said)
     assert build(engine).image == "sha256:1"
     assert engine.asked == [(b"context", False), (b"context", True)]
     with pytest.raises(CouldNotTell, match="was removed"):
-        build(Losing(2))
+        build(Losing(2, said))
 
 
 def test_an_import_that_failed_is_told():
@@ -139,3 +147,42 @@ def test_what_lies_across_two_pieces_is_found():
     pieces = [b"xxada:cor", b"rect-ho", b"rse xx"]
     assert list(own_dockerfile._searched(pieces, [b"ada:correct-horse"], found)) == pieces
     assert set(found) == {b"ada:correct-horse"}
+
+
+# ---- what an engine answers -----------------------------------------------------------------------------------------------
+
+
+class Removing:
+    """An engine that answers so to whoever removes a container, one after the other; `did` is what it was asked."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses, self.did = list(statuses), list[str]()
+
+    def remove_container(self, container: str, *, force: bool, v: bool) -> None:
+        self.did.append("remove")
+        if (status := self._statuses.pop(0)) >= 400:
+            kind = NotFound if status == 404 else APIError
+            raise kind("no", response=SimpleNamespace(status_code=status, url="", reason=""))
+
+    def wait(self, container: str, condition: str) -> None:
+        self.did.append(f"wait until {condition}")
+
+
+@pytest.mark.parametrize(("statuses", "did"), [
+    ((204,), ["remove"]), ((404,), ["remove"]), ((409,), ["remove", "wait until removed"]), ((500, 204), ["remove", "remove"]),
+    ((500, 404), ["remove", "remove"]),
+])  # fmt: skip
+def test_a_container_is_removed_whoever_else_is_at_it_and_however_busy_the_engine_is(statuses: tuple[int, ...], did: list[str]) -> None:
+    api = Removing(*statuses)
+    remove(api, "container")
+    assert api.did == did
+
+
+def test_a_container_that_cannot_be_removed_is_told() -> None:
+    with pytest.raises(CouldNotTell, match="did not remove"), faults("remove a container"):
+        remove(Removing(500, 500), "container")
+
+
+def test_an_answer_that_ends_in_the_middle_of_a_word_is_an_engine_that_stopped() -> None:
+    with pytest.raises(CouldNotTell, match="stopped"), faults("build an image"):
+        list(json_stream([b'{"stream": "Step 1"}\r\n{"str']))
