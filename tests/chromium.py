@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.engines import missing
+from tests.installing import npm_package
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -36,15 +34,7 @@ def a_chromium() -> Iterator[Browser]:
 
 def axe() -> Path:
     """axe-core's script, installed into the cache where it is not there yet."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "tests" / f"axe-core-{AXE}"
-    script = home / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        home.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(home), "--no-save", "--ignore-scripts", f"axe-core@{AXE}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        if not script.is_file():
-            missing(f"axe-core {AXE} cannot be installed: {done.stderr[-300:]}")
-    return script
+    return npm_package("axe-core", AXE, "axe.min.js")
 
 
 def faults(page: Page) -> list[str]:

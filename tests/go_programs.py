@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
-from tests.engines import missing
+from tests import installing
 
 
 def installed(module: str, version: str) -> Path:
     """The program of a module's package, like github.com/nektos/act."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "tests" / f"{module.rpartition('/')[2]}-{version}"
-    program = home / module.rpartition("/")[2]
-    if not program.is_file():
-        env = {**os.environ, "GOBIN": str(home)}
-        done = subprocess.run(["go", "install", f"{module}@{version}"], env=env, capture_output=True, text=True, check=False, timeout=500)
-        if not program.is_file():
-            missing(f"{module} {version} cannot be installed: {done.stderr[-300:]}")
-    return program
+    name = module.rpartition("/")[2]
+    return installing.installed(f"{name}-{version}", name, lambda folder: installing.ran(["go", "install", f"{module}@{version}"], GOBIN=str(folder)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -22,6 +21,8 @@ from agent.forges.github import GitHubForge, Key, forge_of_repository
 from agent.github_doctor import PERMISSIONS
 from tests.engines import missing
 from tests.hub_proxy import APPS, Proxy
+from tests.installing import npm_package
+from tests.ports import free_port
 
 VERSION = "0.11.2"  # the package's newest of this kind: its `latest` is another program
 BOT, ADA, MALLORY = "skillops-bot", "ada", "mallory"  # Ada may push; Mallory is just anybody
@@ -35,15 +36,7 @@ def emulate_is_here() -> bool:
 
 def program() -> Path:
     """The emulator's start script, installed into the cache where it is not there yet."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skillops" / "tests" / f"emulate-{VERSION}"
-    script = home / "node_modules" / "emulate" / "dist" / "index.js"
-    if not script.is_file():
-        home.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(home), "--no-save", "--ignore-scripts", f"emulate@{VERSION}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-        if not script.is_file():
-            missing(f"emulate {VERSION} cannot be installed: {done.stderr[-300:]}")
-    return script
+    return npm_package("emulate", VERSION, "dist/index.js")
 
 
 class Hub:
@@ -153,7 +146,7 @@ def running() -> Iterator[Hub]:
             for number, slug in APPS.items()
         ]  # fmt: skip
         seed.write_text(json.dumps({"tokens": tokens, "github": {"users": [{"login": user} for user in _USERS], "apps": apps}}))
-        port = _free_port()
+        port = free_port()
         command = ["node", str(program()), "start", "--service", "github", "--port", str(port), "--seed", str(seed)]
         with open(Path(folder) / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
             try:
@@ -172,11 +165,6 @@ def _private_key() -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     kind = serialization.PrivateFormat.TraditionalOpenSSL  # PKCS#1, as GitHub hands it out
     return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from agent.docker_engine import DockerEngine
 from tests.engines import missing
+from tests.ports import free_port
 
 CONFIG = "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\nhttp: {{addr: {address}}}\n"
 MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json"
@@ -58,9 +58,7 @@ def running(folder: Path) -> Iterator[ImageRegistry]:
     program = shutil.which("docker-registry")
     if program is None:
         missing("docker-registry is not installed (apt-get install docker-registry)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config = folder / "registry.yml"
     config.write_text(CONFIG.format(root=folder / "images", address=address))
     process = subprocess.Popen([program, "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

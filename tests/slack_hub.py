@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-from tests.hub import _free_port, _wait, program
+from tests.hub import _wait, program
+from tests.ports import free_port
 
 SECRET, TEAM = "8f742231b10e8888abcd99yyyzzz85a5", "T000000001"
 BOT, ADA, BOB, EVE = "skillops", "ada", "bob", "eve"
@@ -165,7 +166,7 @@ def running() -> Iterator[SlackHub]:
         "users": [{"name": name} for name in (BOT, ADA, BOB, EVE)], "channels": [{"name": "work"}],
         "tokens": [{"token": f"xox-{name}", "user": name} for name in (BOT, ADA, BOB, EVE)],
     }}  # fmt: skip
-    front, port = Front(), _free_port()
+    front, port = Front(), free_port()
     environment = {**os.environ, "FRONT": front.url, "PORT": str(port), "SEED": json.dumps(seed)}
     with tempfile.TemporaryFile() as log, subprocess.Popen(["node", str(path)], stdout=log, stderr=log, env=environment) as process:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import missing
+from tests.ports import free_port
 
 SECONDS = 20.0
 SERVER = """
@@ -66,9 +66,7 @@ def remote_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ma
     server, client = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin"), shutil.which("ssh")
     if not (server and client and shutil.which("ssh-keygen")) or os.geteuid() != 0:
         missing("a machine behind ssh needs root and OpenSSH (apt-get install openssh-server openssh-client)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        machine = Machine(folder, free.getsockname()[1])
+    machine = Machine(folder, free_port())
     for name in ("host", "key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
     (folder / "known").write_text(f"[127.0.0.1]:{machine.port} {(folder / 'host.pub').read_text()}")

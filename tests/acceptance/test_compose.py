@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +16,11 @@ import httpx
 import pytest
 
 from agent.builders import own_image
-from agent.docker_engine import DockerEngine
+from agent.docker_engine import DockerEngine, remove
 from agent.runtimes.docker_options import REPOSITORY
 from tests.engines import missing, need_base_images
+from tests.images import remove_image
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 PATIENCE = 120.0  # seconds for one step, on a machine that does much else
@@ -47,9 +48,7 @@ class Project:
     """One compose project of this test's own, on a port of its own."""
 
     def __init__(self, image: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.name, self.command, self.api = f"skillops-test-{os.getpid()}", compose_command(), DockerEngine().client().api
         self.url, self.image = f"http://127.0.0.1:{port}", image
         self.variables = {"SKILLOPS_IMAGE": image, "SKILLOPS_PORT": str(port), "SKILLOPS_MUTANTS": "1", "COMPOSE_PROJECT_NAME": self.name}
@@ -94,10 +93,10 @@ class Project:
     def clear(self) -> None:
         self.compose("down", "--volumes")
         for each in self.skills():  # where the test found a fault
-            self.api.remove_container(each["Id"], force=True)
+            remove(self.api, each["Id"])
         for name in {tag for each in self.api.images(filters={"reference": "skillops/composed-echo"}) for tag in each["RepoTags"]}:
-            self.api.remove_image(name, force=True)
-        self.api.remove_image(self.image, force=True)
+            remove_image(self.api, name)
+        remove_image(self.api, self.image)
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from agent.domain.proposal import Proposal, ProposalDraft
 from agent.domain.review import Remark
 from agent.manifest_file import write_manifest
 from agent.wiring import open_workplace
-from tests.benchmarks.serving import free_port
 from tests.builders import a_manifest, a_review
 from tests.chromium import a_chromium, faults
 from tests.pages_server import keys_in
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page

@@ -28,8 +28,9 @@ from tests.acceptance.harness import CODE, Home
 from tests.acceptance.test_gateway import publish
 from tests.benchmarks.load import NO_WRK, Load, post, wrk_is_here
 from tests.benchmarks.row import Row
-from tests.benchmarks.serving import Gateway, a_gateway, a_skill, free_port, memory_of, wait_for
+from tests.benchmarks.serving import Gateway, a_gateway, a_skill, memory_of, wait_for
 from tests.builders import a_manifest
+from tests.ports import free_port
 
 RATIO, EXTRA, MEBIBYTES, COLD = 2.0, 1.5, 250.0, 0.6
 ROUNDS, SECONDS = 5, 3.0  # whole seconds: wrk knows no others

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.errors import CouldNotTell
+from tests.ports import free_port
 
 PATIENCE = 60.0  # seconds in which a server has to listen
 
@@ -49,11 +50,6 @@ def a_skill() -> Iterator[str]:
     with _running([sys.executable, "-m", "tests.benchmarks.skill_server", str(port)]):
         wait_for(port)
         yield f"http://127.0.0.1:{port}"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def wait_for(port: int) -> None:

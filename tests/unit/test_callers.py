@@ -17,8 +17,8 @@ from agent.domain.release import Endpoint
 from agent.languages.node import NodeLanguage
 from agent.languages.node.toolchain import node
 from agent.languages.python import PythonLanguage
-from tests.benchmarks.serving import free_port
 from tests.builders import a_manifest
+from tests.ports import free_port
 
 SOURCES = {
     "python": "def execute(inputs, context):\n    return {'words': 1}\n",
@@ -28,7 +28,7 @@ SOURCES = {
 
 def answers(port: int) -> bool:
     """Whether what listens on the port by now answers a client of this machine; it closes the connection of others without a word."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         with socket.socket() as trial:
             if trial.connect_ex(("127.0.0.1", port)) == 0:

@@ -18,7 +18,8 @@ from agent.relay.outward import Outward
 from agent.relay.table import Table
 from agent.runtimes import docker_stand_ins
 from agent.runtimes.docker_stand_ins import LentStage
-from tests.unit.test_relay import TOKEN, free_port, until
+from tests.ports import free_port
+from tests.unit.test_relay import TOKEN, until
 
 CLIENTS = 12
 

@@ -24,6 +24,7 @@ from agent.relay.naming import Names, question
 from agent.relay.outward import Outward, only_host
 from agent.relay.sniffing import host_in
 from agent.relay.table import Table
+from tests.ports import free_port
 
 TOKEN = "ab" * 16
 
@@ -217,12 +218,6 @@ async def a_way_out(
     finally:
         table.learn({"routes": {}, "ways": {}, "pinned": {}})
         await outward.follow()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 async def exchanged(port: int, sent: bytes) -> bytes:
