@@ -9,10 +9,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from docker.errors import APIError, ImageNotFound
+
 from agent.builders.docker import DockerBuilder
-from agent.docker_engine import DockerEngine
+from agent.docker_engine import DockerEngine, remove
 from agent.domain.release import Artifact
 from agent.ports import Language
+
+
+def remove_image(api: Any, image: str) -> None:
+    """Removes one with all of its names, and what it alone was made from. An engine stumbles where it removes another of that at once."""
+    for tries in range(3):
+        try:
+            api.remove_image(image, force=True)
+            return
+        except ImageNotFound:
+            return
+        except APIError:
+            if tries == 2:
+                raise
 
 
 class Images:
@@ -48,7 +63,7 @@ class Images:
             with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
                 return {member.name: read.read() for member in tar if member.isfile() and (read := tar.extractfile(member))}
         finally:
-            self.api.remove_container(container, force=True)
+            remove(self.api, container)
 
     def artifacts(self) -> list[str]:
         return [name for image in self._mine() for name in image["RepoTags"] or () if name != "<none>:<none>"]
@@ -61,13 +76,13 @@ class Images:
         """An image without its name, as where a build was killed before it gave it one."""
         keeper = self.api.create_container(artifact.location, labels=self.labels)["Id"]
         self.api.remove_image(artifact.location, force=True, noprune=True)
-        self.api.remove_container(keeper, force=True)
+        remove(self.api, keeper)
 
     def clear(self) -> None:
         for container in self.containers():
-            self.api.remove_container(container["Id"], force=True)
+            remove(self.api, container["Id"])
         for image in self._mine():
-            self.api.remove_image(image["Id"], force=True)
+            remove_image(self.api, image["Id"])
 
     def _mine(self) -> list[dict[str, Any]]:
         return self.api.images(filters={"label": f"skillops.test={self._mark}"})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from agent.docker_engine import DockerEngine
-from agent.sandboxes.container import LABEL
+from agent.sandboxes.container import BOOT, LABEL
+from agent.sandboxes.process import name_of
 from agent.starter import found
 from tests.command import skillops, told
 
@@ -22,7 +24,8 @@ def test_a_new_skill_passes_its_checks_in_containers(tmp_path: Path, language: s
     assert done.code == 0, done.said
     passed = {result["name"]: result["outcome"] for result in done.document["results"]}
     assert {passed["tests"], passed["contract"]} == {"passed"}
-    assert DockerEngine().client().api.containers(all=True, filters={"label": LABEL, "status": "exited"}) == []
+    mine = f"{LABEL}={BOOT}:{name_of(os.getpid())}"
+    assert DockerEngine().client().api.containers(all=True, filters={"label": mine}) == []
 
 
 def test_the_doctor_looks_at_the_sandbox_that_the_settings_name(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from agent.runtimes.docker import clone_id
 from agent.runtimes.docker_options import REPOSITORY
 from tests.command import Done, skillops, told
 from tests.engines import need_base_images
+from tests.images import remove_image
 from tests.runtimes import eventually
 from tests.ssh_server import Machine, remote_machine
 
@@ -63,7 +64,7 @@ def test_a_skill_is_checked_built_run_and_called_on_a_machine_behind_ssh(machine
                 environment.setenv(name, value)
             wiring.open_workplace(repository).parts.runtime.shutdown()  # type: ignore[attr-defined]
         for each in api.images(filters={"reference": f"skillops/{SKILL}"}):
-            api.remove_image(each["Id"], force=True)
+            remove_image(api, each["Id"])
 
     assert api.containers(all=True, filters={"label": f"{REPOSITORY}={clone}"}) == []
     eventually(lambda: not [line for line in machine.connections() if " -L " in line])

@@ -63,6 +63,7 @@ def execute(inputs, context):
     return {"words": 1, "said": os.environ.get(told.get("env", ""), "")}
 """
 OPEN = {"type": "object", "properties": {"words": {"type": "integer"}, "said": {"type": "string"}}}
+LONELY, MAILER = (f"{name}-{os.getpid()}" for name in ("lonely", "mailer"))  # an engine has a name once, and other workers run these tests, too
 TALKATIVE = {"outputs": OPEN, "resources": {"timeout": "5s"}}
 
 
@@ -90,8 +91,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory, world: tuple[str, int]) -> I
     """One supervisor for all of the tests here, with a skill that reaches mail.example.com and one that reaches nothing."""
     DockerBench.resolve = {"mail.example.com:993": f"{world[0]}:{world[1]}"}
     bench = DockerBench(tmp_path_factory.mktemp("docker"))
-    bench.runtime.deploy(bench.deployment(PROBE, name="lonely", **TALKATIVE))
-    bench.runtime.deploy(bench.deployment(PROBE, name="mailer", permissions={"network": ["mail.example.com:993", "x.example.com:7443"]}, **TALKATIVE))
+    bench.runtime.deploy(bench.deployment(PROBE, name=LONELY, **TALKATIVE))
+    bench.runtime.deploy(bench.deployment(PROBE, name=MAILER, permissions={"network": ["mail.example.com:993", "x.example.com:7443"]}, **TALKATIVE))
     yield bench
     bench.close()
     DockerBench.resolve = {}
@@ -109,15 +110,15 @@ def said(bench: DockerBench, skill: str, **do: Any) -> str:
 
 
 def container(bench: DockerBench, skill: str) -> Any:
-    return bench.engine.containers.list(filters={"label": [f"skillops.skill={skill}", f"{LABEL}={LABELS[LABEL]}"]})[0]
+    return bench.engine.containers.list(filters={"label": [f"skillops.skill={skill}", f"{LABEL}={LABELS[LABEL]}"]}, ignore_removed=True)[0]
 
 
 def test_a_skill_has_no_right_that_it_does_not_need(bench: DockerBench) -> None:
-    reply = told(bench, "lonely", status=1)
+    reply = told(bench, LONELY, status=1)
     assert (reply.outputs["words"], reply.outputs["said"]) == (65532, "0000000000000000 0000000000000000 1 2")
-    assert said(bench, "lonely", write="/skill/x") in ("OSError", "PermissionError")
-    assert said(bench, "lonely", write="/tmp/x") == "written"
-    limits = container(bench, "lonely").attrs["HostConfig"]
+    assert said(bench, LONELY, write="/skill/x") in ("OSError", "PermissionError")
+    assert said(bench, LONELY, write="/tmp/x") == "written"
+    limits = container(bench, LONELY).attrs["HostConfig"]
     assert limits["ReadonlyRootfs"] and limits["CapDrop"] == ["ALL"] and limits["Init"]
     assert (limits["Memory"], limits["MemorySwap"], limits["NanoCpus"], limits["PidsLimit"]) == (512 * 2**20, 512 * 2**20, 5 * 10**8, 256)
     assert limits["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
@@ -125,33 +126,33 @@ def test_a_skill_has_no_right_that_it_does_not_need(bench: DockerBench) -> None:
 
 
 def test_skills_find_each_other_by_name_and_nothing_else(bench: DockerBench, world: tuple[str, int]) -> None:
-    assert "200" in said(bench, "lonely", connect=("mailer", 8080, "GET /health HTTP/1.0\r\n\r\n"))
+    assert "200" in said(bench, LONELY, connect=(MAILER, 8080, "GET /health HTTP/1.0\r\n\r\n"))
     for host in ("example.com", "mail.example.com", world[0], "8.8.8.8", "169.254.169.254"):
-        assert said(bench, "lonely", connect=(host, world[1], "")) in ("gaierror", "OSError", "TimeoutError", "ConnectionRefusedError"), host
+        assert said(bench, LONELY, connect=(host, world[1], "")) in ("gaierror", "OSError", "TimeoutError", "ConnectionRefusedError"), host
 
 
 def test_neither_the_host_nor_the_way_in_is_reached_from_inside(bench: DockerBench) -> None:
-    relay = bench.engine.containers.list(filters={"label": ["skillops.role=relay", f"{LABEL}={LABELS[LABEL]}"]})[0]
+    relay = bench.engine.containers.list(filters={"label": ["skillops.role=relay", f"{LABEL}={LABELS[LABEL]}"]}, ignore_removed=True)[0]
     addresses = [one["IPAddress"] for one in relay.attrs["NetworkSettings"]["Networks"].values()]
     host = _relay_address(bench).removesuffix("2") + "1"  # where a bridge has its host otherwise
     for address in (*addresses, host):
         for port in (8080, 22, 2375):
-            assert said(bench, "lonely", connect=(address, port, "")) in ("OSError", "TimeoutError", "ConnectionRefusedError"), (address, port)
+            assert said(bench, LONELY, connect=(address, port, "")) in ("OSError", "TimeoutError", "ConnectionRefusedError"), (address, port)
 
 
 def test_a_declared_host_is_reached_and_no_other(bench: DockerBench) -> None:
-    assert said(bench, "mailer", connect=("mail.example.com", 993, "")) == "* OK here is the world"
-    assert said(bench, "mailer", connect=("mail.example.com", 994, "")) == "ConnectionRefusedError"
-    assert said(bench, "mailer", connect=("other.example.com", 993, "")) == "gaierror"
-    assert said(bench, "lonely", connect=(_relay_address(bench), 993, "")) in ("closed", "ConnectionResetError")
+    assert said(bench, MAILER, connect=("mail.example.com", 993, "")) == "* OK here is the world"
+    assert said(bench, MAILER, connect=("mail.example.com", 994, "")) == "ConnectionRefusedError"
+    assert said(bench, MAILER, connect=("other.example.com", 993, "")) == "gaierror"
+    assert said(bench, LONELY, connect=(_relay_address(bench), 993, "")) in ("closed", "ConnectionResetError")
 
 
 def test_what_was_refused_is_written_down(bench: DockerBench) -> None:
-    said(bench, "mailer", connect=("other.example.com", 993, ""))
-    said(bench, "lonely", connect=(_relay_address(bench), 993, ""))
-    said(bench, "mailer", connect=("mail.example.com", 993, ""))
+    said(bench, MAILER, connect=("other.example.com", 993, ""))
+    said(bench, LONELY, connect=(_relay_address(bench), 993, ""))
+    said(bench, MAILER, connect=("mail.example.com", 993, ""))
     path = bench.state / "supervisor/egress.jsonl"
-    wanted = {("mailer", "other.example.com", "refused"), ("lonely", "?", "refused"), ("mailer", "mail.example.com", "allowed")}
+    wanted = {(MAILER, "other.example.com", "refused"), (LONELY, "?", "refused"), (MAILER, "mail.example.com", "allowed")}
 
     def found() -> set[tuple[str, str, str]]:
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -161,42 +162,42 @@ def test_what_was_refused_is_written_down(bench: DockerBench) -> None:
 
 
 def _relay_address(bench: DockerBench) -> str:
-    network = next(iter(container(bench, "mailer").attrs["NetworkSettings"]["Networks"].values()))
+    network = next(iter(container(bench, MAILER).attrs["NetworkSettings"]["Networks"].values()))
     first, second, third, _ = network["IPAddress"].split(".")
     return f"{first}.{second}.{int(third) & 0xFC}.2"
 
 
 def test_an_endless_loop_ends_at_its_timeout_and_the_container_answers_the_next_call(bench: DockerBench) -> None:
-    before = container(bench, "lonely").id
-    reply = told(bench, "lonely", loop=1)
+    before = container(bench, LONELY).id
+    reply = told(bench, LONELY, loop=1)
     assert (reply.success, reply.error_code) == (False, "timeout")
     assert reply.seconds < 15
-    assert said(bench, "lonely", env="TZ") == "UTC"
-    assert container(bench, "lonely").id == before
+    assert said(bench, LONELY, env="TZ") == "UTC"
+    assert container(bench, LONELY).id == before
 
 
 def test_a_call_that_eats_memory_ends_alone(bench: DockerBench) -> None:
-    reply = told(bench, "lonely", memory=1)
+    reply = told(bench, LONELY, memory=1)
     assert (reply.success, reply.error_code) == (False, "out-of-memory")
-    assert said(bench, "lonely", env="TZ") == "UTC"
+    assert said(bench, LONELY, env="TZ") == "UTC"
 
 
 def test_a_skill_that_dies_in_the_middle_of_a_call_is_a_bad_reply_and_comes_back(bench: DockerBench) -> None:
     replies: list[Reply] = []
-    client = threading.Thread(target=lambda: replies.append(told(bench, "lonely", loop=1)))
+    client = threading.Thread(target=lambda: replies.append(told(bench, LONELY, loop=1)))
     client.start()
-    eventually(lambda: bench.under_way("lonely"))
-    container(bench, "lonely").kill()
+    eventually(lambda: bench.under_way(LONELY))
+    container(bench, LONELY).kill()
     client.join()
     assert (replies[0].success, replies[0].error_code) == (False, "bad-reply")
-    eventually(lambda: told(bench, "lonely", env="TZ").success, seconds=60)
+    eventually(lambda: told(bench, LONELY, env="TZ").success, seconds=60)
 
 
 def test_the_relay_that_is_killed_comes_back_at_the_same_place(bench: DockerBench) -> None:
-    endpoint = bench.runtime.endpoint("lonely")
-    relay = bench.engine.containers.list(filters={"label": ["skillops.role=relay", f"{LABEL}={LABELS[LABEL]}"]})[0]
+    endpoint = bench.runtime.endpoint(LONELY)
+    relay = bench.engine.containers.list(filters={"label": ["skillops.role=relay", f"{LABEL}={LABELS[LABEL]}"]}, ignore_removed=True)[0]
     relay.kill()
-    invocation = prepare(a_manifest(name="lonely"), {"text": json.dumps({"env": "TZ"})}, "ada", "r1")
+    invocation = prepare(a_manifest(name=LONELY), {"text": json.dumps({"env": "TZ"})}, "ada", "r1")
     eventually(lambda: execute(endpoint, invocation).success, seconds=60)
 
 
@@ -214,17 +215,17 @@ def test_an_image_that_is_gone_and_one_that_never_answers_are_told_apart(bench: 
 
 
 def test_containers_of_a_supervisor_that_was_killed_are_adopted_or_removed(bench: DockerBench) -> None:
-    kept, killed = container(bench, "lonely").id, bench.supervisor()
+    kept, killed = container(bench, LONELY).id, bench.supervisor()
     stray = bench.engine.containers.create(
         "skillops/base-python:stable",
         ["sleep", "600"],
-        labels={**LABELS, "skillops.repository": container(bench, "lonely").labels["skillops.repository"], "skillops.instance": "stray"},
+        labels={**LABELS, "skillops.repository": container(bench, LONELY).labels["skillops.repository"], "skillops.instance": "stray"},
     )
     stray.start()
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: not process_lives(killed))
-    assert said(bench, "lonely", env="TZ") == "UTC"
-    assert container(bench, "lonely").id == kept
+    assert said(bench, LONELY, env="TZ") == "UTC"
+    assert container(bench, LONELY).id == kept
     assert not bench.alive(stray.id)
 
 
@@ -235,7 +236,7 @@ def test_an_orderly_end_leaves_nothing_at_the_engine_but_what_skills_keep(tmp_pa
         clone = container(bench, "orderly").labels["skillops.repository"]
         bench.runtime.shutdown()
         ours = {"label": f"skillops.repository={clone}"}
-        assert bench.engine.containers.list(all=True, filters=ours) == []
+        assert bench.engine.api.containers(all=True, filters=ours) == []
         assert bench.engine.networks.list(filters=ours) == []
         assert [volume.name for volume in bench.engine.volumes.list(filters=ours)] == [f"skillops-{clone}-orderly"]
     finally:

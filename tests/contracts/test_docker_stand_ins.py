@@ -85,7 +85,7 @@ def test_a_trial_reaches_its_stand_ins_and_nothing_else_and_leaves_nothing(bench
     }  # fmt: skip
     with bench.runtime.trial(bench.built(ASK, manifest), manifest, SCRIPT) as endpoint:
         reply = execute(endpoint, prepare(manifest, {"text": json.dumps(asks)}, "ada", "r1", deadline=30.0))
-        container = bench.engine.containers.list(filters={"label": ["skillops.role=skill", f"{LABEL}={LABELS[LABEL]}"]})[0]
+        container = bench.engine.containers.list(filters={"label": ["skillops.role=skill", f"{LABEL}={LABELS[LABEL]}"]}, ignore_removed=True)[0]
         assert container.exec_run(["ls", "/run/secrets", "/run/authorities"]).output.decode().split() == [
             "/run/authorities:", "certificates.pem", "/run/secrets:", "TOKEN",
         ]  # fmt: skip
@@ -97,7 +97,7 @@ def test_a_trial_reaches_its_stand_ins_and_nothing_else_and_leaves_nothing(bench
     }  # fmt: skip
     eventually(lambda: {"idle.example.com", "www.example.org"} <= refused_in_trial(bench))
     ours = {"label": ["skillops.instance", f"{LABEL}={LABELS[LABEL]}"]}
-    eventually(lambda: not bench.engine.containers.list(all=True, filters=ours) and not bench.engine.volumes.list(filters=ours))
+    eventually(lambda: not bench.engine.containers.list(all=True, filters=ours, ignore_removed=True) and not bench.engine.volumes.list(filters=ours))
 
 
 def refused_in_trial(bench: DockerBench) -> set[str]:

@@ -223,7 +223,7 @@ def test_files_are_in_memory_for_the_program_alone_and_cannot_be_changed(sandbox
 
 
 def test_files_are_on_no_command_line_and_in_no_environment(sandbox: Sandbox) -> None:
-    secret = f"secret-{os.getpid()}"
+    secret = f"secret-{os.getpid()}-"
     spec = shell("cat /proc/*/environ /proc/*/cmdline 2>/dev/null; cat /secrets/one >/dev/null; sleep 0.4", files={"/secrets/one": secret.encode()})
     assert secret not in repr(spec)
     with ThreadPoolExecutor(1) as pool:

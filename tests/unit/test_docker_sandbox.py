@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from agent.docker_engine import DockerEngine
+from agent.docker_engine import DockerEngine, remove
 from agent.errors import CouldNotTell, SandboxUnavailable
 from agent.ports import Limits, Mount, SandboxResult, SandboxSpec
-from agent.sandboxes import docker, docker_copies, exchange
+from agent.sandboxes import container, docker, docker_copies, exchange
 from agent.sandboxes.container import BOOT, LABEL
 from agent.sandboxes.docker import DockerSandbox
 from agent.sandboxes.docker_root import small_root
@@ -170,8 +170,8 @@ def idle() -> Iterator[Any]:
         return made[-1]
 
     yield make
-    for container in api.containers(all=True, filters={"label": "skillops.test=vault"}):
-        api.remove_container(container["Id"], force=True)
+    for each in made:
+        remove(api, each)
 
 
 def there(container: str) -> bool:
@@ -196,13 +196,16 @@ def test_the_undertaker_removes_what_was_not_given_back(idle: Any, tmp_path: Pat
     assert (there(left), there(kept), folder.exists()) == (False, True, False)
 
 
-def test_a_run_leaves_nothing(tmp_path: Path) -> None:
+def test_a_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "private").mkdir(mode=0o700)
-    before = set(Path("/dev/shm").iterdir())
     sandbox = DockerSandbox()
+    assert sandbox.available().ok
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    monkeypatch.setattr(container, "MEMORY", memory)  # not the machine's, where others' files come and go
     sandbox.run(shell("sleep 60", Mount(source=tmp_path / "private", target="/data"), limits=Limits(seconds=0.3), files={"/run/secrets/A": b"value"}))
-    mine = [each for each in DockerEngine().client().api.containers(all=True, filters={"label": LABEL}) if str(os.getpid()) in each["Labels"][LABEL]]
-    assert (mine, set(Path("/dev/shm").iterdir()) - before) == ([], set())
+    mine = DockerEngine().client().api.containers(all=True, filters={"label": f"{LABEL}={BOOT}:{docker.name_of(os.getpid())}"})
+    assert (mine, list(memory.iterdir())) == ([], [])
 
 
 def test_loading_the_undertaker_loads_nothing_heavy() -> None:

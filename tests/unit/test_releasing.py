@@ -17,7 +17,7 @@ from agent.stages import releasing
 from tests.acceptance.harness import CODE, Home
 from tests.builders import a_review
 from tests.engines import need_base_images
-from tests.images import Images
+from tests.images import Images, remove_image
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_an_image_is_entered_with_its_reference_and_built_again_where_it_is_gone
     entry = home.registry().entry("word-count")
     assert entry is not None
     assert (entry.artifact, [entry.image]) == ("image", place.artifacts())
-    place.api.remove_image(entry.image)
+    remove_image(place.api, entry.image)
     artifact, _ = releasing.artifact_of(entry, home.forge, home.parts.builder)
     assert (artifact.location, artifact.digest) == (entry.image, entry.digest)
     assert release(home) == ()
