@@ -9,7 +9,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ PYTHON = """\
 mkdir -p "$RUNNER_TEMP/python"
 cat > "$RUNNER_TEMP/python/python" <<'END'
 #!/bin/bash
-mkdir -p "${@: -1}/bin" && ln -sf "$HUB_PYTHON/skillops" "${@: -1}/bin/skillops"
+mkdir -p "${@: -1}/bin" && ln -sf "$HUB_COMMAND" "${@: -1}/bin/skillops"
 printf '#!/bin/bash\\n' > "${@: -1}/bin/python" && chmod +x "${@: -1}/bin/python"
 END
 chmod +x "$RUNNER_TEMP/python/python"
@@ -46,13 +45,14 @@ _INPUTS = (
 
 
 class Act:
-    """act for one repository on the hub; `root` is a clone with the workflow files, `origin` what its jobs check out."""
+    """act for one repository on the hub; `root` is a clone with the workflow files, `origin` what its jobs check out; `command` has a `skillops`."""
 
     def __init__(
-        self, server: hub.Hub, repository: str, root: Path, origin: Path, folder: Path, variables: Mapping[str, str], secrets: Mapping[str, str]
-    ) -> None:
+        self, server: hub.Hub, repository: str, root: Path, origin: Path, folder: Path, variables: Mapping[str, str], secrets: Mapping[str, str],
+        command: Path,
+    ) -> None:  # fmt: skip
         self.server, self.repository, self.root, self.origin, self.folder = server, repository, root, origin, folder
-        self.variables, self.secrets, self.runs = variables, secrets, 0
+        self.variables, self.secrets, self.command, self.runs = variables, secrets, command, 0
         folder.mkdir()
         for name, script in STAND_INS.items():
             _write_action(folder / name, script)
@@ -64,7 +64,7 @@ class Act:
         told.write_text(json.dumps(event))
         env = {
             "HUB_ORIGIN": str(self.origin), "HUB_ARTIFACTS": str(self.folder / "artifacts"), "HUB_RUN": str(self.runs),
-            "HUB_APP_TOKEN": hub.token_of(hub.BOT), "HUB_PYTHON": str(Path(sys.executable).parent), "GITHUB_API_URL": self.server.url,
+            "HUB_APP_TOKEN": hub.token_of(hub.BOT), "HUB_COMMAND": str(self.command / "skillops"), "GITHUB_API_URL": self.server.url,
             "GITHUB_REPOSITORY": self.repository,
         }  # fmt: skip
         command = [str(installed(*ACT)), event_name, "--workflows", f".github/workflows/{workflow}", "--eventpath", str(told), "--no-recurse",

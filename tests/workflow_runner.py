@@ -41,7 +41,8 @@ class Ran:
 
 
 class Runner:
-    """GitHub Actions for one repository on the hub. `root` has the workflow files; `secrets` are by environment; `bin` comes first in PATH.
+    """GitHub Actions for one repository on the hub. `root` has the workflow files; `secrets` are by environment; `bin` comes first in PATH, and
+    `command` before what is installed.
 
     `actions` are further stand-ins: what each is given, and what it puts out.
     """
@@ -49,8 +50,9 @@ class Runner:
     def __init__(
         self, server: hub.Hub, forge: GitHubForge, root: Path, folder: Path, variables: Mapping[str, str],
         secrets: Mapping[str, Mapping[str, str]], bin: Path | None = None, actions: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = NONE,
+        command: Path | None = None,
     ) -> None:  # fmt: skip
-        self.actions = actions
+        self.actions, self.command = actions, command
         self.server, self.forge, self.root, self.folder, self.bin = server, forge, root, folder, bin
         self.variables, self.secrets = dict(variables), {name: dict(each) for name, each in secrets.items()}
         self.summaries: list[str] = []
@@ -223,7 +225,7 @@ class _Job:
                 self.token = True
                 return {"token": hub.token_of(hub.BOT)}
             case "./.github/actions/install":
-                self.path.insert(0, str(Path(sys.executable).parent))
+                self.path[:0] = [*([str(self.runner.command)] if self.runner.command else []), str(Path(sys.executable).parent)]
             case _ if action in self.runner.actions:
                 return self.runner.actions[action](given)
             case _ if action.startswith("./"):

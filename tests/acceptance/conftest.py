@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import pytest
 
 from tests.acceptance.harness import Home
+from tests.warm import warm_command
 
 
 class Founding(Protocol):
@@ -25,3 +26,10 @@ def founded(tmp_path: Path) -> Iterator[Founding]:
     yield found
     for home in homes:
         home.close()
+
+
+@pytest.fixture(scope="session")
+def command() -> Iterator[Path]:
+    """A folder with a `skillops` for scripts, whose calls need not load its libraries."""
+    with warm_command() as folder:
+        yield folder

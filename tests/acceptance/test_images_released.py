@@ -116,7 +116,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(server: hub.Hub, registry: ImageRegistry, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+def desk(server: hub.Hub, registry: ImageRegistry, command: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
     forge, root = server.forge(request.node.name), tmp_path / "root"
     settings = (
         f'forge = "github"\ngithub_repository = "{forge.api.repository}"\nbuilder = "docker"\nruntime = "docker"\n'
@@ -130,7 +130,8 @@ def desk(server: hub.Hub, registry: ImageRegistry, tmp_path: Path, request: pyte
     actions = Actions(registry)
     secrets = {"skillops-app": {"SKILLOPS_APP_KEY": "the-key-of-the-app"}}
     variables = {"SKILLOPS_GITHUB_LOGIN": hub.BOT, "SKILLOPS_APP_CLIENT_ID": "Iv1"}
-    yield Desk(Runner(server, forge, root, tmp_path / "runs", variables, secrets, _go(tmp_path), actions.all()), forge, actions, registry)
+    runner = Runner(server, forge, root, tmp_path / "runs", variables, secrets, _go(tmp_path), actions.all(), command)
+    yield Desk(runner, forge, actions, registry)
     registry.forget()
     client = DockerEngine().client()
     for image in client.api.images(filters={"label": f"skillops.test={LABELS['skillops.test']}"}):

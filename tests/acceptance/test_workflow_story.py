@@ -102,7 +102,7 @@ def server() -> Iterator[hub.Hub]:
 
 
 @pytest.fixture
-def desk(server: hub.Hub, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+def desk(server: hub.Hub, tmp_path: Path, command: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
     forge = server.forge(request.node.name)
     root = tmp_path / "root"
     for path, data in hosted_files(forge.api.repository).items():
@@ -120,15 +120,16 @@ def desk(server: hub.Hub, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
             "SKILLOPS_GITHUB_LOGIN": hub.BOT, "SKILLOPS_MODEL": "openai/scripted", "SKILLOPS_API_BASE": model.address,
             "SKILLOPS_DEPLOY_HOST": "skills@host", "SKILLOPS_DEPLOY_CLONE": str(tmp_path / "the host"), "SKILLOPS_APP_CLIENT_ID": "Iv1",
         }  # fmt: skip
-        bin = _stand_ins(tmp_path, server, forge)
-        yield Desk(Runner(server, forge, root, tmp_path / "runs", variables, SECRETS, bin), server, forge, model, tmp_path / "the host")
+        bin = _stand_ins(tmp_path, server, forge, command)
+        runner = Runner(server, forge, root, tmp_path / "runs", variables, SECRETS, bin, command=command)
+        yield Desk(runner, server, forge, model, tmp_path / "the host")
 
 
-def _stand_ins(folder: Path, server: hub.Hub, forge: GitHubForge) -> Path:
+def _stand_ins(folder: Path, server: hub.Hub, forge: GitHubForge, command: Path) -> Path:
     """ssh to the host, which is this machine with settings of its own; and gh, which reads the hub and notes what it was asked to do."""
     env = {
         "SKILLOPS_FORGE": "github", "SKILLOPS_GITHUB_REPOSITORY": forge.api.repository, "SKILLOPS_GITHUB_API": server.url,
-        "SKILLOPS_GITHUB_TOKEN": hub.token_of(hub.BOT), "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "SKILLOPS_GITHUB_TOKEN": hub.token_of(hub.BOT), "PATH": f"{command}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
     }  # fmt: skip
     settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in env.items())
     bin = folder / "bin"

@@ -27,7 +27,7 @@ def server() -> Iterator[hub.Hub]:
         yield running
 
 
-def test_act_takes_an_issue_to_a_release(server: hub.Hub, tmp_path: Path) -> None:
+def test_act_takes_an_issue_to_a_release(server: hub.Hub, tmp_path: Path, command: Path) -> None:
     forge = server.forge("act")
     repository = forge.api.repository
     files = {**hosted_files(repository), "reviewers/policy.yaml": POLICY}
@@ -47,7 +47,7 @@ def test_act_takes_an_issue_to_a_release(server: hub.Hub, tmp_path: Path) -> Non
         mirror.fetch()
         root = tmp_path / "root"
         subprocess.run(["git", "clone", "--quiet", mirror.origin.as_uri(), root], check=True)
-        act = Act(server, repository, root, mirror.origin, tmp_path / "act", variables, secrets)
+        act = Act(server, repository, root, mirror.origin, tmp_path / "act", variables, secrets, command)
 
         def run(workflow: str, event_name: str, event: dict[str, object]) -> int:
             mirror.fetch()
