@@ -30,6 +30,8 @@ class Fleet:
     def start(self, deployment: Deployment, *, trial: StandIns | None = None) -> Instance:
         """A new instance, beside whatever runs, and healthy. Raises Refused where it does not become so, OSError."""
         name = secrets.token_hex(4)
+        if trial is None:
+            self._vigil.remember(deployment)
         instance = Instance(deployment.manifest, self._launcher.launch(deployment, name, trial=trial), deployment.digest)
         self.living[name] = instance
         try:

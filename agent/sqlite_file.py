@@ -86,8 +86,12 @@ class SqliteFile:
             return None
 
     def _close_to_others(self) -> None:
-        """Before SQLite has it: what it puts beside the file gets the file's mode. A file of an older version is closed, too, if it is ours."""
-        os.close(os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, self._mode))
+        """Before SQLite has it: what it puts beside the file gets the file's mode. A file of an older version is closed, too, if it is ours.
+
+        One that is there is not opened: to close it again would end the locks that this process has on it (sqlite.org/howtocorrupt.html, 2.2).
+        """
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mode))
         found = self.path.stat()
         if found.st_mode & 0o777 & ~self._mode and found.st_uid == os.geteuid():
             for suffix in ("", "-wal", "-shm"):

@@ -143,6 +143,7 @@ def test_what_a_person_takes_back_is_gone_from_what_runs_and_what_it_said_leaves
     before = len(bench.running())
     bench.vault.remove("TOKEN", "bob", "word-count", "bob")
     eventually(lambda: len(bench.running()) == before - 1)
+    assert "bob-horse-battery" not in bench.runtime.logs("word-count", 200), "what the vault no longer holds is still known to whom it was handed by"
     kept = b"".join(path.read_bytes() for path in (bench.folder / "kept").iterdir())
     assert b"bob-horse-battery" not in kept and ADA.encode() not in kept
     assert bench.said("ada").outputs["found"] == [ADA]

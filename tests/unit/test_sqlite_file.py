@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,3 +46,23 @@ def test_a_file_and_what_lies_beside_it_is_read_by_nobody_else_also_where_an_old
         assert {found.name: found.stat().st_mode & 0o777 for found in tmp_path.iterdir()} == dict.fromkeys(
             ("words.sqlite", "words.sqlite-wal", "words.sqlite-shm"), 0o600
         )
+
+
+def test_a_second_thread_takes_no_lock_from_the_first_so_that_what_another_process_writes_is_seen(tmp_path: Path) -> None:
+    """Whose locks are gone is taken for gone: the last of the others then clears the log away under it, and it reads what was."""
+    path = tmp_path / "words.sqlite"
+    mine = SqliteFile(path, SCHEMA)
+    with mine.writing() as connection:
+        connection.execute("INSERT INTO word VALUES ('a')")
+
+    def look() -> None:
+        with SqliteFile(path, SCHEMA).reading():
+            pass
+
+    with ThreadPoolExecutor(1) as pool:  # which opens the file for itself
+        pool.submit(look).result()
+    write = "import sys, sqlite3; c = sqlite3.connect(sys.argv[1]); c.execute('INSERT INTO word VALUES (?)', sys.argv[2:]); c.commit(); c.close()"
+    for word in "bc":
+        subprocess.run([sys.executable, "-c", write, str(path), word], check=True, timeout=60)
+    with mine.reading() as connection:
+        assert [row["text"] for row in connection.execute("SELECT text FROM word ORDER BY text")] == ["a", "b", "c"]
