@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from agent.languages.bash.rules import broken, functions
+from agent.languages.bash.naming import functions
+from agent.languages.bash.rules import broken
 from agent.languages.permitted import Permitted
 
 BLOB = base64.b64encode(bytes(range(60))).decode()

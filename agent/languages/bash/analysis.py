@@ -12,6 +12,7 @@ from agent.domain.check import Finding
 from agent.errors import CouldNotTell
 from agent.languages.bash import rules
 from agent.languages.bash.doubts import doubts
+from agent.languages.bash.naming import functions
 from agent.languages.bash.toolchain import FIXES, said
 from agent.languages.permitted import Permitted, permitted_by
 
@@ -76,11 +77,13 @@ def said_by_rules(root: Path, permitted: Permitted) -> tuple[Finding, ...]:
         for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
         if (root / name).read_bytes()[:4] == b"\x7fELF"
     ]
-    own = rules.functions("\n".join((root / name).read_text(errors="replace") for name in scripts(root)))
-    for name in scripts(root):
+    names = scripts(root)
+    own = frozenset().union(*(functions((root / name).read_text(errors="replace")) for name in names))
+    files = frozenset(name.rpartition("/")[2] for name in names)
+    for name in names:
         shown, in_tests = _repository_path(root, name), name.startswith("tests/")
         try:
-            broken = rules.broken((root / name).read_bytes().decode(), permitted, own=own, in_tests=in_tests)
+            broken = rules.broken((root / name).read_bytes().decode(), permitted, own=own, scripts=files, in_tests=in_tests)
         except ValueError as error:
             findings.append(Finding(message=f"cannot be read as Bash: {error}", rule="skillops-unreadable", path=shown))
             continue

@@ -54,8 +54,13 @@ WRAPPERS = {
     **dict.fromkeys(_words("command builtin time ionice coproc busybox parallel watch chrt taskset flock script"), ""),
     **{"xargs": "nLPIdsaE", "timeout": "ks", "nice": "n", "stdbuf": "ioe", "exec": "a"},
 }
-# Variables by which a shell or its loader is told to run something else, or to find it elsewhere.
-STEERING = _words("PATH ENV BASH_ENV PROMPT_COMMAND PS4 SHELLOPTS BASHOPTS LD_PRELOAD LD_LIBRARY_PATH LD_AUDIT")
+# Variables by which a shell, its loader or a tool is told to run something else, to find it elsewhere, or to read a script otherwise; and the
+# tables in which Bash keeps what a command's name means. Whatever begins with LD_ is meant, too.
+STEERING = _words(
+    """PATH ENV BASH_ENV PROMPT_COMMAND PS0 PS1 PS2 PS4 SHELLOPTS BASHOPTS BASH_CMDS BASH_ALIASES BASH_LOADABLES_PATH BASH_COMPAT POSIXLY_CORRECT
+    EXECIGNORE SHELL TAR_OPTIONS TAPE GCONV_PATH LOCPATH NLSPATH GLIBC_TUNABLES AWKPATH AWKLIBPATH EDITOR VISUAL PAGER LESSOPEN GREP_OPTIONS XZ_OPT
+    XZ_DEFAULTS GZIP INPUTRC CURL_HOME FCEDIT MAILPATH"""
+)
 # What Bash itself sets (bash(1), "Shell Variables"), and what every sandbox has.
 SHELL_VARIABLES = _words(
     """BASH BASHPID BASH_COMMAND BASH_LINENO BASH_REMATCH BASH_SOURCE BASH_SUBSHELL BASH_VERSINFO BASH_VERSION COLUMNS EPOCHREALTIME EPOCHSECONDS

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.languages.bash.banned import PROGRAMMED, SAYING, WRITING
 from agent.languages.bash.lexer import ASSIGNMENT, Token
+from agent.languages.bash.meaning import UNKNOWN, Constants, alternatives, meanings
 from agent.languages.bash.syntax import Command
 from agent.languages.places import FILES, KEEPS, outside, standard, temporary
 
@@ -17,12 +18,17 @@ _PATH = re.compile(r"(?:~[\w-]*|\.{1,2}|/[\w.-]+)(?:/[\w.*?${}-]*)*")
 _WRITES = re.compile(r"\d*(?:>|>>|>\||&>|&>>|<>)")
 _SCRATCH = re.compile(r"\bmktemp\b|\$\{?TMPDIR\b|/tmp/")
 _PROGRAMS = ("/usr/bin/", "/bin/")
+_TESTS = ("[[", "[", "test", "case", "for")  # what stands there may be a pattern
+_WIDE = re.compile(r"(?:/|~[+-]?/)\S*|\S*/\.\.(?:/\S*)?|\.\./\S*")
+_EVERYTHING = re.compile(r"/+[.*?]*")
+_LISTING = frozenset(("ls", "dir", "vdir", "find", "tar", "du", "df", "cd", "pushd", "cp", "mv", "rm", "chmod", "stat", "realpath", "tree"))
+_SCRIPTS = (".sh", ".bash")
 
 Found = Iterator[tuple[int, str, str]]
 
 
-def reached(source: str, commands: Sequence[Command], *, storage: bool) -> Found:
-    """The rules that a script breaks by its files: line, rule, message."""
+def reached(source: str, commands: Sequence[Command], known: Constants, *, storage: bool) -> Found:
+    """The rules that a script breaks by its files: line, rule, message. `known`: the values that stand in it."""
     keeps = storage or bool(_SCRATCH.search(source))
     for command in commands:
         arguments = command.arguments
@@ -31,7 +37,9 @@ def reached(source: str, commands: Sequence[Command], *, storage: bool) -> Found
         texts = _texts(name, arguments)
         for word in command.words:
             if id(word) not in texts:
-                yield from _path(word)
+                yield from _path(word, name, known)
+        if name == "cd" and len(arguments) == 1:
+            yield command.line, FILES[0], f"`cd` to the home {FILES[1]}"
         if name in WRITING:
             yield from _written(name, [word for word in arguments[1:] if not word.text.startswith("-")], keeps)
         yield from _redirected(command, keeps)
@@ -47,12 +55,22 @@ def _texts(name: str, arguments: Sequence[Token]) -> set[int]:
     return texts
 
 
-def _path(word: Token) -> Found:
-    assigned = ASSIGNMENT.match(word.text)
-    for part in word.text[assigned.end() :].strip("()").split() if assigned else [word.text]:
-        text = _plain(part.partition("=")[2] if part.startswith("--") else part)
-        if standard(text) or (_PATH.fullmatch(text) and outside(text)):
-            yield word.line, FILES[0], f"`{text[:60]}` {FILES[1]}"
+def _path(word: Token, name: str, known: Constants) -> Found:
+    assigned = ASSIGNMENT.match(word.plain)
+    parts = word.plain[assigned.end() :].strip("()").split() if assigned else [word.plain]
+    for text in (text for part in parts for meaning in meanings(part, known) for text in alternatives(meaning)):
+        path = text.partition("=")[2] if text.startswith("--") else text
+        strict = standard(path) or (_PATH.fullmatch(path) and outside(path))
+        if strict or (not assigned and _wide(path, name)):
+            yield word.line, FILES[0], f"`{path[:60].replace(UNKNOWN, '…')}` {FILES[1]}"
+            return
+
+
+def _wide(path: str, name: str) -> bool:
+    """Whether a word is a path where it cannot be a pattern."""
+    if name in _LISTING and _EVERYTHING.fullmatch(path):
+        return True
+    return name not in _TESTS and len(path) > 1 and bool(_WIDE.fullmatch(path)) and outside(path) and not path.endswith(_SCRIPTS)
 
 
 def _written(name: str, words: Sequence[Token], keeps: bool) -> Found:

@@ -39,7 +39,7 @@ class Command:
     @property
     def open(self) -> bool:
         """Whether this is a `[[ … ]]` whose end is not read yet."""
-        return self.words[0].text == "[[" and self.words[-1].text != "]]"
+        return self.words[0].kind == "reserved" and self.words[0].text == "[[" and self.words[-1].text != "]]"
 
 
 def commands(source: str | list[Token]) -> list[Command]:

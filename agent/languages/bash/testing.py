@@ -28,7 +28,7 @@ def run_tests(root: Path, manifest: Manifest, sandbox: Sandbox, *, mutants: int,
         wanted="tests/test_*.sh holds no function test_*",
         mounts=(
             *(Mount(source=HERE / name, target=f"{TESTBED}/{name}") for name in ("session.py", "drive.sh", "trace.sh")),
-            *(Mount(source=HERE / name, target=f"{package}/{name}") for name in ("lexer.py", "syntax.py", "mutate.py")),
+            *(Mount(source=HERE / name, target=f"{package}/{name}") for name in ("quoting.py", "lexer.py", "syntax.py", "mutate.py")),
         ),
         env={"PYTHONDONTWRITEBYTECODE": "1"},
         job={"tests": tests, "bash": program("bash"), "address_space": True},

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent.domain.check import Finding
-from agent.errors import CouldNotTell
+from agent.errors import CouldNotTell, InvalidFile
 from agent.languages.node import eslint, rules
 from agent.languages.node.doubts import doubts
-from agent.languages.node.reading import scripts, trees
+from agent.languages.node.reaching import skill_of
+from agent.languages.node.reading import SUFFIXES, scripts, trees
 from agent.languages.node.toolchain import node, said
 from agent.languages.node.tree import Node, Unreadable
 from agent.languages.permitted import Permitted, permitted_by
+from agent.strict_yaml import load
 
 HIDDEN = (".node", ".wasm", ".so", ".jsc", ".snap")
 _PLACE = re.compile(r"^[^\n]*:(\d+)$", re.MULTILINE)
@@ -87,6 +89,7 @@ def _said(root: Path, permitted: Permitted, read: Mapping[str, Node | Unreadable
         for name in sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
         if (message := _hidden(name))
     ]
+    skill = skill_of((path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()), read)
     for name, tree in read.items():
         path = _repository_path(root, name)
         if isinstance(tree, Unreadable):
@@ -94,9 +97,9 @@ def _said(root: Path, permitted: Permitted, read: Mapping[str, Node | Unreadable
             continue
         findings += [
             Finding(message=message, rule=f"skillops-{rule}", path=path, line=line, level=level)
-            for line, rule, message, level in rules.broken(tree, permitted, in_tests=name.startswith("tests/"))
+            for line, rule, message, level in rules.broken(tree, permitted, in_tests=name.startswith("tests/"), skill=skill, path=name)
         ]
-    findings += _package(root)
+    findings += [*_packages(root), *_entrypoint(root)]
     return sorted(findings, key=lambda finding: (finding.path or "", finding.line or 0, finding.rule))
 
 
@@ -106,21 +109,27 @@ def _hidden(name: str) -> str:
     return "dependencies are installed from the lock file, never kept with the skill" if "node_modules" in name.split("/") else ""
 
 
-def _package(root: Path) -> list[Finding]:
-    """A package.json may say what kind of modules there are, and nothing that changes what a name leads to."""
-    path = root / "package.json"
-    if not path.is_file():
-        return []
+def _packages(root: Path) -> Iterator[Finding]:
+    """A package.json, in whatever folder, may say what kind of modules there are, and nothing that changes what a name leads to."""
+    for path in sorted(root.rglob("package.json")):
+        name = path.relative_to(root).as_posix()
+        try:
+            said_there = set(json.loads(path.read_bytes()))
+        except (ValueError, TypeError, RecursionError):
+            said_there = {"what cannot be read"}
+        for key in sorted(said_there - {"name", "private", "type", "description", "version"}):
+            message = f"package.json holds {key}; it may hold name, private and type"
+            yield Finding(message=message, rule="skillops-package", path=_repository_path(root, name))
+
+
+def _entrypoint(root: Path) -> Iterator[Finding]:
+    """What Node is started with is read as code only where its name says that it is."""
     try:
-        said_there = set(json.loads(path.read_bytes()))
-    except (ValueError, TypeError, RecursionError):
-        said_there = {"what cannot be read"}
-    return [
-        Finding(
-            message=f"package.json holds {key}; it may hold name, private and type", rule="skillops-package", path=_repository_path(root, path.name)
-        )
-        for key in sorted(said_there - {"name", "private", "type", "description", "version"})
-    ]
+        name = str(load((root / "skill.yaml").read_bytes(), "skill.yaml").get("entrypoint") or "skill.js")
+    except (OSError, InvalidFile, AttributeError):
+        return  # the check `manifest` tells
+    if not name.endswith(SUFFIXES) and (root / name).is_file():
+        yield Finding(message=f"the entrypoint {name} is no .js, .cjs or .mjs", rule="skillops-hidden-code", path=_repository_path(root, name))
 
 
 def _repository_path(root: Path, path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agent.languages.node.reflection import suspicions
 from agent.languages.node.tree import Node, children, dotted, line, literal, walk
 from agent.languages.sensitive import asks_for_credentials, classed, credential, password, protected, unguessed, validates
 
@@ -23,7 +24,7 @@ _QUERY = re.compile(r"\s*(?:select\s.+\sfrom|insert\s+into|update\s+\S+\s+set|de
 def doubts(tree: Node) -> list[Doubt]:
     """Line, rule and message of each, once a line."""
     reading = _Reading(tree)
-    return sorted({doubt for node in walk(tree) for doubt in reading.judged(node)})
+    return sorted({*suspicions(tree), *(doubt for node in walk(tree) for doubt in reading.judged(node))})
 
 
 class _Reading:

@@ -6,7 +6,11 @@
 const { Parser } = require('internal/deps/acorn/acorn/dist/acorn');
 
 function parse({ source, module }) {
-  const options = { ecmaVersion: 'latest', sourceType: module ? 'module' : 'script', locations: true, allowHashBang: true };
+  const onComment = (block, text, start, end, place) => {
+    if (block || /^(\/\/|#!)/.test(source.slice(start, start + 2))) return;
+    throw Object.assign(new SyntaxError('a comment of HTML, which is code where the file is read as a module'), { loc: place });
+  };
+  const options = { ecmaVersion: 'latest', sourceType: module ? 'module' : 'script', locations: true, allowHashBang: true, onComment };
   try {
     return JSON.stringify({ tree: Parser.parse(source, module ? options : { ...options, allowReturnOutsideFunction: true }) }, plain);
   } catch (error) {

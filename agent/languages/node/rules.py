@@ -16,27 +16,28 @@ from agent.languages.node.banned import (
     ENVIRONMENT,
     GLOBAL_OBJECTS,
     GLOBALS,
+    HARMLESS,
     MEMBERS,
     MODULES,
     NETWORK,
-    READING,
-    SCRATCH,
     SENSITIVE,
     TIMERS,
-    WRITING,
+    UNKNOWN_MODULES,
 )  # fmt: skip
+from agent.languages.node.evasion import evasions
+from agent.languages.node.folding import Folding
+from agent.languages.node.reaching import ALONE, Reaching, Skill, loaded, unread
 from agent.languages.node.tree import Node, children, dotted, line, literal, walk
 from agent.languages.permitted import Permitted
-from agent.languages.places import FILES, KEEPS, outside, standard, temporary
 
 Broken = tuple[int, str, str, Literal["error", "note"]]
 Found = Iterator[tuple[int, str, str]]
 
 
-def broken(tree: Node, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
-    """The rules that a module breaks: line, rule, message, level; each once a line."""
+def broken(tree: Node, permitted: Permitted, *, in_tests: bool = False, skill: Skill = ALONE, path: str = "skill.js") -> list[Broken]:
+    """The rules that a module breaks: line, rule, message, level; each once a line. `path`: where it lies in its skill."""
     try:
-        reading = _Reading(tree, permitted)
+        reading = _Reading(tree, permitted, skill, path, in_tests=in_tests)
         found = {*reading.broken(), *(() if in_tests else reading.files())}
     except RecursionError:
         return [(1, "unreadable", "nested too deeply to be read", "error")]
@@ -45,8 +46,9 @@ def broken(tree: Node, permitted: Permitted, *, in_tests: bool = False) -> list[
 
 
 class _Reading:
-    def __init__(self, tree: Node, permitted: Permitted) -> None:
-        self._tree, self._permitted = tree, permitted
+    def __init__(self, tree: Node, permitted: Permitted, skill: Skill, path: str, *, in_tests: bool) -> None:
+        self._tree, self._permitted, self._skill, self._path, self._in_tests = tree, permitted, skill, path, in_tests
+        self._folding = Folding(tree)
         # Where each node hangs: its parent, and the field of that.
         self._parents = {id(child): (node, field) for node in walk(tree) for field, child in children(node)}
         self._literals = {
@@ -56,6 +58,7 @@ class _Reading:
         }
 
     def broken(self) -> Found:
+        yield from evasions(self._tree, self._parents, self._folding, machine="os" in loaded(self._tree))
         for node in walk(self._tree):
             kind = node["type"]
             if kind in ("ImportDeclaration", "ExportNamedDeclaration", "ExportAllDeclaration", "ImportExpression"):
@@ -70,22 +73,9 @@ class _Reading:
                 yield from self._written_out(node)
 
     def files(self) -> Found:
-        """What a module that loads fs does by it: paths that lead out of what the skill has, and what is written where nothing is kept."""
-        sources = [literal(node.get("source") or (node.get("arguments") or [None])[0]) or "" for node in walk(self._tree) if _loads(node)]
-        if not any(name.removeprefix("node:").partition("/")[0] == "fs" for name in sources):
-            return
-        names = {node["name"] for node in walk(self._tree) if node["type"] == "Identifier"}
-        keeps = self._permitted.storage or not SCRATCH.isdisjoint(names)
-        for node in walk(self._tree):
-            called = _member(node["callee"]) if node["type"] == "CallExpression" else ""
-            if called in READING | WRITING:
-                path = literal(node["arguments"][0]) if node["arguments"] else None
-                if path is not None and outside(path):
-                    yield line(node), FILES[0], f"{called} of {path[:60]!r} {FILES[1]}"
-                elif called in WRITING and not (temporary(path) if path else keeps) and not _reads(called, node):
-                    yield line(node), KEEPS[0], f"{called} {KEEPS[1]}"
-            elif (text := literal(node)) is not None and standard(text):
-                yield line(node), FILES[0], f"{text[:60]!r} {FILES[1]}"
+        """What a module does by fs, be it loaded here or handed over by another of the skill's."""
+        if self._skill.reaches or "fs" in loaded(self._tree):
+            yield from Reaching(self._tree, self._parents, self._folding, self._permitted, self._path.count("/")).found()
 
     def _loaded(self, node: Node, source: Node | None) -> Found:
         if source is None:
@@ -98,6 +88,10 @@ class _Reading:
         rule = MODULES.get(plain) or MODULES.get(plain.partition("/")[0])
         if rule and not (rule is NETWORK and self._permitted.network):
             yield line(node), rule[0], f"{plain} {rule[1]}"
+        elif not rule and not self._in_tests and (plain in UNKNOWN_MODULES or (name.startswith("node:") and plain not in HARMLESS)):
+            yield line(node), DYNAMIC[0], f"{name} {DYNAMIC[1]}: no rule knows what that module does"
+        elif why := unread(name, self._path, self._skill.files):
+            yield line(node), DYNAMIC[0], why
         elif name.startswith(("data:", "http:", "https:", "blob:", "/", "file:")) or name.endswith((".node", ".wasm")):
             yield line(node), DYNAMIC[0], f"{name[:60]} {DYNAMIC[1]}"
 
@@ -174,22 +168,6 @@ class _Reading:
         """How much is written out in an expression, and in the constants that it names."""
         named = [self._literals.get(part["name"], 0) for part in walk(node) if part["type"] == "Identifier"]
         return max(named, default=0) + _written(node)
-
-
-def _member(callee: Node) -> str:
-    """The last name of what is called, whatever it is a member of."""
-    if callee["type"] == "MemberExpression":
-        return (literal(callee["property"]) if callee["computed"] else callee["property"].get("name")) or ""
-    return dotted(callee) or ""
-
-
-def _loads(node: Node) -> bool:
-    return node["type"] in ("ImportDeclaration", "ImportExpression") or (node["type"] == "CallExpression" and dotted(node["callee"]) == "require")
-
-
-def _reads(called: str, node: Node) -> bool:
-    """`open` without a mode, or with one that reads."""
-    return called in ("open", "openSync") and (len(node["arguments"]) < 2 or literal(node["arguments"][1]) in ("r", "rs"))
 
 
 def _written(node: Node) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agent.languages.bash.doubts import branches, secrecy, values
+from agent.languages.bash.doubts import branches, names, secrecy, values
 from agent.languages.bash.doubts.seen import Doubt, Script
 from agent.languages.bash.lexer import Unreadable
 
-PARTS = (values, secrecy, branches)
+PARTS = (values, secrecy, branches, names)
 
 
 def doubts(source: str) -> list[Doubt]:
