@@ -107,6 +107,7 @@ def _status(number: int, gateway: Gateway) -> dict[str, Any]:
     parts = gateway.place.parts
     asked = request_of(number, parts, where="`skillops list` and GET /requests")
     seen, step = standing(number, parts)
+    asked = seen.request or asked  # it may have ended since: what is told is of one moment
     gap = seen.gap
     skill = seen.proposal.skill if seen.proposal else (gap.contract.name if gap and gap.contract else gap.skill if gap else None) or ""
     merged = seen.proposal is not None and seen.proposal.state == "merged" and seen.released

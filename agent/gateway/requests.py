@@ -68,6 +68,7 @@ def router(gateway: Gateway) -> APIRouter:
         """A request, where it stands, and its story so far."""
         asked = request_of(number, parts)
         seen, step = standing(number, parts)
+        asked = seen.request or asked  # it may have ended since: what is told is of one moment
         return Followed(
             request=asked, state=step.state, stage=step.stage, waiting_for=step.waiting_for, why=step.why,
             comments=tuple(parts.forge.comments(number)), gap=seen.gap, progress=progress_of(number, seen, step),

@@ -18,6 +18,7 @@ from agent.domain.skill import Manifest
 from agent.errors import CouldNotTell
 from agent.gateway.openapi import embedded
 from agent.gateway.tools import FORMATS, tool
+from agent.gateway.wishes import standing
 from agent.gateway.worker import Worker
 from agent.manifest_file import write_manifest
 from tests.builders import EXAMPLES, INPUTS, OUTPUTS, a_manifest
@@ -310,6 +311,18 @@ async def test_with_a_worker_what_is_raised_is_worked_on_at_once(tmp_path: Path)
         worker.stop()
     assert followed["request"]["closed_as"] == "refused"
     assert ready["checks"]["worker"] == "ok"
+
+
+async def test_what_is_told_of_a_request_that_ends_meanwhile_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(number: int, parts: Any) -> Any:
+        parts.forge.close_request(number, "refused")
+        return standing(number, parts)
+
+    monkeypatch.setattr("agent.gateway.requests.standing", ended)
+    async with a_house(tmp_path) as house:
+        number = (await house.client.post("/requests", json={"text": "Predict the lottery"})).json()["number"]
+        followed = (await house.client.get(f"/requests/{number}")).json()
+    assert (followed["state"], followed["request"]["closed_as"]) == ("closed", "refused")
 
 
 async def test_a_worker_that_has_ended_makes_the_gateway_not_ready(tmp_path: Path) -> None:

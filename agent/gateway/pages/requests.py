@@ -114,6 +114,7 @@ def progress_of(number: int, seen: Situation, step: NextStep) -> Progress:
 def _request(parts: Parts, number: int) -> dict[str, Any]:
     asked = request_of(number, parts, "/requests")
     seen, step = standing(number, parts)
+    asked = seen.request or asked  # it may have ended since: what is shown is of one moment
     entries = entries_of(number, parts.forge, parts.ledger)
     comments = [_words(comment) for comment in parts.forge.comments(number)]
     return {
