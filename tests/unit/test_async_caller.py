@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -92,8 +91,9 @@ async def test_a_connection_is_kept_for_the_next_call_and_closed_in_the_end(tmp_
             assert (await caller.execute(an_invocation())).success
         assert (heard.connections, heard.open) == (1, 1)
         await caller.retire()
-        await asyncio.sleep(0.05)
-        assert heard.open == 0
+        async with asyncio.timeout(60):
+            while heard.open:
+                await asyncio.sleep(0.01)
 
 
 async def test_no_more_connections_are_made_than_are_allowed(tmp_path: Path) -> None:
@@ -153,15 +153,17 @@ async def test_a_full_backlog_is_waited_for_and_then_a_timeout(tmp_path: Path) -
 
 async def test_silence_and_dripping_end_at_the_deadline(tmp_path: Path) -> None:
     async def drip(heard: Heard, writer: asyncio.StreamWriter) -> None:
+        nonlocal dripped
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         while not writer.is_closing():
             writer.write(b"a")
+            dripped += 1
             await asyncio.sleep(0.01)
 
+    dripped = 0
     async with a_skill(tmp_path, drip) as (caller, _), asyncio.timeout(30):
-        began = time.monotonic()
         assert (await caller.execute(an_invocation(deadline_seconds=0.05))).error_code == "timeout"
-        assert time.monotonic() - began < 0.6
+        assert 0 < dripped < 60  # a hundredth of a second each, or more where the machine is busy: the deadline leaves time for five
 
 
 async def endless(heard: Heard, writer: asyncio.StreamWriter) -> None:
@@ -290,7 +292,9 @@ async def test_a_call_that_is_given_up_takes_its_connection_with_it(tmp_path: Pa
 
     async with a_skill(tmp_path, silence) as (caller, heard):
         given_up = asyncio.create_task(caller.execute(an_invocation()))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while not heard.connections:
+                await asyncio.sleep(0.01)
         given_up.cancel()
         with suppress(asyncio.CancelledError):
             await given_up

@@ -371,7 +371,7 @@ async def talked(tmp_path: Path, said: dict[str, Any], text: str) -> tuple[str, 
         asked = await browser.send("/ask", {"text": text}, on="/ask")
         assert asked.status_code == 303, asked.text
         path = asked.headers["location"]
-        for _ in range(200):
+        for _ in range(1200):
             twin = (await browser.open(path, accept="application/json")).json()
             if not twin["busy"]:
                 break
@@ -488,7 +488,7 @@ async def test_a_page_lives_and_what_is_sent_can_add_no_field(tmp_path: Path) ->
                     second = await anext(messages)
                     assert "dora put it on hold" in second and "evil" in second
                     assert house.app._pages.site.live.viewers == 1  # type: ignore[union-attr]
-                for _ in range(100):
+                for _ in range(1200):
                     if not house.app._pages.site.live._channels:  # type: ignore[union-attr]
                         break
                     await asyncio.sleep(0.05)
