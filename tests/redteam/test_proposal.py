@@ -258,7 +258,7 @@ BOMBS = {
 @threat(27)
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_manifest_that_is_a_bomb_is_refused_in_time(bomb: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(InvalidFile):
         read_manifest(BOMBS[bomb].encode(), "skill.yaml")
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

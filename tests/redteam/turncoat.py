@@ -109,7 +109,7 @@ class Turncoat:
 
     def __init__(self, folder: Path) -> None:
         self.bench = ProcessBench(folder)
-        traits = {"outputs": OUTPUTS, "permissions": {"secrets": ["MINE"]}, "resources": {"timeout": "3s", "memory": "128Mi"}}
+        traits = {"outputs": OUTPUTS, "permissions": {"secrets": ["MINE"]}, "resources": {"timeout": "6s", "memory": "128Mi"}}
         self.manifest = a_manifest(**traits)
         self.bench.runtime.deploy(self.bench.deployment(TURNCOAT, **traits))
         self.bench.runtime.deploy(self.bench.deployment(COUNTS % 7, name="neighbour", permissions={"secrets": ["THEIRS"]}))
@@ -117,7 +117,7 @@ class Turncoat:
     def call(self, do: str, text: Any = "", caller: str = "ada", own: bool = False) -> Reply:
         """Also where it has just brought itself down: a skill may harm itself. `own`: where the gateway leads the caller to."""
         invocation = prepare(self.manifest, {"text": json.dumps([do, text])}, caller, "r1")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(SkillOpsError):
                 reply = execute(self.bench.runtime.endpoint("word-count", caller if own else ""), invocation)

@@ -136,9 +136,9 @@ def test_what_is_kept_is_written_where_the_manifest_says_so():
 
 def test_following_paths_takes_no_time_that_grows_without_bound():
     chain = "\n".join(f"a{n} = [a{n + 1}, a{n + 1}, f(a{n + 2})]" for n in range(400))
-    start = time.monotonic()
+    start = time.process_time()
     the_rules(f"{chain}\ndef f(x):\n    return [f(x), a0, f(a1)]\n\nopen(a0)")
-    assert time.monotonic() - start < 5  # following each path by itself would take years
+    assert time.process_time() - start < 5  # following each path by itself would take years
 
 
 def test_the_network_is_allowed_where_the_manifest_declares_it():

@@ -32,9 +32,9 @@ def an_object(**more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_schema_that_would_take_for_ever_is_none(schema: dict[str, Any]) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert schema_error(schema)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,6 @@ def test_a_schema_has_nothing_fetched(asked: Any) -> None:
 
 @pytest.mark.parametrize("schema", [DEEP, {"type": "string", "minLength": 10**12}, {"type": "array", "minItems": 10**12}])
 def test_the_least_value_of_a_schema_is_bounded(schema: dict[str, Any]) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     found = least_value(an_object(required=["a"], properties={"a": {"anyOf": [schema, {"type": "integer"}]}}))
-    assert len(json.dumps(found)) < 20 * LEAST and time.monotonic() - began < 5
+    assert len(json.dumps(found)) < 20 * LEAST and time.process_time() - began < 5

@@ -152,9 +152,9 @@ def test_what_a_step_expects(expect: str, line: str, names: dict[str, str] | Non
 
 def test_no_expectation_takes_long_on_any_line() -> None:
     step = Step(expect=" ".join(["x{a}x"] * 400))
-    begun = time.monotonic()
+    begun = time.process_time()
     assert step.match(" ".join(["x" * 9] * 399)) is None
-    assert time.monotonic() - begun < 0.5  # one that tries every way would take years
+    assert time.process_time() - begun < 0.5  # one that tries every way would take years
 
 
 @pytest.mark.parametrize("expect", ["{a}{b}", "{rest...} more", "x{rest...}"])
