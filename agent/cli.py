@@ -5,11 +5,13 @@ The verbs live on the shelf `agent/commands`, loaded when they are asked for; `s
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from io import TextIOWrapper
 from typing import Any, NoReturn
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a sign shows its number
     try:
-        code = app(given, prog_name="skillops", standalone_mode=False)
+        code = _command(given[0] if given else "")(given, prog_name="skillops", standalone_mode=False)
     except SkillOpsError as error:
         sys.exit(_told(error, as_json))
     except (KeyboardInterrupt, typer.Abort):
@@ -57,6 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         stopped = SkillOpsError("Stopped.", next_step="Nothing is lost: `skillops run` carries on from here.")
         _told(stopped, as_json)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@lru_cache
+def _command(verb: str) -> Any:
+    """The command with this verb (or family of verbs) alone, as Typer takes longer over all than many a verb does; with all, if it is none."""
+    one = copy.copy(app)
+    one.registered_commands = [each for each in app.registered_commands if each.callback and _name(each.name, each.callback) == verb]
+    one.registered_groups = [each for each in app.registered_groups if each.name == verb]
+    return typer.main.get_group(one) if one.registered_commands or one.registered_groups else typer.main.get_command(app)
+
+
+def _name(given: str | None, verb: Callable[..., Any]) -> str:
+    return given or typer.main.get_command_name(verb.__name__)
 
 
 def _told(error: SkillOpsError, as_json: bool) -> int:

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from agent import doctor
-from agent.cli import STOPPED, app, main
+from agent.cli import STOPPED, _command, app, main
 from agent.errors import (
     BudgetSpent,
     ConfigurationError,
@@ -66,6 +66,12 @@ def test_help_names_every_verb_and_what_the_exit_codes_mean() -> None:
     assert done.code == 0
     assert [verb for verb in COMMANDS if f" {verb.split()[0]} " not in done.out] == []
     assert "4 could not tell" in done.out
+
+
+def test_the_verb_that_is_called_is_made_ready_alone_and_all_where_it_is_none() -> None:
+    names = {verb.split()[0] for verb in COMMANDS}
+    assert {name: [*_command(name).commands] for name in names} == {name: [name] for name in names}
+    assert all(set(_command(none).commands) >= names for none in ("", "--json", "lst"))
 
 
 def test_loading_the_command_loads_nothing_heavy() -> None:
