@@ -83,6 +83,7 @@ def _said(root: Path, permitted: Permitted, read: list[analyser.Facts]) -> list[
     findings = [
         Finding(message=message, rule="skillops-hidden-code", path=_repository_path(root, name)) for name in names if (message := _hidden(root, name))
     ]
+    opens = any(rules.opening(file) for file in read if not file.get("error") and not file["path"].startswith("tests/"))
     for file in read:
         path = _repository_path(root, file["path"])
         if file.get("error"):
@@ -91,7 +92,7 @@ def _said(root: Path, permitted: Permitted, read: list[analyser.Facts]) -> list[
             continue
         findings += [
             Finding(message=message, rule=f"skillops-{rule}", path=path, line=line, level=level)
-            for line, rule, message, level in rules.broken(file, permitted, in_tests=file["path"].startswith("tests/"))
+            for line, rule, message, level in rules.broken(file, permitted, in_tests=file["path"].startswith("tests/"), opens=opens)
         ]
     return findings
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 DYNAMIC, PROCESS, NATIVE, NETWORK, ENVIRONMENT, ENCODED, HIDDEN = (
     ("dynamic-code", "runs or loads code that a reader cannot see"),
     ("process", "starts or ends processes, which a skill may not"),
@@ -15,14 +20,23 @@ DYNAMIC, PROCESS, NATIVE, NETWORK, ENVIRONMENT, ENCODED, HIDDEN = (
 PACKAGES: dict[str, tuple[str, str]] = {
     path: rule
     for rule, paths in (
-        (DYNAMIC, "plugin golang.org/x/tools/go/packages github.com/traefik/yaegi github.com/d5/tengo"),
-        (PROCESS, "os/exec os/signal github.com/creack/pty"),
-        (NATIVE, "C unsafe syscall runtime/cgo runtime/debug runtime/pprof runtime/trace debug golang.org/x/sys github.com/ebitengine/purego"),
+        (DYNAMIC, "plugin testing golang.org/x/tools/go/packages github.com/traefik/yaegi github.com/d5/tengo"),
+        (PROCESS, "os/exec os/signal go/build go/importer github.com/creack/pty"),
+        (NATIVE, "C unsafe syscall runtime/cgo runtime/debug runtime/pprof runtime/trace runtime/coverage runtime/race debug"),
+        (NATIVE, "golang.org/x/sys github.com/ebitengine/purego"),
         (NETWORK, "net net/http net/rpc net/smtp net/textproto crypto/tls log/syslog expvar golang.org/x/net golang.org/x/crypto/ssh"),
         (NETWORK, "github.com/gorilla/websocket google.golang.org/grpc github.com/go-resty/resty github.com/valyala/fasthttp"),
+        (ENVIRONMENT, "os/user"),
     )
     for path in paths.split()
 }
+# What Go brings beside those, and a skill may import; the rest no rule of ours has looked at. A path below one of these is meant where it has
+# no entry of its own.
+HARMLESS = _words("""
+    archive bufio bytes cmp compress container context crypto database/sql embed encoding errors flag fmt go/ast go/constant go/doc go/format
+    go/parser go/printer go/scanner go/token go/types go/version hash html image index io iter log maps math mime net/mail net/netip
+    net/textproto net/url os path reflect regexp runtime slices sort strconv strings structs sync syscall text time unicode unique weak
+""")
 # Below a path of those above, and harmless.
 ALLOWED = frozenset(
     ("net/url", "net/netip", "net/mail", "net/textproto", "golang.org/x/net/html", "golang.org/x/net/html/atom", "golang.org/x/net/idna")
@@ -34,7 +48,17 @@ NAMES: dict[tuple[str, str], tuple[str, str]] = {
     **{("os", name): PROCESS for name in ("StartProcess", "FindProcess", "Process", "Kill", "Interrupt", "ProcAttr")},
     **{("os", name): ENVIRONMENT for name in ("Environ", "ExpandEnv", "UserHomeDir", "UserCacheDir", "UserConfigDir", "Hostname")},
     **{("reflect", name): NATIVE for name in ("NewAt", "SliceHeader", "StringHeader")},
+    **{("os", name): NATIVE for name in ("NewFile",)},
+    **{("net/textproto", name): NETWORK for name in ("Dial", "NewConn", "Conn")},
+    **{("crypto/x509", name): ENVIRONMENT for name in ("SystemCertPool",)},
+    **{("mime", name): ENVIRONMENT for name in ("TypeByExtension", "ExtensionsByType")},
+    **{("runtime", name): ENVIRONMENT for name in ("GOROOT",)},
     ("runtime", "Breakpoint"): NATIVE,
+}
+# Methods, of whatever they are: they give a pointer that any type may be made of, without `unsafe`, or reach what has no name here.
+MEMBERS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("UnsafePointer", "UnsafeAddr", "InterfaceData", "SetPointer", "SyscallConn", "RawControl"), NATIVE),
+    **dict.fromkeys(("MethodByName",), DYNAMIC),
 }
 READERS = ("Getenv", "LookupEnv")  # of os: with a constant name that the skill was given they are fine
 DECODERS = {
@@ -45,18 +69,22 @@ DECODERS = {
 DIRECTIVES = ("//go:embed ", "//go:noinline", "//go:inline")
 SUFFIXES = (".s", ".S", ".sx", ".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".m", ".f", ".F", ".swig", ".swigcxx", ".syso", ".so", ".a", ".o")
 # A file whose name ends so is left out of the build for other machines (go/build: GOOS and GOARCH).
-MACHINES = frozenset((
-    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd", "openbsd", "plan9", "solaris",
-    "wasip1", "windows", "zos", "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
-    "s390x", "sparc64", "wasm",
-))  # fmt: skip
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+MACHINES = _words("""
+    amd64p32 arm64be armbe mips64p32 mips64p32le ppc riscv s390 sparc aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd
+    openbsd plan9 solaris wasip1 windows zos 386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x sparc64 wasm
+""")
 
 
 # Names of os and io/ioutil that take a path, those of them that change what lies there, and those that give a place for a while.
 READING = _words("Open ReadFile ReadDir Stat Lstat DirFS OpenRoot Readlink Chdir")
 WRITING = _words("Create WriteFile Mkdir MkdirAll Remove RemoveAll Rename Chmod Chown Lchown Link Symlink Truncate Chtimes CopyFS OpenFile")
 SCRATCH = _words("TempDir MkdirTemp CreateTemp")
+# Names of other packages that take a path and read what lies there.
+OPENING = frozenset(
+    (package, name)
+    for package, names in (
+        ("path/filepath", "Walk WalkDir Glob EvalSymlinks"), ("text/template", "ParseFiles ParseGlob"), ("html/template", "ParseFiles ParseGlob"),
+        ("archive/zip", "OpenReader"), ("go/parser", "ParseFile ParseDir"),
+    )
+    for name in names.split()
+)  # fmt: skip

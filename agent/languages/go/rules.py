@@ -17,11 +17,14 @@ from agent.languages.go.banned import (
     DYNAMIC,
     ENCODED,
     ENVIRONMENT,
+    HARMLESS,
     HIDDEN,
     MACHINES,
+    MEMBERS,
     NAMES,
     NATIVE,
     NETWORK,
+    OPENING,
     PACKAGES,
     PARTLY,
     READERS,
@@ -35,14 +38,15 @@ from agent.languages.permitted import Permitted
 from agent.languages.places import FILES, KEEPS, outside, standard, temporary
 
 Broken = tuple[int, str, str, Literal["error", "note"]]
+UNKNOWN = "\x00"  # in what the analyser tells of an argument: a part that only a run knows
 Found = Iterator[tuple[int, str, str]]
 
 
-def broken(facts: Facts, permitted: Permitted, *, in_tests: bool = False) -> list[Broken]:
-    """The rules that a file breaks: line, rule, message, level; each once a line."""
-    found = {*_imports(facts, permitted), *_directives(facts), *_names(facts, permitted), *_literals(facts)}
+def broken(facts: Facts, permitted: Permitted, *, in_tests: bool = False, opens: bool = False) -> list[Broken]:
+    """The rules that a file breaks: line, rule, message, level; each once a line. `opens`: another file of the skill opens files."""
+    found = {*_imports(facts, permitted, in_tests), *_directives(facts), *_names(facts, permitted), *_literals(facts)}
     if not in_tests:  # whose files are the sandbox's
-        found |= set(_files(facts, permitted))
+        found |= {*_files(facts, permitted, opens), *_members(facts)}
     lenient = {ENVIRONMENT[0], ENCODED[0], "dot-import"} if in_tests else set()
     return [(number, rule, message, "note" if rule in lenient else "error") for number, rule, message in sorted(found)]
 
@@ -66,16 +70,40 @@ def hidden(path: str) -> str:
     return "" if name.stem.endswith("_test") or name.parts[0] != "tests" else "code does not lie in tests/, and tests are in files *_test.go"
 
 
-def _imports(facts: Facts, permitted: Permitted) -> Found:
+def opening(facts: Facts) -> bool:
+    """Whether a file names what opens files."""
+    return bool(_opened(facts))
+
+
+def _opened(facts: Facts) -> list[Facts]:
+    reading = [told for told in facts["names"] if told["path"] in ("os", "io/ioutil") and told["name"] in READING | WRITING]
+    return reading + [told for told in facts["names"] if (told["path"], told["name"]) in OPENING]
+
+
+def _imports(facts: Facts, permitted: Permitted, in_tests: bool) -> Found:
     for told in facts["imports"]:
         path, line = told["path"], told["line"]
         rule = None if path in ALLOWED or path in PARTLY else next((PACKAGES[above] for above in _and_above(path) if above in PACKAGES), None)
-        if rule and not (rule is NETWORK and permitted.network):
+        if rule and not ((rule is NETWORK and permitted.network) or (in_tests and path == "testing")):
             yield line, rule[0], f"{path} {rule[1]}"
+        elif not rule and not in_tests and _of_go(path) and HARMLESS.isdisjoint(_and_above(path)):
+            yield line, DYNAMIC[0], f"{path} {DYNAMIC[1]}: no rule knows what that package does"
         elif told["name"] == ".":
             yield line, "dot-import", f"a dot before {path} hides where names come from: import it by its name"
         elif path.startswith("skill/skillops_"):
             yield line, DYNAMIC[0], f"{path} is SkillOps' own"
+
+
+def _of_go(path: str) -> bool:
+    """Whether Go brings a package: the others' paths begin with a host, and the skill's own with `skill`."""
+    first = path.partition("/")[0]
+    return "." not in first and first != "skill"
+
+
+def _members(facts: Facts) -> Found:
+    for told in (*facts["members"], *facts["names"]):
+        if rule := MEMBERS.get(told["name"].rpartition(".")[2]):
+            yield told["line"], rule[0], f".{told['name'].rpartition('.')[2]} {rule[1]}"
 
 
 def _and_above(path: str) -> list[str]:
@@ -94,6 +122,8 @@ def _names(facts: Facts, permitted: Permitted) -> Found:
         path, name, line = told["path"], told["name"], told["line"]
         if (path, name) in NAMES or (path, name.partition(".")[0]) in NAMES:
             rule = NAMES.get((path, name)) or NAMES[(path, name.partition(".")[0])]
+            if rule is NETWORK and permitted.network:
+                continue
             yield line, rule[0], f"{path}.{name} {rule[1]}"
         elif path in PARTLY and name not in PARTLY[path]:
             yield line, NATIVE[0], f"{path}.{name} {NATIVE[1]}"
@@ -114,16 +144,16 @@ def _literals(facts: Facts) -> Found:
             yield told["line"], ENCODED[0], f"a literal of {len(text)} characters that nobody can read: write its content in plain"
 
 
-def _files(facts: Facts, permitted: Permitted) -> Found:
+def _files(facts: Facts, permitted: Permitted, opens: bool) -> Found:
     """Paths that lead out of what the skill has, and what is written where nothing is kept."""
-    calls = [told for told in facts["names"] if told["path"] in ("os", "io/ioutil") and told["name"] in READING | WRITING]
+    calls = _opened(facts)
     keeps = permitted.storage or any(told["path"] in ("os", "io/ioutil") and told["name"] in SCRATCH for told in facts["names"])
     for told in calls:
         path, name = told["argument"], f"{told['path']}.{told['name']}"
         if path and outside(path):
-            yield told["line"], FILES[0], f"{name} of {path[:60]!r} {FILES[1]}"
-        elif told["name"] in WRITING and not (temporary(path) if path else keeps):
+            yield told["line"], FILES[0], f"{name} of {path[:60].replace(UNKNOWN, '…')!r} {FILES[1]}"
+        elif told["name"] in WRITING and not (temporary(path) if path and UNKNOWN not in path else keeps):
             yield told["line"], KEEPS[0], f"{name} {KEEPS[1]}"
-    for told in facts["literals"] if calls else ():
+    for told in facts["literals"] if calls or opens else ():
         if standard(told["text"]):
             yield told["line"], FILES[0], f"{told['text'][:60]!r} {FILES[1]}"

@@ -23,6 +23,7 @@ type Facts struct {
 	Directives []Directive `json:"directives"`
 	Names      []Name      `json:"names"`
 	Literals   []Literal   `json:"literals"`
+	Members    []Named     `json:"members"`
 	Tests      []Named     `json:"tests"`
 	Functions  []string    `json:"functions"`
 	Statements [][2]int    `json:"statements"`
@@ -51,7 +52,7 @@ type Name struct {
 	Size     int     `json:"size"`
 }
 
-// Literal is a string that is written out.
+// Literal is a string that is written out, in one piece or put together of pieces.
 type Literal struct {
 	Text string `json:"text"`
 	Line int    `json:"line"`
@@ -65,16 +66,26 @@ type Named struct {
 
 func facts(files []File) []Facts {
 	found := make([]Facts, 0, len(files))
+	packages := map[string]named{}
 	for index := range files {
-		found = append(found, files[index].facts())
+		if file := &files[index]; file.err == nil {
+			folder := path.Dir(file.path)
+			if packages[folder] == nil {
+				packages[folder] = named{}
+			}
+			packages[folder].collect(file.tree)
+		}
+	}
+	for index := range files {
+		found = append(found, files[index].facts(packages[path.Dir(files[index].path)]))
 	}
 	return found
 }
 
-func (file *File) facts() Facts {
+func (file *File) facts(values named) Facts {
 	told := Facts{
 		Path: file.path, Imports: []Import{}, Directives: []Directive{}, Names: []Name{}, Literals: []Literal{}, Tests: []Named{},
-		Functions: []string{}, Statements: [][2]int{},
+		Functions: []string{}, Statements: [][2]int{}, Members: []Named{},
 	}
 	if file.err != nil {
 		told.Error, told.ErrorLine = file.err.Error(), 1
@@ -86,7 +97,7 @@ func (file *File) facts() Facts {
 	told.Package = file.tree.Name.Name
 	made, err := format.Source(file.source)
 	told.Formatted = err == nil && string(made) == string(file.source)
-	reading := &reading{file: file, told: &told, imports: map[string]string{}, sizes: map[string]int{}}
+	reading := &reading{file: file, told: &told, imports: map[string]string{}, sizes: map[string]int{}, named: values, values: map[string]folding{}}
 	reading.heads()
 	ast.Inspect(file.tree, reading.node)
 	return told
@@ -98,6 +109,8 @@ type reading struct {
 	imports map[string]string // the path, by the name that stands for it in this file
 	sizes   map[string]int    // how much is written out in a variable or constant
 	called  map[ast.Expr]*ast.CallExpr
+	named   named // of the whole package
+	values  map[string]folding
 }
 
 func (r *reading) heads() {
@@ -155,7 +168,11 @@ func (r *reading) node(node ast.Node) bool {
 				return false
 			}
 		}
+		r.told.Members = append(r.told.Members, Named{node.Sel.Name, r.file.line(node.Sel.Pos())})
+	case *ast.BinaryExpr:
+		r.folded(node)
 	case *ast.CallExpr:
+		r.folded(node)
 		if name, ok := node.Fun.(*ast.Ident); ok {
 			r.name("", name.Name, node.Fun)
 		}
@@ -177,13 +194,21 @@ func (r *reading) node(node ast.Node) bool {
 	return true
 }
 
+// folded notes what an expression comes to where that is no literal by itself.
+func (r *reading) folded(node ast.Expr) {
+	if text, known := r.fold(node, 0); known && text != "" && !strings.Contains(text, unknown) {
+		r.told.Literals = append(r.told.Literals, Literal{text, r.file.line(node.Pos())})
+	}
+}
+
 func (r *reading) name(where, name string, node ast.Expr) {
 	told := Name{Path: where, Name: name, Line: r.file.line(node.Pos())}
 	if call := r.called[node]; call != nil {
 		for index, given := range call.Args {
-			if literal, ok := given.(*ast.BasicLit); ok && literal.Kind == token.STRING && index == 0 {
-				text := unquoted(literal.Value)
-				told.Argument = &text
+			if index == 0 {
+				if text, known := r.fold(given, 0); known {
+					told.Argument = &text
+				}
 			}
 			told.Size += r.size(given)
 			ast.Inspect(given, func(part ast.Node) bool {
