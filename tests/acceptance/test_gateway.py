@@ -138,7 +138,7 @@ def test_a_thousand_calls_at_once_are_each_answered_or_told_when_to_come_again(s
 def test_a_skill_whose_process_is_killed_runs_again(served: Served) -> None:
     served.execute("word-count", "a")
     services = json.loads((served.home.path / ".skillops/supervisor/services.json").read_text())
-    (name,) = next(each["instances"] for each in services["services"] if each["deployment"]["skill"] == "word-count")
+    name, *_ = next(each["instances"] for each in services["services"] if each["deployment"]["skill"] == "word-count")
     os.kill(services["instances"][name]["pid"], signal.SIGKILL)
 
     assert served.execute("word-count", "a b c").json()["outputs"] == {"words": 3}

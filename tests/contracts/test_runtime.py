@@ -358,10 +358,10 @@ def test_under_load_a_skill_gets_another_instance_and_loses_it_when_the_load_is_
     for client in clients:
         client.start()
     eventually(lambda: len(seen) == 2 and len(sleepy.runtime.stats("word-count")) == 2, seconds=60)
+    assert first in sleepy.running()
     done.set()
     for client in clients:
         client.join()
-    assert first in sleepy.running()
     eventually(lambda: len(sleepy.runtime.stats("word-count")) < 2, seconds=60)
 
 
@@ -394,7 +394,7 @@ def test_a_skill_that_keeps_something_has_one_instance(sleepy: ProcessBench) -> 
         replies = at_once(8, sleepy.call)
         assert all(reply.success for reply in replies)
         running.add(len(sleepy.runtime.stats("word-count")))
-    assert running == {1}
+    assert 1 in running and running <= {0, 1}  # none where a busy machine let it rest between two rounds
 
 
 def test_stats_tell_what_a_skill_uses(bench: ProcessBench) -> None:

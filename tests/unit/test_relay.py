@@ -345,7 +345,8 @@ def test_who_may_no_longer_loses_connection_and_port() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", out)
             writer.write(b"x")
             await asyncio.sleep(0.1)
-        assert await asyncio.wait_for(reader.read(), 60) == b""
+        with suppress(ConnectionError):  # what was said and not passed on yet is lost with it
+            assert await asyncio.wait_for(reader.read(), 60) == b""
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", out)
         server.close()
