@@ -112,7 +112,7 @@ def _value(line: bytes) -> Any:
     return answer["value"]
 
 
-def start(state: Path, command: Sequence[str], patience: float = 20.0) -> None:
+def start(state: Path, command: Sequence[str], patience: float = 60.0) -> None:
     """Starts a supervisor, detached, and waits until one answers; where another one was quicker, that one serves."""
     log = home(state) / "supervisor.log"
     try:

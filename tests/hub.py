@@ -168,7 +168,7 @@ def _private_key() -> str:
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(1200):
         if process.poll() is not None:
             missing("the GitHub emulator ended at once")
         try:

@@ -64,7 +64,7 @@ def running(folder: Path) -> Iterator[ImageRegistry]:
     process = subprocess.Popen([program, "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     registry = ImageRegistry(address)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             with contextlib.suppress(OSError):
                 registry.ask("")
@@ -75,4 +75,4 @@ def running(folder: Path) -> Iterator[ImageRegistry]:
     finally:
         registry.forget()
         process.terminate()
-        process.wait(10)
+        process.wait(30)

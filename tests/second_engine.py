@@ -18,7 +18,7 @@ from pathlib import Path
 from agent.docker_engine import DockerEngine
 from tests.engines import missing
 
-SECONDS = 30.0
+SECONDS = 90.0
 
 
 class SecondEngine:

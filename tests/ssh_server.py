@@ -15,7 +15,7 @@ import pytest
 from tests.engines import missing
 from tests.ports import free_port
 
-SECONDS = 20.0
+SECONDS = 60.0
 SERVER = """
 ListenAddress 127.0.0.1
 Port {port}

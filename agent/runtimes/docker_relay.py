@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PORT = 8080
 MEMORY = 256 * 2**20
+STARTS = 30.0  # seconds in which it answers, on a machine that does much else
 PROGRAM = Path(__file__).parent.parent / "relay"
 log = logging.getLogger("agent.supervisor")
 
@@ -161,7 +162,7 @@ class Relay:
         self._remember()
         place = self._way.to(self._port)
         itself = place.model_copy(update={"host": f"relay.{self._token}"})
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + STARTS
         while True:
             try:
                 call(itself, "GET", "/", None, timeout=2.0)

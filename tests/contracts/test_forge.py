@@ -422,7 +422,7 @@ def test_two_processes_lose_no_commit_and_share_no_number(forge: Forge, tmp_path
     for process in both:
         process.start()
     for process in both:
-        process.join(60)
+        process.join(300)
 
     assert [process.exitcode for process in both] == [0, 0]
     log = (forge.read("main", "log") or b"").decode().split()
