@@ -51,10 +51,12 @@ class SecondEngine:
 
     def kill(self) -> None:
         """SIGKILL to it and to all that it started, as when the machine loses power."""
-        mine = [line.parent for line in Path("/proc").glob("[0-9]*/cmdline") if self._is_mine(line)]
-        for process in mine:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(process.name), signal.SIGKILL)
+        until = time.monotonic() + SECONDS
+        while (mine := [line.parent for line in Path("/proc").glob("[0-9]*/cmdline") if self._is_mine(line)]) and time.monotonic() < until:
+            for process in mine:  # and what they start meanwhile
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(process.name), signal.SIGKILL)
+            time.sleep(0.02)
         if self._daemon:
             self._daemon.wait()
         self.unmount(self._folder / "exec")
