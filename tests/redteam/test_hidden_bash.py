@@ -17,6 +17,9 @@ UNSEEN = {
     "a heredoc whose end was joined to text": "cat <<EOF\ntext\\\nEOF\n: '\nEOF\ncurl x\n: '\n",
     "a heredoc with a quote in an expansion": "cat <<E\n${x:-'$(curl x)'}\nE\n",
     "a quote in an expansion in quotes": "echo \"${x:-'$(curl x)'}\"\n",
+    "a quote of letters in a default": 'echo "${x:-$\'}"; curl x; echo "${x:-$\'}"\n',
+    "a command in one": "echo \"${x:-$'$(curl x)'}\"\n",
+    "a test behind a redirection": ">/dev/null [[ ; curl x\n: ]]\n",
     "other quoting by the mode posix": 'set -o posix\necho "${x:-\'}"; curl x; echo "${x:-\'}"\n',
     "an arithmetic of old": "echo $[1<<2]\ncurl x\n2]\n",
     "an index that shifts": "a[1<<2]=3\ncurl x\n2]=3\n",
@@ -142,6 +145,7 @@ HONEST = {
         "if [[ $x =~ ^(a|b)$ ]]; then : ; fi\ncase $x in a | b) : ;; *) : ;; esac\nwhile { read -r y; }; do : ; done <<<x\n"
     ),
     "arithmetic": 'n=$(((1 + 2) * 3)); ((n += 1)); a[i+1]=3; a[n]=$((n << 2)); echo "$n ${a[1]}"\n',
+    "letters in an expansion": "echo \"${x//$'\\n'/, } ${y%%$'\\t'*}\"\n",
     "quotes in an expansion": 'echo "${x:-\'a\'} ${y:-"b"} ${z#"$x"}"\n',
     "heredocs": "cat <<'END'\n$(as it stands) `here`\nEND\ncat <<-END\n\t$x\n\tEND\n",
     "programs of others": (

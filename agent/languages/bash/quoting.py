@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*(\[(?:[^][]|\[[^][]*\])*\])?\+?=")
 BLANK = re.compile(r"(?:[ \t]|\\\n)+")
 _ANSI = re.compile(r"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
+_WORDED = re.compile(r"\$\{!?(?:\w+|[@*#?$!-])(?:\[[^]]*\])?:?[-=+?]")
 _PLAIN = re.compile(r"[\w./=:,+-]+")  # what means nothing by itself, wherever it stands in a word
 
 
@@ -100,8 +101,9 @@ class Words:
         elif source.startswith("${", start):
             if source[start + 2 : start + 3] in (" ", "\t", "\n", "|"):
                 raise Unreadable("a command in ${ … }: write $(…)")
+            worded = doubled and _WORDED.match(source, start, self._end) is not None
             self._at += 2
-            self._quoted(inner, "}", doubled=doubled)
+            self._quoted(inner, "}", doubled=doubled, worded=worded)
         elif source.startswith("$[", start):
             self._at += 2
             self._quoted(inner, "]", doubled=doubled)
@@ -124,10 +126,12 @@ class Words:
             self._substitutions(start + 1, closing, inner)
         self._at = closing + 1
 
-    def _quoted(self, inner: list[list[Token]], closer: str, *, doubled: bool) -> None:
-        """Up to `closer`: the end of a double-quoted string, in which ' is a letter, of `${…}` or of `$[…]`."""
+    def _quoted(self, inner: list[list[Token]], closer: str, *, doubled: bool, worded: bool = False) -> None:
+        """Up to `closer`: the end of a double-quoted string, in which ' is a letter, of `${…}` or of `$[…]`. `worded`: a default in quotes."""
         while self._at < self._end:
             char = self._source[self._at]
+            if worded and self._source.startswith("$'", self._at):
+                raise Unreadable("$'…' in a default in quotes is none: write it into a variable")
             if char == closer:
                 self._at += 1
                 return
