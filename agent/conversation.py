@@ -84,8 +84,11 @@ class Conversations:
             if reply is not None:
                 text = reply
                 break
-        if says_stop(text) and self._means.undone(ident):
-            return self.stop(ident, asked_by)
+        if says_stop(text):  # also where there is nothing to stop: no model is asked what that may mean
+            if (result := self.stop(ident, asked_by)).turn is None:
+                self.memory.say(ident, "person", text)
+                self.memory.say(ident, "agent", result.text, {"kind": "stopped"})
+            return result
         return self._begun(Pending(task=task.model_copy(update={"text": text}), agent=with_agent))
 
     def stop(self, conversation: str, who: str) -> Result:

@@ -63,7 +63,8 @@ class Errand:
 
     def stop(self, who: str) -> Result:
         """Ends the task, as a person wants; the requests that it raised stay where they are."""
-        stay = f" {named(self.means.requests(self.task))} stays as it is." if self.task.requests else ""
+        on = [request for request in self.means.requests(self.task) if request.state == "open"]
+        stay = f" {named(on)} goes on without you; `/withdraw {on[-1].number}` takes it back." if on else ""
         return self.say(self.task.came_to("stopped", f"Stopped: {who} said so. Nothing more is done of it.{stay}", note=f"{who} said so"))
 
     def say(self, result: Result) -> Result:
@@ -96,10 +97,8 @@ class Errand:
         if again and (name := self._unrepeatable(plan)):
             return self.task.came_to("failed", REPEATED.format(name), note=f"{name} is not called twice")
         ran = self._run(plan)
-        if ran.error is None and ran.held:
-            return self._asks_leave(ran)
         if ran.error is None:
-            return self._answered(plan, ran)
+            return self._asks_leave(ran) if ran.held else self._answered(plan, ran)
         if self.task.attempt == 1 and not isinstance(ran.error, BudgetSpent):
             self.task = self.task.but(attempt=2, done={}, skipped=(), held=(), granted=())
             return self._carried_out(self._planned(ran.failure))

@@ -48,7 +48,8 @@ def withdraw(parts: Parts, number: int, person: str, why: str) -> Request:
     _fit(why)
     request = parts.forge.request(number)
     if request.state != "open":
-        raise UsageError(f"Request #{number} is closed.", next_step="`skillops list --requests` shows the open ones.")
+        how = "taken back already, and nothing is done for it" if request.closed_as == "withdrawn" else "closed"
+        raise UsageError(f"Request #{number} is {how}.", next_step="`skillops list --requests` shows the open ones.")
     if found := next(iter(parts.forge.proposals("open", request=number)), None):
         raise Refused(f"Proposal #{found.number} is open for it.", next_step=f"Reject #{found.number}: that closes the request as well.")
     parts.forge.close_request(number, "withdrawn")

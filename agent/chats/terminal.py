@@ -16,10 +16,11 @@ from agent.screen import err, errors, escape, out, say, table_of, turn_of
 from agent.workplace import Workplace
 
 HELP = (
-    "Type a task; Ctrl-C stops one, an empty line or Ctrl-D ends. /plan shows how the last one ran, /facts what I keep of you, "
-    "/forget N forgets one, /new starts afresh. The conversation is kept: `skillops chat` goes on with it."
+    "Type a task; Ctrl-C stops one, `cancel` leaves a question, an empty line or Ctrl-D ends. /plan shows how the last one ran, "
+    "/facts what I keep of you, /forget N forgets one, /new starts afresh. The conversation is kept: `skillops chat` goes on with it."
 )
 STOPPING = "I stop with it; Ctrl-C once more ends the chat."
+A_QUESTION = "A question waits for you: `cancel` leaves it, and nothing more is done. Ctrl-C once more ends the chat; the question waits on."
 A_SECRET = "That looks like a secret: it is not kept in this terminal's history. Skills get secrets by `skillops secret set NAME`."
 
 
@@ -115,9 +116,24 @@ class Talk:
             about = f" (to “{self._questions[asked][:60]}”)" if late else ""
             err.print(f"[dim]{turn.role}{escape(f'{about}: {turn.text}')}[/]", soft_wrap=True)
 
+    def _typed(self) -> str:
+        """What is typed. Where the agent waits for an answer, the first Ctrl-C says how to leave its question; the next ends the chat."""
+        prompt = "> " if self.at_terminal else ""
+        try:
+            return input(prompt).strip()
+        except KeyboardInterrupt:
+            if not self._asked_by_agent():
+                raise
+            err.print(f"\n{A_QUESTION}", style="dim")
+            return input(prompt).strip()
+
+    def _asked_by_agent(self) -> bool:
+        undone = self.place.conversations.memory.undone(self.conversation) if self.conversation else []
+        return any(each.pending.get("question") for each in undone)
+
     def _line(self) -> str | None:
         try:
-            line = input("> " if self.at_terminal else "").strip()
+            line = self._typed()
             if self._history and not self._history.add(line):
                 err.print(f"[dim]{A_SECRET}[/]", soft_wrap=True)
             return line

@@ -1,4 +1,4 @@
-"""The two tools with which an MCP client extends itself: request_capability and capability_status."""
+"""The tools with which an MCP client extends itself: request_capability, capability_status and withdraw_capability."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from agent.domain.schema import Json, Schema, violations
 from agent.errors import InvalidInputs
 from agent.gateway.authority import demand
 from agent.gateway.gateway import Gateway
-from agent.gateway.wishes import LONGEST_TITLE, Wish, raise_wish, request_of, standing
+from agent.gateway.verdicts import WHY
+from agent.gateway.wishes import LONGEST_TITLE, Wish, raise_wish, request_of, standing, withdraw
 from agent.keys import Key
 from agent.stages.assessing import LIMIT
 
@@ -73,19 +74,43 @@ TOOLS: dict[str, dict[str, Any]] = {
         "outputSchema": _STATUS,
         "annotations": {"readOnlyHint": False, "idempotentHint": False, "destructiveHint": False, "openWorldHint": False},
     },
+    "withdraw_capability": {
+        "name": "withdraw_capability",
+        "title": "Take a capability request back",
+        "description": "Cancel a capability request of yours for which nothing is proposed yet: what is done for it stops, and costs nothing more.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "number": {"type": "integer", "minimum": 1, "maximum": 2**31},
+                "why": {"type": "string", "maxLength": WHY, "description": "Why, for those who read of it; may be left out."},
+            },
+            "required": ["number"],
+            "additionalProperties": False,
+        },
+        "outputSchema": _STATUS,
+        "annotations": {"readOnlyHint": False, "idempotentHint": False, "destructiveHint": True, "openWorldHint": False},
+    },
 }
 
 
+_TAKES = {
+    "request_capability": "a text and perhaps a title", "capability_status": "the number of a request",
+    "withdraw_capability": "the number of a request and perhaps a why",
+}  # fmt: skip
+
+
 async def call(name: str, arguments: Json, key: Key, gateway: Gateway, progress: Progress) -> dict[str, Any]:
-    """The outputs of one of the two. `progress` hears each new state while it is waited for. Forbidden without the scope request."""
+    """The outputs of one of them. `progress` hears each new state while it is waited for. Forbidden without the scope request."""
     demand(key, "request")
     if broken := violations(TOOLS[name]["inputSchema"], arguments):
-        takes = "a text and perhaps a title" if name == "request_capability" else "the number of a request"
-        raise InvalidInputs(f"The inputs of {name} are not right.", why="; ".join(broken), next_step=f"It takes {takes}.")
+        raise InvalidInputs(f"The inputs of {name} are not right.", why="; ".join(broken), next_step=f"It takes {_TAKES[name]}.")
     parts, number = gateway.place.parts, int(arguments.get("number", 0))
     if name == "request_capability":
         wish = Wish(text=arguments["text"], title=arguments.get("title", ""))
         number = (await asyncio.to_thread(raise_wish, wish, key, parts)).number
+        gateway.raised()
+    if name == "withdraw_capability":
+        await asyncio.to_thread(withdraw, number, key, parts, arguments.get("why", ""), "`skillops list` and GET /requests")
         gateway.raised()
     return await _followed(number, arguments.get("wait", 0), gateway, progress)
 

@@ -42,7 +42,8 @@ PRIVATE = CacheHint(ttl_ms=0, scope="private")  # what is listed depends on the 
 LOOK_EVERY = 0.5  # seconds between two looks for a change, while somebody wants to hear of one
 INSTRUCTIONS = (
     "Each tool is a skill that was written, checked and reviewed by pull request. Where none does what is needed, "
-    "request_capability asks for a new one, capability_status follows it, and it appears among the tools once it is merged. "
+    "request_capability asks for a new one, capability_status follows it, withdraw_capability cancels it, and it appears among the tools once "
+    "it is merged. "
     "The resource skill://NAME/SKILL.md tells how a skill is used."
 )
 Context = ServerRequestContext[Any, Any]

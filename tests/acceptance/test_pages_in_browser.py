@@ -318,12 +318,20 @@ def test_a_page_outlives_its_gateway(site: Site) -> None:
     expect(state).to_have_text("live")
     site.kill()
     expect(state).to_contain_text("connection lost")
+    page.get_by_text("Ask for an ability").click()
+    page.get_by_label("What is missing").fill(wish := "Count the words of a text, parted by white space.")
+    page.get_by_role("button", name="Raise the request").click()
+    expect(page.get_by_text("The server does not answer. Nothing was sent")).to_be_visible()
     site.start()
     expect(state).to_have_text("live")  # by itself, and nobody was signed out
-    page.get_by_text("Ask for an ability").click()
-    page.get_by_label("What is missing").fill("Count the words of a text, parted by white space.")
-    page.get_by_role("button", name="Raise the request").click()
+    expect(page.get_by_label("What is missing")).to_have_value(wish)
+    slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 50_000}  # 400 ms, 400 kbit/s
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+    page.get_by_role("button", name="Raise the request").dblclick()
     expect(page.get_by_text("The request is raised.")).to_be_visible()
+    assert len(posted) == 1, "an impatient second click sends nothing"
     site.complaints.clear()  # that nobody answered is what the browser said of it
 
 

@@ -244,7 +244,7 @@ def test_a_request_is_taken_back_with_its_reason_while_nothing_is_proposed(repos
     skillops("request", "Count words", "-C", repository)
     assert json_of(skillops("withdraw", 1, "--why", "done by hand", "--json", "-C", repository))["closed_as"] == "withdrawn"
     again, told = skillops("withdraw", 1, "-C", repository), skillops("explain", 1, "-C", repository)
-    assert again.code == 2 and "Request #1 is closed" in again.err
+    assert again.code == 2 and "Request #1 is taken back already" in again.err
     assert "ada took the request back: done by hand" in told.out and skillops("withdraw", 9, "-C", repository).code == 2
 
 

@@ -867,9 +867,11 @@ def test_what_waits_for_a_skill_is_let_go_by_the_word_alone_and_its_request_stay
     stopped = world.turn("Stop.", ident=waiting.conversation)
 
     assert (stopped.kind, world.undone()) == ("stopped", [])
-    assert stopped.text.endswith("Nothing more is done of it. #1 (Count words) stays as it is.")
-    world.model.says["plan"] = [{"reply": "Stop what?"}]
-    assert world.turn("stop", ident=waiting.conversation).text == "Stop what?", "where nothing is done the agent is asked"
+    assert stopped.text.endswith("Nothing more is done of it. #1 (Count words) goes on without you; `/withdraw 1` takes it back.")
+    asked = len(world.model.asked)
+    again = world.turn("stop", ident=waiting.conversation)
+    assert (again.kind, again.text, len(world.model.asked)) == ("stopped", "There is nothing that I am at.", asked), "and no model is asked"
+    assert world.told(waiting.conversation)[-1] == again.text and world.undone() == []
 
 
 def test_a_stop_counts_for_what_is_under_way_and_for_nothing_that_begins_later(world: World) -> None:

@@ -19,7 +19,7 @@ from tests.gateways import publish, reply
 from tests.mcp_clients import LEGACY, MODERN, MODES, a_served_house
 
 pytestmark = pytest.mark.anyio
-CAPABILITY = ["capability_status", "request_capability"]
+CAPABILITY = ["capability_status", "request_capability", "withdraw_capability"]
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ async def test_every_active_skill_is_a_tool_with_its_schemas_in_stable_order(tmp
         again = (await client.list_tools()).tools
 
     assert [tool.name for tool in tools] == [*CAPABILITY, "add", "zip"] and tools == again
-    assert (tools[3].input_schema, tools[3].output_schema) == (manifests[0].inputs, manifests[0].outputs)
-    assert tools[3].annotations and tools[2].annotations
-    assert (tools[3].annotations.read_only_hint, tools[3].annotations.idempotent_hint, tools[3].annotations.destructive_hint) == (True, True, False)
-    assert (tools[2].annotations.open_world_hint, tools[3].annotations.open_world_hint) == (True, False)
+    assert (tools[4].input_schema, tools[4].output_schema) == (manifests[0].inputs, manifests[0].outputs)
+    assert tools[4].annotations and tools[3].annotations
+    assert (tools[4].annotations.read_only_hint, tools[4].annotations.idempotent_hint, tools[4].annotations.destructive_hint) == (True, True, False)
+    assert (tools[3].annotations.open_world_hint, tools[4].annotations.open_world_hint) == (True, False)
 
 
 async def test_many_tools_come_in_pages(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +132,23 @@ async def test_a_key_is_shown_what_it_may_use(tmp_path: Path, mode: str) -> None
         "invoke": (["word-count"], ["skill://word-count/SKILL.md"]), "request": (CAPABILITY, []), "approve": ([], []),
     }  # fmt: skip
     assert served.house.skill.calls == []
+
+
+async def test_a_capability_request_is_cancelled_and_a_second_time_says_so(tmp_path: Path, mode: str) -> None:
+    async with a_served_house(tmp_path) as served:
+        async with served.client(mode, served.house.key("request", name="mia")) as client:
+            asked = await client.call_tool("request_capability", {"text": "Turn a text around"})
+            number = (asked.structured_content or {})["number"]
+            first = await client.call_tool("withdraw_capability", {"number": number, "why": "found another"})
+            second = await client.call_tool("withdraw_capability", {"number": number})
+        async with served.client(mode, served.house.key("request", name="noa")) as client:
+            other = (await client.call_tool("request_capability", {"text": "Count"})).structured_content or {}
+        async with served.client(mode, served.house.key("request", name="mia")) as client:
+            with pytest.raises(MCPError, match="approve is needed"):
+                await client.call_tool("withdraw_capability", {"number": other["number"]})
+        kept = served.house.place.parts.forge.request(number)
+    assert (kept.closed_as, (first.structured_content or {})["state"], first.is_error) == ("withdrawn", "closed", False)
+    assert second.is_error and "taken back already" in second.content[0].text  # type: ignore[union-attr]
 
 
 async def test_no_key_no_answer(tmp_path: Path) -> None:

@@ -678,5 +678,5 @@ def test_a_request_that_is_withdrawn_stops_its_author_and_is_closed(tmp_path: Pa
     assert home.forge.request(number).closed_as == "withdrawn"
     assert [event.actor for event in (*home.ledger("withdrawn"), *home.ledger("stopped"))] == ["ada", "ada"]
     assert home.ledger("attempt") == [] and home.run().moved == []
-    with pytest.raises(UsageError, match="is closed"):
+    with pytest.raises(UsageError, match="taken back already"):
         people.withdraw(home.parts, number, "ada", "")

@@ -116,6 +116,28 @@ def test_ctrl_c_stops_what_is_done_and_the_chat_goes_on(memory: Memory, monkeypa
         time.sleep(5)
 
 
+def test_ctrl_c_at_a_question_says_how_to_leave_it_and_ends_the_chat_the_second_time(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with memory.begun(memory.start("ada"), "count", {"question": {"text": "Which one?"}}):
+        pass
+    keys = iter([KeyboardInterrupt(), "cancel", KeyboardInterrupt(), KeyboardInterrupt()])
+
+    def typed(prompt: str) -> str:
+        key = next(keys)
+        if isinstance(key, KeyboardInterrupt):
+            raise key
+        return str(key)
+
+    monkeypatch.setattr("builtins.input", typed)
+
+    with pytest.raises(KeyboardInterrupt):
+        talk(memory, monkeypatch)
+
+    told = capsys.readouterr()
+    assert told.out == "ok\n" and told.err.count("`cancel` leaves it") == 2 and next(keys, None) is None
+
+
 def test_what_others_wrote_cannot_steer_the_terminal(memory: Memory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     answer(memory, say(memory, memory.start("ada"), "[red]x[/]"), "\x1b[2Jgone")
 

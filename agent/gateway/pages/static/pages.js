@@ -52,6 +52,33 @@
     if (log.dataset && "tail" in log.dataset) log.dataset.held = log.scrollTop + log.clientHeight < log.scrollHeight - 24 ? "yes" : "no";
   }, true);
 
+  // A form is sent once, however often somebody clicks while the answer is on its way; and not while nobody is there to take it: what a browser
+  // shows then in place of the page has lost what was typed. Whoever sends it once more all the same may: we may be wrong about the line.
+  let sent = new WeakSet(), kept = new WeakSet();
+  const tell = (form, words, tone) => {
+    const note = form.querySelector("[data-told]") || form.appendChild(document.createElement("p"));
+    note.dataset.told = ""; note.className = tone; note.setAttribute("role", "status"); note.textContent = words;
+  };
+  on("submit", (event) => {
+    const form = event.target, line = document.getElementById("link-state");
+    if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+    if (sent.has(form)) { event.preventDefault(); return; }
+    const why = !navigator.onLine ? "You are offline." : line && line.dataset.state === "lost" ? "The server does not answer." : "";
+    if (why && !kept.has(form)) {
+      event.preventDefault();
+      kept.add(form);
+      tell(form, `${why} Nothing was sent, and what you wrote is still here: send it again when this page says live.`, "note bad");
+      return;
+    }
+    sent.add(form);
+    tell(form, "Sending …", "soft");
+    setTimeout(() => {
+      sent.delete(form);
+      tell(form, "No answer came yet. It may have been taken: open the page in another tab and look, before you send it again.", "note odd");
+    }, 30000);
+  });
+  addEventListener("pageshow", () => { sent = new WeakSet(); kept = new WeakSet(); });
+
   on("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
