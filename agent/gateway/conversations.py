@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request, Response
@@ -18,14 +15,15 @@ from agent.gateway.access import key_of, needs
 from agent.gateway.bodies import Body
 from agent.gateway.gateway import Gateway
 from agent.gateway.own_secrets import offer_links
-from agent.gateway.problems import Busy
 from agent.gateway.secrets import address
+from agent.gateway.shares import Places
 from agent.pending import Result
 from agent.plan_kept import KeptRun
 from agent.profiles import profiles
 from agent.stages.assessing import LIMIT
 
-AT_ONCE = 8  # turns, of all who ask
+AT_ONCE, EACH = 8, 6  # turns: of all who ask, and of one of them
+TOLD = "The agent talks with as many people as it can, or with you as often."
 Ident = Annotated[str, Path(max_length=64)]
 
 
@@ -64,7 +62,7 @@ class Talk(Frozen):
 
 def router(gateway: Gateway) -> APIRouter:
     routes, conversations = APIRouter(dependencies=[needs("invoke"), needs("request")], tags=["conversations"]), gateway.place.conversations
-    turns = threading.BoundedSemaphore(AT_ONCE)
+    turns = Places(AT_ONCE, EACH, TOLD)
 
     def mine(conversation: str, request: Request) -> str:
         """A conversation of the caller's; to anybody else it is not there."""
@@ -77,7 +75,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     def said(conversation: str | None, text: str, request: Request, agent: str | None = None) -> Result:
         parts, key = gateway.place.parts, key_of(request)
-        with _one_of(turns):
+        with turns.one(key.id):
             parts.sync()
             try:
                 result = conversations.turn(conversation, text, key.name, agent)
@@ -130,16 +128,6 @@ def router(gateway: Gateway) -> APIRouter:
         return [found for _, found in profiles(gateway.place.parts.forge) if isinstance(found, Profile)]
 
     return routes
-
-
-@contextmanager
-def _one_of(turns: threading.BoundedSemaphore) -> Iterator[None]:
-    if not turns.acquire(blocking=False):
-        raise Busy("The agent talks with as many people as it can.", next_step="Try again in a moment.", headers={"retry-after": "5"})
-    try:
-        yield
-    finally:
-        turns.release()
 
 
 def _of(data: object) -> dict[str, object]:

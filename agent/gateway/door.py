@@ -5,12 +5,12 @@ Host, Origin, size, key and rate are looked at here; what goes wrong anywhere be
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 from agent.depth import DEEPEST, too_deep
 from agent.domain.invocation import MAX_BODY
 from agent.errors import CouldNotTell, SkillOpsError, UsageError
+from agent.gateway.bodies import body_of
 from agent.gateway.gateway import Gateway
-from agent.gateway.problems import Forbidden, TooLarge, TooSlow, WrongHost, WrongType, problem
+from agent.gateway.problems import Forbidden, WrongHost, WrongType, problem
+from agent.gateway.shares import Hold
 from agent.heads import Head
 from agent.keys import Key
 
@@ -32,9 +34,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("agent.gateway")
-BODY_SECONDS = 30.0  # in which a body must have arrived
 OPEN = frozenset(("/healthz", "/readyz"))  # probes need no key
 FORMS = "/secrets/forms/"  # and the token of a link, which is a key of its own
+LARGEST_FORM = 256 * 2**10  # bytes there: a value of the largest size, as a form encodes it
+MCP = "/mcp"
 OPEN_ON_LOOPBACK = frozenset(("/metrics", "/openapi.json", "/docs", "/"))
 _OPEN_THERE = OPEN | OPEN_ON_LOOPBACK
 _some = random.Random()  # names of calls, which are no secrets: the kernel's own costs two calls of it a request
@@ -88,25 +91,32 @@ class Door:
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         request_id = _request_id(headers)
-        out = _Out(send, request_id, self._gateway.meters.answered)
+        out, hold = _Out(send, request_id, self._gateway.meters.answered), Hold(self._gateway.burden)
+        scope.setdefault("state", {}).update(request_id=request_id, hold=hold)
         try:
             if self._pages and self._pages.wants(scope["method"], scope["path"], headers):
                 _check_host(headers, self._gateway)
                 _check_origin(headers, self._gateway)
-                scope.setdefault("state", {}).update(request_id=request_id)
                 await self._pages(scope, receive, out)
                 return
-            visit = await self._let_in(scope, headers, receive, request_id)
+            visit = await self._let_in(scope, headers, receive, hold)
             if answering := self._hot(visit):
                 await out.answer(*await answering)
             else:
-                scope.setdefault("state", {}).update(visit=visit, key=visit.key, request_id=request_id)
-                await self._app(scope, _replayed(visit.body, receive), out)
+                scope["state"].update(visit=visit, key=visit.key)
+                async with self._turn(visit):
+                    await self._app(scope, _replayed(visit.body, receive), out)
         except SkillOpsError as error:
             await out.answer(*problem(error, request_id))
         except Exception:  # the outermost door of the gateway
             log.exception("request %s", request_id)
             await out.answer(*problem(_unexpected(request_id), request_id))
+        finally:
+            hold.release()
+
+    def _turn(self, visit: Visit) -> AbstractAsyncContextManager[None]:
+        """For what has a thread; streams have none."""
+        return self._gateway.turns.of(visit.key.id) if visit.key and visit.path != MCP else nullcontext()
 
     def at_once(self, head: Head, body: bytes, receive: Receive) -> tuple[Awaitable[Answer], str] | None:
         """What is to be given to `answered`, of a POST that a hot route answers and that nothing speaks against; else None, and nothing is done.
@@ -138,7 +148,7 @@ class Door:
         self._gateway.meters.answered(status)
         return b"%bcontent-length: %d\r\nx-request-id: %b\r\n" % (_head(status, tuple(headers.items())), len(body), request_id.encode()), body
 
-    async def _let_in(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, request_id: str) -> Visit:
+    async def _let_in(self, scope: Mapping[str, Any], headers: Mapping[str, str], receive: Receive, hold: Hold) -> Visit:
         gateway, method, path = self._gateway, scope["method"], scope["path"]
         _check_host(headers, gateway)
         _check_origin(headers, gateway)
@@ -151,12 +161,13 @@ class Door:
         elif key:
             gateway.rates.take(key.id)
         # What a browser's form may send to another site without asking is none of these (Fetch standard, 4.10).
-        body = await body_of(headers, receive) if method not in ("GET", "HEAD") else b""
+        hold.whose, most = key.id if key else "", LARGEST_FORM if at_form else MAX_BODY
+        body = await body_of(headers, receive, most, hold=hold) if method not in ("GET", "HEAD") else b""
         if too_deep(body):
             raise UsageError(f"The body is nested deeper than {DEEPEST} levels.", next_step="Send what is flatter.")
         if body and not (at_form or in_chat) and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise WrongType("The body must be JSON.", next_step="Send it with `Content-Type: application/json`.")
-        return Visit(method, path, headers, body, key, request_id, receive, len(headers) != len(scope["headers"]))
+        return Visit(method, path, headers, body, key, scope["state"]["request_id"], receive, len(headers) != len(scope["headers"]))
 
     def _key(self, method: str, headers: Mapping[str, str]) -> Key:
         """The caller's, who brings it along; of somebody who has signed in to the pages where nothing is changed."""
@@ -254,36 +265,6 @@ def _netloc_of(origin: str) -> str:
         parts = urlsplit(origin)
         return parts.netloc if parts.scheme in ("http", "https") else ""
     return ""
-
-
-async def body_of(headers: Mapping[str, str], receive: Receive, most: int = MAX_BODY, drained: int = 4 * MAX_BODY) -> bytes:
-    """The whole body. Some of one that is too large is read all the same (`drained` bytes), so that the client can read the answer."""
-    announced = headers.get("content-length", "0")
-    too_large = announced.isdecimal() and len(announced) < 20 and int(announced) > most
-    content = bytearray()
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while size <= drained:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise TooSlow("The client went away before the whole body had arrived.")
-                part = message.get("body", b"")
-                size += len(part)
-                if size <= most and not too_large:
-                    content += part
-                if not message.get("more_body"):
-                    break
-    except TimeoutError:
-        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:g} s.", headers={"connection": "close"}) from None
-    if size > most or too_large:
-        raise TooLarge(
-            "The body is too large.",
-            why=f"It may have {most} bytes.",
-            next_step="Send less at once.",
-            headers={"connection": "close"},
-        )
-    return bytes(content)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

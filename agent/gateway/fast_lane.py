@@ -11,12 +11,11 @@ from collections.abc import Awaitable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from agent.gateway.bounded import LARGEST_HEAD, Bounded
 from agent.gateway.door import Answer, Door
 from agent.heads import asked, split
 
-HEAD_SECONDS = 20.0  # in which the head of a request must have come, and the first one of a connection
+QUICK = 64 * 2**10  # bytes of a body: a larger one is counted among those that are held (`Burden`)
 
 
 class _Answering:
@@ -44,61 +43,26 @@ def _lines(*headers: tuple[bytes, bytes]) -> bytes:
     return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
-class FastLane(HttpToolsProtocol):
+class FastLane(Bounded):
     """uvicorn's protocol, which sees what comes between two requests before its parser does."""
 
-    _between = True  # whether what the parser has read so far ends with a request
-    _resting: float | None = None  # since when the connection is, after an answer of this lane; seconds of the loop
+    _rested: float | None = None  # since when the connection is kept, after an answer of this lane; seconds of the loop
     _timer: asyncio.TimerHandle | None = None
 
-    _slow: asyncio.TimerHandle | None = None  # ends a connection whose next head does not come
-
-    # ---- what httptools calls ----------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._between = False
-        self._expect_head()
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._head_came()
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._between = True
-        super().on_message_complete()
-
-    # ---- asyncio.Protocol --------------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_head()
-
     def data_received(self, data: bytes) -> None:
-        self._resting = None
+        self._rested = None
         if left := self._answered_at_once(data):
             super().data_received(left)
+        else:
+            self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._head_came()
         if self._timer:
             self._timer.cancel()
 
-    # ---- a head that comes a byte at a time, or never, which uvicorn would wait for without end ------------------------------
-
-    def _expect_head(self) -> None:
-        if self._slow is None:
-            self._slow = self.loop.call_later(HEAD_SECONDS, self._too_slow)
-
-    def _head_came(self) -> None:
-        if self._slow:
-            self._slow.cancel()
-            self._slow = None
-
-    def _too_slow(self) -> None:
-        self._slow = None
-        self.transport.close()
+    def _resting(self) -> bool:
+        return self._rested is not None or super()._resting()
 
     # ---- the lane ----------------------------------------------------------------------------------------------------------
 
@@ -106,15 +70,14 @@ class FastLane(HttpToolsProtocol):
         """Begins an answer where the data begins with a whole request that may have one; gives what is left of the data."""
         free = self._between and (self.cycle is None or (self.cycle.response_complete and self.cycle.keep_alive))
         begin = split(data) if free and data.startswith(b"POST ") else 0
-        head = asked(data[:begin]) if begin else None
-        if head is None or len(data) < (end := begin + head.length):
+        head = asked(data[:begin]) if 0 < begin <= LARGEST_HEAD else None
+        if head is None or len(data) < (end := begin + head.length) or head.length > QUICK:
             return data
         door: Door = self.config.app  # type: ignore[assignment]
         cycle = _Answering(head.kept)
         begun = door.at_once(head, data[begin:end], cycle.receive)
         if begun is None:
             return data
-        self._head_came()
         self._unset_keepalive_if_required()
         self.cycle = cycle  # type: ignore[assignment]
         cycle.task = self.loop.create_task(self._answer(door, cycle, *begun))
@@ -144,17 +107,18 @@ class FastLane(HttpToolsProtocol):
     # ---- a connection that is kept: one timer for as long as it is, where uvicorn sets one after every answer ----------------
 
     def _rest(self) -> None:
-        self._resting = self.loop.time()
+        self._rested = self.loop.time()
+        self._settle()
         if self._timer is None:
             self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
 
     def _look(self) -> None:
         """Hangs up where nothing came for as long as a connection is kept."""
         self._timer = None
-        if self._resting is None or self.transport.is_closing():
+        if self._rested is None or self.transport.is_closing():
             return
-        left = self._resting + self.timeout_keep_alive - self.loop.time()
+        left = self._rested + self.timeout_keep_alive - self.loop.time()
         if left > 0.001:
             self._timer = self.loop.call_later(left, self._look)
         else:
-            self.transport.close()
+            self._hang_up()

@@ -17,6 +17,7 @@ from agent.gateway.authority import Authority
 from agent.gateway.limits import Lane, Rates
 from agent.gateway.meters import Meters
 from agent.gateway.pages.feed import Feed
+from agent.gateway.shares import Burden, Turns
 from agent.gateway.shelf import Shelf, Standing, another_version
 from agent.gateway.worker import Worker
 from agent.keys import Key, Keys
@@ -54,7 +55,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.authority, self.rates, self.shelf = Authority(self.keys), Rates(self.rate, daily=self.daily), Shelf(self.place)
-        self.building = asyncio.Lock()
+        self.building, self.turns, self.burden = asyncio.Lock(), Turns(), Burden()
         self._lanes: dict[str, Lane] = {}
 
     def raised(self) -> None:

@@ -18,16 +18,17 @@ from pydantic_core import from_json, to_json
 from agent.domain.invocation import MAX_BODY
 from agent.domain.wire import written
 from agent.errors import SkillOpsError
-from agent.gateway.door import Answer, Receive, Send, Visit, traceparent_of
+from agent.gateway.door import MCP, Answer, Receive, Send, Visit, traceparent_of
 from agent.gateway.gateway import Call, Gateway
 from agent.gateway.mcp_answers import Fault, failed, told
 from agent.gateway.patience import Patience
+from agent.gateway.shares import Places
 
 if TYPE_CHECKING:
     from agent.gateway.mcp_server import Caller, Context, SkillServer
 
-PATH = "/mcp"
-SESSIONS = 1000  # of clients of the handshake era that may be open at once
+PATH = MCP
+SESSIONS, EACH = 1000, 100  # of clients of the handshake era, open at once: of all, and of one key; and so many streams
 _JSON = {"content-type": "application/json"}
 _MODERN = "2026-07-28"
 _KEYS = {"jsonrpc", "id", "method", "params"}
@@ -45,6 +46,8 @@ class Endpoint:
         self._running: asyncio.Task[None] | None = None
         self._seen: dict[str, Any] = {}
         self._patience = Patience()
+        self._places = Places(SESSIONS, EACH, f"This key has {EACH} streams open, or all have {SESSIONS}.")
+        self._opened: dict[str, dict[str, None]] = {}  # the sessions of each key, what was used last comes last
 
     # ---- the hot path -------------------------------------------------------------------------------------------------
 
@@ -105,8 +108,41 @@ class Endpoint:
         server = await self._loaded()
         with suppress(SkillOpsError):  # it is told where it matters: by what lists or calls
             await server.shelfful.now()
-        scope["user"] = self._owner(scope["state"]["key"].id)
-        await self._manager.handle_request(scope, receive, send)
+        key = scope["state"]["key"].id
+        scope["user"] = self._owner(key)
+        with self._places.one(key):
+            await self._manager.handle_request(scope, receive, self._noting(scope, key, send))
+        mine = self._opened.get(key, {})
+        while len(mine) > EACH:
+            mine.pop(oldest := next(iter(mine)))
+            await self._end(scope, oldest)
+
+    def _noting(self, scope: MutableMapping[str, Any], key: str, send: Send) -> Send:
+        """Notes which sessions a key has. Clients open them and go without a word, so that the oldest makes room for the newest of its key."""
+        mine, named = self._opened.setdefault(key, {}), scope["state"]["visit"].headers.get("mcp-session-id")
+        if named in mine:
+            del mine[named]
+            if scope["method"] != "DELETE":
+                mine[named] = None
+
+        async def noting(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start" and named is None:
+                mine.update((value.decode(), None) for name, value in message["headers"] if name.lower() == b"mcp-session-id")
+            await send(message)
+
+        return noting
+
+    async def _end(self, scope: MutableMapping[str, Any], session: str) -> None:
+        """As its client would."""
+
+        async def empty() -> MutableMapping[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def unheard(message: MutableMapping[str, Any]) -> None:
+            pass
+
+        asked = {**scope, "method": "DELETE", "headers": [(b"mcp-session-id", session.encode())]}
+        await self._manager.handle_request(asked, empty, unheard)
 
     def leave(self) -> None:
         """Ends the streams that are held open."""

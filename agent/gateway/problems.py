@@ -64,6 +64,10 @@ class TooLarge(TurnedAway):
     exit_code, code, status = 2, "too-large", 413
 
 
+class HeadTooLarge(TurnedAway):
+    exit_code, code, status = 2, "head-too-large", 431
+
+
 class WrongType(TurnedAway):
     exit_code, code, status = 2, "unsupported-media-type", 415
 

@@ -27,7 +27,6 @@ from agent.slot import LARGEST, LONGEST_PERSON, NAME
 from agent.vault import FORM_SECONDS, Form, Secret, Vault
 
 FORMS = "/secrets/forms/"
-LONGEST_FORM = 256 * 2**10  # bytes: a value of the largest size, as a form encodes it
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -153,9 +152,9 @@ def _not_yours(form: Form) -> HTMLResponse:
 
 
 def _sent(request: Request) -> Mapping[str, str]:
-    """The form's fields; none where it is no form, or too large."""
+    """The form's fields; none where it is no form."""
     body: bytes = request.state.visit.body
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE or len(body) > LONGEST_FORM:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
         return {}
     try:
         fields = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=4)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from agent.errors import ConfigurationError
 from agent.gateway.door import Door
+from agent.gateway.lobby import MOST, Lobby, room
 
 if TYPE_CHECKING:
     import uvicorn
@@ -41,14 +43,15 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def configured(app: Door, loop: Literal["uvloop", "none"] = "uvloop") -> uvicorn.Config:
-    """`loop` none: the one that runs."""
+def configured(app: Door, loop: Literal["uvloop", "none"] = "uvloop", most: int = MOST) -> uvicorn.Config:
+    """`loop` none: the one that runs. `most`: connections."""
     import uvicorn
 
     from agent.gateway.fast_lane import FastLane
 
+    protocol = partial(FastLane, lobby=Lobby(most))
     return uvicorn.Config(
-        app, loop=loop, http=FastLane, ws="none", lifespan="on", access_log=False, log_level="warning", server_header=False,
+        app, loop=loop, http=protocol, ws="none", lifespan="on", access_log=False, log_level="warning", server_header=False,
         proxy_headers=False, timeout_keep_alive=60, timeout_graceful_shutdown=15,
     )  # fmt: skip
 
@@ -57,7 +60,7 @@ def run(app: Door, listening: socket.socket) -> None:
     """Serves until a signal ends it; calls under way are answered first."""
     import uvicorn
 
-    config = configured(app)
+    config = configured(app, most=room())
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

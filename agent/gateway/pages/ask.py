@@ -25,13 +25,15 @@ from agent.gateway.pages.site import Site
 from agent.gateway.pages.visitors import Visitor
 from agent.gateway.problems import Busy
 from agent.gateway.secrets import address
+from agent.gateway.shares import Places
 from agent.memory import Turn
 from agent.pending import Pending
 from agent.plan_kept import KeptRun
 from agent.profiles import profile_named, profiles
 from agent.stages.assessing import LIMIT
 
-AT_ONCE = 8  # turns, of all who ask
+AT_ONCE, EACH = 8, 6  # turns: of all who ask, and of one of them
+TOLD = "The agent talks with as many people as it can, or with you as often."
 SEEN = 1.0  # seconds in which what was said is in the memory, as a rule
 _MEDIA = {"png": "image/png", "jpg": "image/jpeg", "gif": "image/gif", "webp": "image/webp", "svg": "image/svg+xml"}
 # A picture is a skill's word for it: as a page of its own it runs nothing and loads nothing.
@@ -74,7 +76,7 @@ class Ask:
         self._site, self._place = site, site.gateway.place
         self._busy: set[str] = set()
         self._troubles: dict[str, SkillOpsError] = {}
-        self._lock = threading.Lock()
+        self._lock, self._places = threading.Lock(), Places(AT_ONCE, EACH, TOLD)
 
     def say(self, conversation: str, text: str, person: str, base: str) -> None:
         """Begins a turn; `base` is where the person reaches us. Busy where one is under way in this conversation, or too many in all."""
@@ -84,8 +86,7 @@ class Ask:
         with self._lock:
             if conversation in self._busy:
                 raise Busy("The agent is still at your last question.", next_step="Wait for its answer, or begin another conversation.")
-            if len(self._busy) >= AT_ONCE:
-                raise Busy("The agent talks with as many people as it can.", next_step="Try again in a moment.", headers={"retry-after": "5"})
+            self._places.take(person)
             self._busy.add(conversation)
             self._troubles.pop(conversation, None)
         before = len(self._place.conversations.memory.turns(conversation))
@@ -116,6 +117,7 @@ class Ask:
         finally:
             with self._lock:
                 self._busy.discard(conversation)
+                self._places.give_back(person)
 
     def show(self, conversation: str) -> dict[str, Any]:
         memory = self._place.conversations.memory

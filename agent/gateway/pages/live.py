@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 
 from agent.errors import SkillOpsError
@@ -20,7 +21,7 @@ LOOK_EVERY = 0.3  # seconds between two looks
 AT_LEAST = 10.0  # seconds after which it is made anew though nothing was seen: a skill's health leaves no trace in a file
 SHARE = 10  # a making that took a second is followed by ten without
 BEAT = 15.0  # seconds between two signs of life, for whatever lies between us and the browser
-MOST = 1000  # who look at once
+MOST, EACH = 1000, 100  # streams at once: of all who look, and of one of them
 log = logging.getLogger("agent.gateway")
 
 Make = Callable[[], Awaitable[str]]
@@ -46,10 +47,11 @@ class Live:
         self._looking: asyncio.Task[None] | None = None
         self._tasks = set[asyncio.Task[None]]()
         self._leaving = False
+        self._looking_now = Counter[str]()  # streams that are open, by who looks
 
     @property
     def viewers(self) -> int:
-        return sum(len(channel.viewers) for channel in self._channels.values())
+        return self._looking_now.total()
 
     def leave(self) -> None:
         """Ends every stream; the browsers come again."""
@@ -60,13 +62,21 @@ class Live:
         if self._looking:
             self._looking.cancel()
 
-    def stream(self, key: Hashable, make: Make, csrf: str, still: Callable[[], bool]) -> AsyncIterator[bytes]:
-        """The events of one who looks, as text/event-stream, while they are `still` let in. Busy where too many look."""
-        if self.viewers >= MOST:
-            raise Busy(f"{MOST} people look already.", next_step="Open the page again in a moment.", headers={"retry-after": "10"})
-        return self._events(key, make, csrf, still)
+    def stream(self, whose: str, key: Hashable, make: Make, csrf: str, still: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """The events of one who looks, as text/event-stream, while they are `still` let in; `whose` names them. Busy where too many look."""
+        if self._full(whose):
+            raise Busy(
+                f"{MOST} people look already, or you at {EACH} pages.", next_step="Open the page again in a moment.", headers={"retry-after": "10"}
+            )
+        return self._events(whose, key, make, csrf, still)
 
-    async def _events(self, key: Hashable, make: Make, csrf: str, still: Callable[[], bool]) -> AsyncIterator[bytes]:
+    def _full(self, whose: str) -> bool:
+        return self.viewers >= MOST or self._looking_now[whose] >= EACH
+
+    async def _events(self, whose: str, key: Hashable, make: Make, csrf: str, still: Callable[[], bool]) -> AsyncIterator[bytes]:
+        if self._full(whose):  # of many that were let in at once
+            return
+        self._looking_now[whose] += 1
         channel, viewer = self._channels.setdefault(key, _Channel(make)), asyncio.Event()
         channel.viewers.add(viewer)
         if self._looking is None or self._looking.done():
@@ -84,6 +94,7 @@ class Live:
                     yield b": \n\n"
         finally:
             channel.viewers.discard(viewer)
+            self._looking_now[whose] -= 1
             if not channel.viewers and self._channels.get(key) is channel:
                 del self._channels[key]
 

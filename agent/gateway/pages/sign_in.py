@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from agent.gateway.door import body_of
+from agent.gateway.bodies import body_of
 from agent.gateway.pages import rendering
 from agent.gateway.pages.sessions import LASTS
 from agent.gateway.pages.site import Site
@@ -29,7 +29,7 @@ def routes(site: Site) -> list[Route]:
         return await _page(request, back, "")
 
     async def take(request: Request) -> Response:
-        fields = fields_of(request, await body_of(request.headers, request.receive, LONGEST, LONGEST * 64))
+        fields = fields_of(request, await body_of(request.headers, request.receive, LONGEST, LONGEST * 64, request.state.hold))
         if not own_page(request):
             raise Forbidden("This did not come from our page, so nobody was signed in.", next_step="Open /sign-in and type the key there.")
         back = inside(fields.get("to", "/"))
@@ -41,7 +41,7 @@ def routes(site: Site) -> list[Route]:
         return answer
 
     async def leave(request: Request) -> Response:
-        body = await body_of(request.headers, request.receive, LONGEST, LONGEST * 64)
+        body = await body_of(request.headers, request.receive, LONGEST, LONGEST * 64, request.state.hold)
         checked_form(request, await run_in_threadpool(site.visitor, request), body)
         await run_in_threadpool(site.sessions.sign_out, site.cookie(request.headers))
         answer = RedirectResponse("/sign-in?said=out", 303)

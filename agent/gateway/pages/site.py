@@ -18,7 +18,7 @@ from starlette.routing import Match, Route
 from agent.domain import plain
 from agent.errors import NotFound, UsageError
 from agent.gateway.authority import demand
-from agent.gateway.door import body_of
+from agent.gateway.bodies import body_of
 from agent.gateway.gateway import Gateway
 from agent.gateway.pages import assets, rendering
 from agent.gateway.pages.live import Live
@@ -130,6 +130,10 @@ class Site:
 
     async def _show(self, page: _Shown, request: Request) -> Response:
         visitor = await run_in_threadpool(self.allowed, request, page.scopes)
+        async with self.gateway.turns.of(visitor.key.id):
+            return await self._shown(page, visitor, request)
+
+    async def _shown(self, page: _Shown, visitor: Visitor, request: Request) -> Response:
         data = await run_in_threadpool(page.view, visitor, request)
         if not wants_page(request.headers) and request.headers.get("hx-request") != "true":
             return JSONResponse(plain(data))
@@ -139,9 +143,20 @@ class Site:
         return self.html(await run_in_threadpool(self.rendered, page.template, visitor, request, data))
 
     async def _take(self, request: Request, act: Act, scopes: tuple[Scope, ...]) -> Response:
-        body = await body_of(request.headers, request.receive, LONGEST_FORM, DRAINED)
+        hold = request.state.hold
+        hold.whose = await run_in_threadpool(self._whose, request)
+        body = await body_of(request.headers, request.receive, LONGEST_FORM, DRAINED, hold)
         request.state.written = typed(request, body)
         visitor = await run_in_threadpool(self.allowed, request, scopes)
+        async with self.gateway.turns.of(visitor.key.id):
+            return await self._taken(request, visitor, act, body)
+
+    def _whose(self, request: Request) -> str:
+        """The key of whoever sends a form, as far as their cookie tells; what else they bring is judged once it is read."""
+        session = self.session(request.headers)
+        return session.key.id if session else ""
+
+    async def _taken(self, request: Request, visitor: Visitor, act: Act, body: bytes) -> Response:
         fields = checked_form(request, visitor, body)
         if inspect.iscoroutinefunction(act):
             answer = await cast(Awaitable[Page | str], act(visitor, request, fields))
@@ -164,12 +179,13 @@ class Site:
         there = Request({**request.scope, "path": path, "raw_path": path.encode(), "path_params": found["path_params"]}, request.receive)
 
         async def make() -> str:
-            data = await run_in_threadpool(page.view, visitor, there)
-            return await run_in_threadpool(rendering.block, page.template, "live", self.context(visitor, there, data))
+            async with self.gateway.turns.of(f"live {visitor.key.id}"):
+                data = await run_in_threadpool(page.view, visitor, there)
+                return await run_in_threadpool(rendering.block, page.template, "live", self.context(visitor, there, data))
 
         whose = visitor.name if page.personal else ""
         key = (path, str(request.query_params), visitor.key.scopes, whose)
-        events = self.live.stream(key, make, visitor.csrf, lambda: self.session(request.headers) is not None or not visitor.csrf)
+        events = self.live.stream(visitor.key.id, key, make, visitor.csrf, lambda: self.session(request.headers) is not None or not visitor.csrf)
         return StreamingResponse(events, media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
     def rendered(self, template: str, visitor: Visitor | None, request: Request, data: Mapping[str, Any]) -> str:
