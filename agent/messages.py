@@ -235,9 +235,10 @@ def merge_message(proposal: Proposal) -> str:
     return f"Merge #{proposal.number}: {plain(proposal.title)}{closes}"
 
 
-def release_message(entries: Sequence[Entry], revision: int, gone: Sequence[str] = ()) -> str:
+def release_message(entries: Sequence[Entry], revision: int, gone: Sequence[str] = (), ledger: str = "") -> str:
+    """`ledger`: how far it was, as whoever holds the commit can hold against it."""
     did = [f"Release {', '.join(f'{each.name} {each.version}' for each in entries)}"] if entries else []
-    return f"{', '.join(did + [f'remove {name}' for name in gone])} (registry revision {revision})"
+    return f"{', '.join(did + [f'remove {name}' for name in gone])} (registry revision {revision})" + (f"\n\nLedger: {ledger}\n" if ledger else "")
 
 
 def author_commit(name: str, version: str, request: int, *, revises: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from agent.anchors import anchor_of
 from agent.author import Author
 from agent.catalog import Catalog
 from agent.domain.decision import Policy
@@ -58,6 +59,10 @@ class Parts:
         entered = self.ledger.record(event)
         self.tell(event)
         return entered
+
+    def anchor(self) -> str:
+        """How far the ledger is, for a release to vouch for."""
+        return anchor_of(self.ledger)
 
     def strike(self, skill: str, text: str) -> str:
         """What a skill said, without any secret that it may have or that has the form of one; none of it where the vault cannot be read."""

@@ -80,12 +80,13 @@ class Repository(Protocol):
 
 
 class CommitLine(Frozen):
-    """One line of history; `at` is ISO 8601."""
+    """One line of history; `at` is ISO 8601. `ledger` is the trailer of that name, by which a release says how far the ledger was."""
 
     commit: str
     author: str
     at: str
     message: str
+    ledger: str = ""
 
 
 class Requests(Protocol):
@@ -626,6 +627,18 @@ class Ledger(Protocol):
     def spent(self, request: int) -> Spent:
         """What a request has used since a person last said `retry` (event `retried`): attempts are the events
         `attempt`; tokens, cost and minutes are summed over all of its events."""
+        ...
+
+
+class AnchoredBy(Ledger, Protocol):
+    """A ledger whose entries can be held against what somebody else noted of them."""
+
+    def length(self) -> int:
+        """How many entries there are: the number of the last."""
+        ...
+
+    def hash_of(self, number: int) -> str | None:
+        """The hash of an entry, or None where there is no such entry."""
         ...
 
 

@@ -47,7 +47,7 @@ class Steps:
         names = releasing.unreleased(parts.forge, parts.catalog)
         for proposal in [merged[-1] for name in names if (merged := parts.forge.proposals("merged", skill=name))]:
             self._catch_up(proposal, self._merged(proposal))
-        releasing.release(names, parts.forge, parts.catalog, parts.builder, parts.sync, parts.record, faults.__setitem__)
+        releasing.release(names, parts.forge, parts.catalog, parts.builder, parts.sync, parts.record, faults.__setitem__, parts.anchor)
         return faults
 
     def deploy(self, name: str) -> None:

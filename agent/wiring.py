@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import importlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.advisories import ask
+from agent.anchors import AnchoredLedger
 from agent.author import Author
 from agent.branch_ledger import BranchLedger
 from agent.catalog import Catalog
@@ -33,11 +35,11 @@ from agent.parts import Parts, policy_of, runners
 from agent.pasted import struck_out
 from agent.people import take_back
 from agent.pipeline import Pipeline
-from agent.ports import Forge, LanguageModel, Ledger, Reviewer, Tell
+from agent.ports import AnchoredBy, Forge, LanguageModel, Ledger, Reviewer, Tell
 from agent.profiles import profile_named
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
-from agent.stages.releasing import artifact_of
+from agent.stages.releasing import REGISTRY, artifact_of
 from agent.tiers import walled
 from agent.vault import Vault
 from agent.wiring_checks import checks_of, cutoff, policy_here
@@ -176,7 +178,7 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     """
     sandbox = sandbox_of(settings)
     catalog, vault = Catalog(settings.state / "catalog.sqlite", embedder_of(settings, kept)), vault_of(settings, kept)
-    forge, ledger = given or forge_of(settings, kept)
+    forge, ledger = given or anchored(*forge_of(settings, kept), settings)
     rules = lambda: policy_of(forge).dependencies  # noqa: E731
     languages = languages_of(catalog, lambda: cutoff(rules()))
     builder = builder_of(settings, settings.state / "artifacts", languages)
@@ -200,7 +202,14 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     )  # fmt: skip
 
 
-def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
+def anchored(forge: Forge, ledger: AnchoredBy, settings: Settings) -> tuple[Forge, Ledger]:
+    """The ledger held against what this clone has seen of it, and what the releases on main say."""
+    whose = hashlib.sha256(f"{settings.forge} {settings.github_repository}".encode()).hexdigest()[:8]
+    releases = lambda: [line.ledger for line in forge.history(REGISTRY)]  # noqa: E731
+    return forge, AnchoredLedger(ledger, settings.state / f"ledger-{whose}.seen", releases)
+
+
+def forge_of(settings: Settings, kept: Path) -> tuple[Forge, AnchoredBy]:
     """Where requests and proposals live, and the trail beside them. The local forge is the bare repository that `kept` lies in."""
     if settings.forge == "local":
         return LocalForge(kept.parent), SqliteLedger(kept / "ledger.sqlite")

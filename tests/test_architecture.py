@@ -30,7 +30,7 @@ DOORS = {
     "aiohttp": {"agent/stand_ins/http.py"},
     "keyring": {"agent/key_ring.py"},
     "h11": {"agent/broker/carrying.py", "agent/broker/heads.py", "agent/runtimes/way_back.py"},
-    "httptools": {"agent/exchange.py", "agent/heads.py"},
+    "httptools": {"agent/exchange.py", "agent/heads.py", "agent/gateway/bounded.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
     "prometheus_client": {"agent/gateway/meters.py"},
     "uvicorn": {"agent/gateway/server.py", "agent/gateway/fast_lane.py"},

@@ -46,7 +46,9 @@ def release_pending(place: Workplace, number: int | None, rebuild: tuple[str, ..
         if number is not None:
             _merge(place, number)
         names = dict.fromkeys((*releasing.unreleased(parts.forge, parts.catalog), *(parts.entry(name).name for name in rebuild)))
-        return releasing.release(tuple(names), parts.forge, parts.catalog, parts.builder, parts.sync, parts.record) if names else ()
+        if not names:
+            return ()
+        return releasing.release(tuple(names), parts.forge, parts.catalog, parts.builder, parts.sync, parts.record, ledger=parts.anchor)
 
 
 def _merge(place: Workplace, number: int) -> None:

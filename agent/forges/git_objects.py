@@ -109,10 +109,10 @@ class GitObjects:
         main = self.head(self.main)
         if main is None or limit < 1:
             return ()
-        form = "--format=%H%x00%an%x00%aI%x00%s"
+        form = "--format=%H%x00%an%x00%aI%x00%s%x00%(trailers:key=Ledger,valueonly=true,separator=%x20)"
         lines = self._door.output("rev-list", "--first-parent", "--no-commit-header", f"--max-count={limit}", form, main, "--", path)
         parts = (line.split("\0") for line in lines.decode(errors="replace").split("\n") if line)
-        return tuple(CommitLine(commit=commit, author=author, at=at, message=message) for commit, author, at, message in parts)
+        return tuple(CommitLine(commit=commit, author=author, at=at, message=message, ledger=ledger) for commit, author, at, message, ledger in parts)
 
     def _written(self, base: str, head: str) -> tuple[Written, ...]:
         """Who wrote each commit that `head` adds to `base`, as those say it themselves; those that are ours alone left out."""

@@ -84,8 +84,9 @@ class GitHubObjects:
         lines: list[CommitLine] = []
         for each in self.api.pages(f"commits?sha={self.main}&path={path}"):
             commit = each["commit"]
-            author, message = commit["author"], commit["message"].split("\n")[0]
-            lines.append(CommitLine(commit=each["sha"], author=author["name"], at=author["date"], message=message))
+            author, (message, *rest) = commit["author"], commit["message"].split("\n")
+            ledger = next((line.partition(": ")[2] for line in reversed(rest) if line.startswith("Ledger: ")), "")
+            lines.append(CommitLine(commit=each["sha"], author=author["name"], at=author["date"], message=message, ledger=ledger))
             if len(lines) == limit:
                 break
         return tuple(lines)

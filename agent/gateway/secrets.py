@@ -27,6 +27,7 @@ from agent.slot import LARGEST, LONGEST_PERSON, NAME
 from agent.vault import FORM_SECONDS, Form, Secret, Vault
 
 FORMS = "/secrets/forms/"
+LONGEST_FORM = 256 * 2**10  # bytes: a value of the largest size, as a form encodes it
 _FORM_TYPE = "application/x-www-form-urlencoded"
 
 

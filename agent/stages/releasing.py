@@ -62,11 +62,13 @@ def release(
     sync: Callable[[], None],
     record: Record,
     broken: Callable[[str, SkillOpsError], object] = _raised,
+    ledger: Callable[[], str] = str,
 ) -> tuple[Release, ...]:
     """Builds the skills named and enters them, with `revision` + 1, in one commit. HeadMoved where main never holds still.
 
     `sync` brings the catalog up to the registry on main. `broken` is told of what cannot be released (InvalidFile for a
-    folder that is no skill), and the others are released without it; left out, that is raised.
+    folder that is no skill), and the others are released without it; left out, that is raised. `ledger` tells how far the ledger is,
+    which the commit then vouches for.
     """
     for _ in range(RACES):
         sync()
@@ -79,7 +81,7 @@ def release(
             return ()
         text = data.decode()
         revision = revision_of(text) + 1
-        message, spliced = messages.release_message(present, revision, gone), splice_all(text, present, gone).encode()
+        message, spliced = messages.release_message(present, revision, gone, ledger()), splice_all(text, present, gone).encode()
         try:
             forge.commit(forge.main, {REGISTRY: spliced}, parent=main, author=DEPLOYER, message=message)
         except HeadMoved:

@@ -59,7 +59,7 @@ async def a_port(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield house, connected
 
 
-@threat(96)
+@threat(121)
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("begin", "again"),
@@ -84,7 +84,7 @@ async def test_a_head_without_end_takes_no_memory(tmp_path: Path, monkeypatch: p
         writer.close()
 
 
-@threat(97)
+@threat(122)
 @pytest.mark.anyio
 async def test_who_does_not_take_their_turn_is_hung_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: list[Any]) -> None:
     """Heads, bodies and answers that come a byte at a time or never, also of who was refused already; what is under way is waited for."""
@@ -115,7 +115,7 @@ async def test_who_does_not_take_their_turn_is_hung_up(tmp_path: Path, monkeypat
             writer.close()
 
 
-@threat(98)
+@threat(123)
 @pytest.mark.anyio
 async def test_who_holds_every_connection_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: list[Any]) -> None:
     monkeypatch.setattr("tests.gateways.configured", partial(configured, most=6))
@@ -141,7 +141,7 @@ async def test_who_holds_every_connection_keeps_nobody_out(tmp_path: Path, monke
             writer.close()
 
 
-@threat(99)
+@threat(125)
 @pytest.mark.anyio
 async def test_one_key_takes_no_more_than_its_share_of_streams_sessions_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in ((live, "EACH", 3), (mcp_http, "EACH", 3), (mcp_http, "SESSIONS", 5)):
@@ -181,7 +181,7 @@ async def test_one_key_takes_no_more_than_its_share_of_streams_sessions_and_memo
             each.close()
 
 
-@threat(100)
+@threat(126)
 @pytest.mark.anyio
 async def test_a_key_that_asks_for_much_at_once_waits_behind_itself(tmp_path: Path) -> None:
     """Threads are few, and those of one key fewer."""

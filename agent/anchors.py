@@ -1,0 +1,98 @@
+"""Anchors: what others hold of the ledger, so that it shows where its end was cut off or all of it written anew, which no chain can tell.
+
+Each release says in its commit on main how far the ledger was, and so does every clone of main, wherever it lies; and each working clone
+notes the last entry that it has seen. Whoever changes the ledger unseen has to change all of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.domain.decision import Spent
+from agent.domain.event import Entered, Event
+from agent.ports import AnchoredBy, Ledger
+
+_ANCHOR = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
+
+
+class Anchor(NamedTuple):
+    """An entry's number and its hash."""
+
+    number: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.hash}"
+
+
+def anchor_in(text: str) -> Anchor | None:
+    """The one that `str` wrote; None where it is none."""
+    found = _ANCHOR.fullmatch(text.strip())
+    return Anchor(int(found[1]), found[2]) if found else None
+
+
+class AnchoredLedger:
+    """`Ledger` over `inner`. What was seen last is noted at `note`; `elsewhere` gives what others hold."""
+
+    def __init__(self, inner: AnchoredBy, note: Path, elsewhere: Callable[[], Iterable[str]]) -> None:
+        self._inner, self._note, self._elsewhere = inner, note, elsewhere
+
+    def record(self, event: Event) -> Entered:
+        entered = self._inner.record(event)
+        self._saw(Anchor(entered.number, entered.hash))
+        return entered
+
+    def entries(self, *, request: int | None = None, proposal: int | None = None) -> Sequence[Entered]:
+        return self._inner.entries(request=request, proposal=proposal)
+
+    def tampered(self) -> int | None:
+        """Also the number of the first entry that is missing at the end, or that none of those who agree vouches for."""
+        if broken := self._inner.tampered():
+            return broken
+        held = sorted({anchor for text in (self._read(), *self._elsewhere()) if (anchor := anchor_in(text))})
+        agreed = 0
+        for anchor in held:
+            found = self._inner.hash_of(anchor.number)
+            if found is None:
+                return self._inner.length() + 1
+            if found != anchor.hash:
+                return agreed + 1
+            agreed = anchor.number
+        if length := self._inner.length():
+            self._saw(Anchor(length, self._inner.hash_of(length) or ""))
+        return None
+
+    def anchor(self) -> str:
+        """What somebody else may hold of it now; empty where nothing is entered."""
+        length = self._inner.length()
+        return str(Anchor(length, self._inner.hash_of(length) or "")) if length else ""
+
+    def spent(self, request: int) -> Spent:
+        return self._inner.spent(request)
+
+    def _read(self) -> str:
+        try:
+            return self._note.read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def _saw(self, anchor: Anchor) -> None:
+        """A clone that cannot be written to notes nothing: what others hold still counts."""
+        known = anchor_in(self._read())
+        if known and known.number >= anchor.number:
+            return
+        fresh = self._note.with_name(f"{self._note.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._note.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(str(anchor))
+            fresh.replace(self._note)
+
+
+def anchor_of(ledger: Ledger) -> str:
+    """For a release; empty where the ledger is a job's own, which nobody can look at later."""
+    return ledger.anchor() if isinstance(ledger, AnchoredLedger) else ""
