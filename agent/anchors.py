@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from agent.domain.decision import Spent
 from agent.domain.event import Entered, Event
-from agent.ports import AnchoredBy, Ledger
+from agent.ports import Ledger
 
 _ANCHOR = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
 
@@ -39,7 +39,7 @@ def anchor_in(text: str) -> Anchor | None:
 class AnchoredLedger:
     """`Ledger` over `inner`. What was seen last is noted at `note`; `elsewhere` gives what others hold."""
 
-    def __init__(self, inner: AnchoredBy, note: Path, elsewhere: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, inner: Ledger, note: Path, elsewhere: Callable[[], Iterable[str]]) -> None:
         self._inner, self._note, self._elsewhere = inner, note, elsewhere
 
     def record(self, event: Event) -> Entered:
@@ -47,30 +47,32 @@ class AnchoredLedger:
         self._saw(Anchor(entered.number, entered.hash))
         return entered
 
-    def entries(self, *, request: int | None = None, proposal: int | None = None) -> Sequence[Entered]:
-        return self._inner.entries(request=request, proposal=proposal)
+    def entries(self, *, request: int | None = None, proposal: int | None = None, after: int = 0, most: int | None = None) -> Sequence[Entered]:
+        return self._inner.entries(request=request, proposal=proposal, after=after, most=most)
+
+    def last(self, *, request: int | None = None, proposal: int | None = None) -> Entered | None:
+        return self._inner.last(request=request, proposal=proposal)
 
     def tampered(self) -> int | None:
         """Also the number of the first entry that is missing at the end, or that none of those who agree vouches for."""
         if broken := self._inner.tampered():
             return broken
         held = sorted({anchor for text in (self._read(), *self._elsewhere()) if (anchor := anchor_in(text))})
-        agreed = 0
+        last, agreed = self._inner.last(), 0
         for anchor in held:
-            found = self._inner.hash_of(anchor.number)
-            if found is None:
-                return self._inner.length() + 1
-            if found != anchor.hash:
+            if last is None or anchor.number > last.number:
+                return last.number + 1 if last else 1
+            if not any(entry.hash == anchor.hash for entry in self._inner.entries(after=anchor.number - 1, most=1)):
                 return agreed + 1
             agreed = anchor.number
-        if length := self._inner.length():
-            self._saw(Anchor(length, self._inner.hash_of(length) or ""))
+        if last:
+            self._saw(Anchor(last.number, last.hash))
         return None
 
     def anchor(self) -> str:
         """What somebody else may hold of it now; empty where nothing is entered."""
-        length = self._inner.length()
-        return str(Anchor(length, self._inner.hash_of(length) or "")) if length else ""
+        last = self._inner.last()
+        return str(Anchor(last.number, last.hash)) if last else ""
 
     def spent(self, request: int) -> Spent:
         return self._inner.spent(request)

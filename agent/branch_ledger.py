@@ -74,13 +74,6 @@ class BranchLedger:
             self._held = lines, first_broken(lines)
         return self._held[1]
 
-    def length(self) -> int:
-        return len(self._read()[1])
-
-    def hash_of(self, number: int) -> str | None:
-        lines = self._read()[1]
-        return lines[number - 1].hash if 0 < number <= len(lines) else None
-
     def head(self) -> str:
         """The last hash."""
         lines = self._read()[1]

@@ -86,15 +86,6 @@ class SqliteLedger(Ledger):
                 previous, expected = row["hash"], expected + 1
         return None
 
-    def length(self) -> int:
-        with self._file.reading() as connection:
-            return int(connection.execute("SELECT coalesce(max(number), 0) FROM entry").fetchone()[0])
-
-    def hash_of(self, number: int) -> str | None:
-        with self._file.reading() as connection:
-            found = connection.execute("SELECT hash FROM entry WHERE number = ?", (number,)).fetchone()
-        return str(found["hash"]) if found else None
-
     def head(self) -> str:
         """The last hash. Kept elsewhere, it shows whether entries were cut off at the end, which no chain can (`agent/anchors.py`)."""
         with self._file.reading() as connection:

@@ -630,17 +630,5 @@ class Ledger(Protocol):
         ...
 
 
-class AnchoredBy(Ledger, Protocol):
-    """A ledger whose entries can be held against what somebody else noted of them."""
-
-    def length(self) -> int:
-        """How many entries there are: the number of the last."""
-        ...
-
-    def hash_of(self, number: int) -> str | None:
-        """The hash of an entry, or None where there is no such entry."""
-        ...
-
-
 Tell = Callable[[Event], None]
 """Who watches: the command's live display, the gateway's pages. Called for every event after it is recorded."""

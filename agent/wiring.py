@@ -35,7 +35,7 @@ from agent.parts import Parts, policy_of, runners
 from agent.pasted import struck_out
 from agent.people import take_back
 from agent.pipeline import Pipeline
-from agent.ports import AnchoredBy, Forge, LanguageModel, Ledger, Reviewer, Tell
+from agent.ports import Forge, LanguageModel, Ledger, Reviewer, Tell
 from agent.profiles import profile_named
 from agent.settings import Settings
 from agent.stages.deploying import OnDemand
@@ -202,14 +202,14 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
     )  # fmt: skip
 
 
-def anchored(forge: Forge, ledger: AnchoredBy, settings: Settings) -> tuple[Forge, Ledger]:
+def anchored(forge: Forge, ledger: Ledger, settings: Settings) -> tuple[Forge, Ledger]:
     """The ledger held against what this clone has seen of it, and what the releases on main say."""
     whose = hashlib.sha256(f"{settings.forge} {settings.github_repository}".encode()).hexdigest()[:8]
     releases = lambda: [line.ledger for line in forge.history(REGISTRY)]  # noqa: E731
     return forge, AnchoredLedger(ledger, settings.state / f"ledger-{whose}.seen", releases)
 
 
-def forge_of(settings: Settings, kept: Path) -> tuple[Forge, AnchoredBy]:
+def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:
     """Where requests and proposals live, and the trail beside them. The local forge is the bare repository that `kept` lies in."""
     if settings.forge == "local":
         return LocalForge(kept.parent), SqliteLedger(kept / "ledger.sqlite")

@@ -33,7 +33,7 @@ DOORS = {
     "httptools": {"agent/exchange.py", "agent/heads.py", "agent/gateway/bounded.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent/gateway").glob("*.py")},
     "prometheus_client": {"agent/gateway/meters.py"},
-    "uvicorn": {"agent/gateway/server.py", "agent/gateway/fast_lane.py"},
+    "uvicorn": {"agent/gateway/bounded.py", "agent/gateway/server.py", "agent/gateway/fast_lane.py"},
     "jinja2": {"agent/prompts/__init__.py", "agent/gateway/pages/rendering.py"},
     "jsonschema_rs": {"agent/domain/schema.py"},
     "yaml": {"agent/strict_yaml.py"},

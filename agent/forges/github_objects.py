@@ -83,9 +83,8 @@ class GitHubObjects:
             return ()
         lines: list[CommitLine] = []
         for each in self.api.pages(f"commits?sha={self.main}&path={path}"):
-            commit = each["commit"]
-            author, (message, *rest) = commit["author"], commit["message"].split("\n")
-            ledger = next((line.partition(": ")[2] for line in reversed(rest) if line.startswith("Ledger: ")), "")
+            author, (message, *rest) = each["commit"]["author"], each["commit"]["message"].split("\n")
+            ledger = "".join(line.removeprefix("Ledger: ") for line in rest[-2:] if line.startswith("Ledger: "))
             lines.append(CommitLine(commit=each["sha"], author=author["name"], at=author["date"], message=message, ledger=ledger))
             if len(lines) == limit:
                 break
