@@ -331,7 +331,7 @@ async def test_the_ledger_is_searched_and_says_whether_it_was_tampered_with(hous
     first, second = (await browser.open("/ledger?q=dora", accept="application/json")).json(), await browser.page("/ledger?q=dora&page=2")
     assert (first["found"], first["pages"], len(first["entries"])) == (150, 2, 100) and "dora-0" in second and "The chain of hashes holds" in second
     assert (await browser.open("/ledger?page=x")).status_code == 200
-    with parts.ledger._file.writing() as connection:  # type: ignore[attr-defined]
+    with parts.ledger._inner._file.writing() as connection:  # type: ignore[attr-defined]
         connection.execute("DROP TRIGGER entry_is_fixed")
         connection.execute("UPDATE entry SET at = '2020-01-01' WHERE number = 5")
     assert "Tampered with at entry 5" in text_of(await browser.page("/ledger"))
