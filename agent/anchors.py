@@ -17,7 +17,7 @@ from agent.domain.decision import Spent
 from agent.domain.event import Entered, Event
 from agent.ports import Ledger
 
-_ANCHOR = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
+_ANCHOR = re.compile(r"(\S{1,40}) (\d{1,12}) ([0-9a-f]{64})")
 
 
 class Anchor(NamedTuple):
@@ -26,21 +26,15 @@ class Anchor(NamedTuple):
     number: int
     hash: str
 
-    def __str__(self) -> str:
-        return f"{self.number} {self.hash}"
-
-
-def anchor_in(text: str) -> Anchor | None:
-    """The one that `str` wrote; None where it is none."""
-    found = _ANCHOR.fullmatch(text.strip())
-    return Anchor(int(found[1]), found[2]) if found else None
-
 
 class AnchoredLedger:
-    """`Ledger` over `inner`. What was seen last is noted at `note`; `elsewhere` gives what others hold."""
+    """`Ledger` over `inner`. What was seen last is noted at `note`; `elsewhere` gives what others hold.
 
-    def __init__(self, inner: Ledger, note: Path, elsewhere: Callable[[], Iterable[str]]) -> None:
-        self._inner, self._note, self._elsewhere = inner, note, elsewhere
+    `name` tells it from the ledgers of other forges that the same history may have been released by: their anchors say nothing of it.
+    """
+
+    def __init__(self, inner: Ledger, name: str, note: Path, elsewhere: Callable[[], Iterable[str]]) -> None:
+        self._inner, self._name, self._note, self._elsewhere = inner, name, note, elsewhere
 
     def record(self, event: Event) -> Entered:
         entered = self._inner.record(event)
@@ -57,7 +51,7 @@ class AnchoredLedger:
         """Also the number of the first entry that is missing at the end, or that none of those who agree vouches for."""
         if broken := self._inner.tampered():
             return broken
-        held = sorted({anchor for text in (self._read(), *self._elsewhere()) if (anchor := anchor_in(text))})
+        held = sorted({anchor for text in (self._read(), *self._elsewhere()) if (anchor := self._anchor_in(text))})
         last, agreed = self._inner.last(), 0
         for anchor in held:
             if last is None or anchor.number > last.number:
@@ -72,10 +66,18 @@ class AnchoredLedger:
     def anchor(self) -> str:
         """What somebody else may hold of it now; empty where nothing is entered."""
         last = self._inner.last()
-        return str(Anchor(last.number, last.hash)) if last else ""
+        return self._told(Anchor(last.number, last.hash)) if last else ""
 
     def spent(self, request: int) -> Spent:
         return self._inner.spent(request)
+
+    def _told(self, anchor: Anchor) -> str:
+        return f"{self._name} {anchor.number} {anchor.hash}"
+
+    def _anchor_in(self, text: str) -> Anchor | None:
+        """The one that `_told` wrote of this ledger; None where it is none."""
+        found = _ANCHOR.fullmatch(text.strip())
+        return Anchor(int(found[2]), found[3]) if found and found[1] == self._name else None
 
     def _read(self) -> str:
         try:
@@ -85,13 +87,13 @@ class AnchoredLedger:
 
     def _saw(self, anchor: Anchor) -> None:
         """A clone that cannot be written to notes nothing: what others hold still counts."""
-        known = anchor_in(self._read())
+        known = self._anchor_in(self._read())
         if known and known.number >= anchor.number:
             return
         fresh = self._note.with_name(f"{self._note.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
             self._note.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(str(anchor))
+            fresh.write_text(self._told(anchor))
             fresh.replace(self._note)
 
 

@@ -153,12 +153,12 @@ def _clone(place: Workplace) -> Diagnosis:
 def _ledger(place: Workplace) -> Diagnosis:
     tampered = place.parts.ledger.tampered()
     found = "its chain of hashes holds" if tampered is None else f"it was changed at entry {tampered}"
-    return Diagnosis(
-        what="ledger",
-        ok=tampered is None,
-        found=found,
-        fix="Compare it with a copy: from there on it is not what was written, or what this clone and the releases on main noted of it is missing.",
+    fix = (
+        "Compare it with a copy: from there on it is not what was written, or what this clone and the releases on main noted of it is missing. "
+        "Where it was begun anew on purpose, say so by `ledger_since: COMMIT` (the newest release then) in reviewers/policy.yaml, and delete "
+        ".skillops/ledger-*.seen."
     )
+    return Diagnosis(what="ledger", ok=tampered is None, found=found, fix=fix)
 
 
 def _disk(place: Workplace) -> Diagnosis:

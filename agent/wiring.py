@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,9 +205,14 @@ def parts_of(settings: Settings, kept: Path, tell: Tell, model: LanguageModel, g
 
 def anchored(forge: Forge, ledger: Ledger, settings: Settings) -> tuple[Forge, Ledger]:
     """The ledger held against what this clone has seen of it, and what the releases on main say."""
-    whose = hashlib.sha256(f"{settings.forge} {settings.github_repository}".encode()).hexdigest()[:8]
-    releases = lambda: [line.ledger for line in forge.history(REGISTRY)]  # noqa: E731
-    return forge, AnchoredLedger(ledger, settings.state / f"ledger-{whose}.seen", releases)
+    name = hashlib.sha256(f"{settings.forge} {settings.github_repository}".encode()).hexdigest()[:8]
+
+    def releases() -> list[str]:
+        since = policy_of(forge).ledger_since
+        lines = takewhile(lambda line: not since or not line.commit.startswith(since), forge.history(REGISTRY))
+        return [line.ledger for line in lines]
+
+    return forge, AnchoredLedger(ledger, name, settings.state / f"ledger-{name}.seen", releases)
 
 
 def forge_of(settings: Settings, kept: Path) -> tuple[Forge, Ledger]:

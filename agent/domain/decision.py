@@ -141,6 +141,7 @@ class Policy(Frozen):
     `quorum` is how many model reviewers must approve. `approvers` are logins, or `*` for anyone. `self_approval` lets
     a person approve a proposal that they authored (for a repository of one person). `protected` are path prefixes
     whose change always waits for a person. `stale_days` is after how many days something that waits for a person is marked; 0 marks nothing.
+    `ledger_since`: the last release that vouches for a ledger which was left behind; those after it vouch for the one that there is.
     """
 
     apiVersion: Literal["skillops/v1"] = "skillops/v1"
@@ -157,6 +158,7 @@ class Policy(Frozen):
     min_tier: MinTier = MinTier()
     dependencies: DependencyRules = DependencyRules()
     stale_days: int = Field(default=30, ge=0)
+    ledger_since: str = Field(default="", pattern=r"^([0-9a-f]{7,64})?$")
 
     def asks_person(self, risk: Risk) -> bool:
         first: dict[str, Risk] = {"manual": "low", "balanced": "medium", "automatic": "high"}

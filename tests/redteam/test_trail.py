@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.anchors import AnchoredLedger
 from agent.doctor import _ledger
 from agent.domain.event import Event
 from agent.ledger import SqliteLedger
@@ -61,3 +62,25 @@ def test_a_ledger_that_was_cut_off_replaced_or_written_anew_is_told_from_the_one
         assert not _ledger(place).ok
     place.parts.record(Event(stage="checking", what="checked", actor="mallory"))  # and going on does not heal it
     assert ledger.tampered() is not None
+
+
+def test_a_ledger_that_was_begun_anew_on_purpose_is_told_so_by_policy_and_another_forges_releases_say_nothing_of_this_one(tmp_path: Path) -> None:
+    place = a_place_with(tmp_path, a_manifest())
+    publish(place, a_manifest(version="1.1.0"))
+    ledger, forge = place.parts.ledger, place.parts.forge
+    forge_anew(place, 0, 1)
+    forget(place)
+    assert ledger.tampered() is not None
+    release = forge.history("registry.yaml")[0]
+    policy = f"{Path('reviewers/policy.yaml').read_text()}\nledger_since: {release.commit}\n"
+    forge.commit(forge.main, {"reviewers/policy.yaml": policy.encode()}, parent=forge.head(forge.main), message="Begin anew", author="ada")
+    assert ledger.tampered() is None
+    publish(place, a_manifest(version="1.2.0"))
+    forge_anew(place, 0, 1)
+    forget(place)
+    assert ledger.tampered() is not None  # the releases since then vouch for the new one
+
+    name = release.ledger.split()[0]
+    inner = SqliteLedger(place.checkout.kept / "ledger.sqlite")
+    assert AnchoredLedger(inner, name, tmp_path / "none", lambda: [release.ledger]).tampered() is not None
+    assert AnchoredLedger(inner, "another", tmp_path / "none", lambda: [release.ledger]).tampered() is None
