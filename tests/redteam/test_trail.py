@@ -72,7 +72,7 @@ def test_a_ledger_that_was_begun_anew_on_purpose_is_told_so_by_policy_and_anothe
     forget(place)
     assert ledger.tampered() is not None
     release = forge.history("registry.yaml")[0]
-    policy = f"{Path('reviewers/policy.yaml').read_text()}\nledger_since: {release.commit}\n"
+    policy = f"apiVersion: skillops/v1\nledger_since: {release.commit}\n"
     forge.commit(forge.main, {"reviewers/policy.yaml": policy.encode()}, parent=forge.head(forge.main), message="Begin anew", author="ada")
     assert ledger.tampered() is None
     publish(place, a_manifest(version="1.2.0"))
