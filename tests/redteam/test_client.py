@@ -144,6 +144,7 @@ async def test_who_holds_every_connection_keeps_nobody_out(tmp_path: Path, monke
 @threat(125)
 @pytest.mark.anyio
 async def test_one_key_takes_no_more_than_its_share_of_streams_sessions_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert live.EACH >= 200  # who share a key look all the same
     for module, name, value in ((live, "EACH", 3), (mcp_http, "EACH", 3), (mcp_http, "SESSIONS", 5)):
         monkeypatch.setattr(module, name, value)
     async with a_port(tmp_path, monkeypatch) as (house, connected):

@@ -21,7 +21,7 @@ LOOK_EVERY = 0.3  # seconds between two looks
 AT_LEAST = 10.0  # seconds after which it is made anew though nothing was seen: a skill's health leaves no trace in a file
 SHARE = 10  # a making that took a second is followed by ten without
 BEAT = 15.0  # seconds between two signs of life, for whatever lies between us and the browser
-MOST, EACH = 1000, 100  # streams at once: of all who look, and of one of them
+MOST, EACH = 1000, 400  # streams at once: of all who look, and of one key, which a team may share
 log = logging.getLogger("agent.gateway")
 
 Make = Callable[[], Awaitable[str]]
