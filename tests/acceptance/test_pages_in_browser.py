@@ -336,9 +336,13 @@ def test_a_page_outlives_its_gateway(site: Site) -> None:
 
 
 def test_everything_is_reached_by_the_keyboard_alone(site: Site) -> None:
+    from playwright.sync_api import expect
+
     page = site.watched(site.browser.new_context()).new_page()
     page.goto(site.url)
-    page.keyboard.type(site.key("eve"))  # the field has the focus
+    key = site.key("eve")
+    expect(page.get_by_label("Your key")).to_be_focused()  # by itself, when the page is drawn
+    page.keyboard.type(key)
     page.keyboard.press("Enter")
     page.wait_for_url("**/attention")
     page.keyboard.press("Tab")
