@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from agent.languages.literals import opaque
 from agent.languages.node.banned import DYNAMIC, ENCODED, ENVIRONMENT, MACHINE, OUT, PROCESS_MEMBERS, READ_MEMBERS, REQUIRED_MEMBERS
 from agent.languages.node.folding import Folding
-from agent.languages.node.tree import Node, children, dotted, line, literal, walk
+from agent.languages.node.tree import Node, children, dotted, is_parameter, line, literal, walk
 from agent.languages.places import FILES, standard
 
 Found = Iterator[tuple[int, str, str]]
@@ -105,7 +105,7 @@ class _Seen:
         if name in MACHINE and self._machine:
             yield line(node), ENVIRONMENT[0], f"os.{name} {ENVIRONMENT[1]}"
         allowed = _LISTS.get(owner)
-        if allowed is not None and name is not None and name not in allowed and not self._is_parameter(node["object"]):
+        if allowed is not None and name is not None and name not in allowed and not is_parameter(node["object"], self._parents):
             yield line(node), DYNAMIC[0], f"{owner}.{name} {DYNAMIC[1]}: of {owner}, a skill has {', '.join(sorted(allowed)[:6])} and the like"
         if name in ("caller", "arguments") and (owner in self._declared or owner.endswith((".caller", ".callee"))):
             yield line(node), DYNAMIC[0], f"`{owner}.{name}` {DYNAMIC[1]}"
@@ -155,14 +155,6 @@ class _Seen:
             yield line(node), FILES[0], f"{text[:60]!r} in pieces {FILES[1]}"
         elif opaque(text):
             yield line(node), ENCODED[0], f"a text of {len(text)} characters that nobody can read: write its content in plain"
-
-    def _is_parameter(self, node: Node) -> bool:
-        inside: Node | None = node
-        while inside:
-            if any(each["type"] == "Identifier" and each["name"] == node["name"] for each in inside.get("params", ())):
-                return True
-            inside, _ = self._parents.get(id(inside), (None, ""))
-        return False
 
 
 def _made_up(key: Node) -> bool:

@@ -27,7 +27,7 @@ from agent.languages.node.banned import (
 from agent.languages.node.evasion import evasions
 from agent.languages.node.folding import Folding
 from agent.languages.node.reaching import ALONE, Reaching, Skill, loaded, unread
-from agent.languages.node.tree import Node, children, dotted, line, literal, walk
+from agent.languages.node.tree import Node, children, dotted, is_parameter, line, literal, walk
 from agent.languages.permitted import Permitted
 
 Broken = tuple[int, str, str, Literal["error", "note"]]
@@ -114,18 +114,9 @@ class _Reading:
         if rule and not (rule is NETWORK and self._permitted.network):
             yield line(node), rule[0], f"{name} {rule[1]}"
         elif name in SENSITIVE and not (
-            field == "object" or (field == "callee" and name == "require") or _asks_type(parent) or self._is_parameter(node)
+            field == "object" or (field == "callee" and name == "require") or _asks_type(parent) or is_parameter(node, self._parents)
         ):
             yield line(node), "object-as-value", f"{name} is used as a value, which hides what is used of it: name the member"
-
-    def _is_parameter(self, node: Node) -> bool:
-        """Whether a name is that of a parameter of a function around it: what was handed over was looked at where that was done."""
-        inside: Node | None = node
-        while inside:
-            if any(each["type"] == "Identifier" and each["name"] == node["name"] for each in inside.get("params", ())):
-                return True
-            inside, _ = self._parents.get(id(inside), (None, ""))
-        return False
 
     def _member(self, node: Node) -> Found:
         name = dotted(node)

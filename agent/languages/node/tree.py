@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 SECONDS = 60.0
@@ -89,3 +89,13 @@ def dotted(node: Node | None) -> str | None:
         name = literal(node["property"]) if node["computed"] else dotted(node["property"])
         return f"{inner}.{name}" if name is not None else None
     return None
+
+
+def is_parameter(node: Node, parents: Mapping[int, tuple[Node, str]]) -> bool:
+    """Whether a name is that of a parameter of a function around it: what was handed over was looked at where that was done."""
+    inside: Node | None = node
+    while inside:
+        if any(each["type"] == "Identifier" and each["name"] == node["name"] for each in inside.get("params", ())):
+            return True
+        inside, _ = parents.get(id(inside), (None, ""))
+    return False
